@@ -1,0 +1,320 @@
+"""Attaching a pruning method to a transformers model, with hooks alone."""
+
+import inspect
+import weakref
+from typing import Any
+
+import torch
+from torch import nn
+
+from vtprune.models.attention import attention_row, layer_mask
+from vtprune.models.families import family_of
+from vtprune.models.prompt import Kept, Prompt
+from vtprune.pruning.base import Method, Stage
+from vtprune.pruning.features import Features
+
+
+class Attachment:
+    """Context manager within which a model prunes the image tokens of its prompts.
+
+    ::
+
+        with AdaptPrune(keep=0.1).attach(model) as pruned:
+            model.generate(**inputs)
+            pruned.kept[0][0].positions  # first row, first image
+
+    Within the block every prompt forward (an empty cache, or none) is shortened before the layers
+    that the method's stages name: those layers and all later ones see and cache the short sequence,
+    earlier ones the whole. Kept tokens keep their order and position ids; text is never dropped;
+    decoding continues at the position after the whole prompt. Rows are re-padded on the left to the
+    longest, so ``model(**inputs).logits`` has fewer positions than the prompt (the last one is the
+    last token's, as always). Where nothing is dropped the model runs untouched, bit for bit.
+
+    A forward with ``use_cache=False`` whose ids continue those of the prompt before it, with the
+    same image, repeats that prompt's selection: so ``generate(use_cache=False)`` prunes as the
+    cached one does, by the prompt and not by what has been generated.
+
+    Hooks are added on entering and removed on leaving, also after an exception; the model is not
+    otherwise touched. Calls go through the model (or its ``model``), not through its decoder alone.
+
+    Raises:
+        ValueError: on creation, if the model's family is not supported or lacks a layer; on
+            entering, if the model is being pruned already; in a forward, for a prompt without an
+            image or without ``input_ids``, padding on the right, a static or foreign cache.
+    """
+
+    def __init__(self, method: Method, model: nn.Module) -> None:
+        self.method = method
+        self.model = model
+        self._family = family_of(model)
+        self._core = self._family.core(model)
+        self._decoder = self._family.language_model(model)
+        self._stages = {stage.layer: stage for stage in method.stages()}
+        self._check_stages()
+        self._handles: list[Any] = []
+        self._reset()
+
+    def _reset(self) -> None:
+        self._prompts: weakref.WeakKeyDictionary[Any, Prompt] = weakref.WeakKeyDictionary()
+        self._last: Prompt | None = None
+        self._end_forward()
+        self._pixels: torch.Tensor | None = None
+
+    def _end_forward(self) -> None:
+        self._prompt: Prompt | None = None
+        self._decoding = False
+        self._attention_mask: torch.Tensor | None = None
+        self._captured: dict[str, torch.Tensor] = {}
+        self._masks: dict[int, torch.Tensor | None] = {}
+
+    @property
+    def kept(self) -> list[list[Kept]]:
+        """Of the last prompt batch, by row and by image, the tokens that survived all stages."""
+        return self._last_prompt().kept()
+
+    def kept_at(self, layer: int) -> list[list[Kept]]:
+        """As ``kept``, after the stage before ``layer`` (for methods of several stages)."""
+        if layer not in self._stages:
+            raise ValueError(f"no tokens are dropped before layer {layer}, only before {sorted(self._stages)}")
+        return self._last_prompt().kept(layer)
+
+    def _last_prompt(self) -> Prompt:
+        if self._last is None:
+            raise ValueError("no prompt has been pruned yet: call the model within the with block first")
+        return self._last
+
+    # ---- entering and leaving
+
+    def __enter__(self) -> "Attachment":
+        for hook in self._core._forward_pre_hooks.values():
+            if isinstance(getattr(hook, "__self__", None), Attachment):
+                raise ValueError(f"this model is being pruned already, by {hook.__self__.method!r}")
+        self._reset()
+        layers = self._decoder.layers
+        first = min(self._stages, default=len(layers))
+        try:
+            self._pre(self._core, self._before_core)
+            self._handles.append(self._core.register_forward_hook(self._after_core, always_call=True))
+            self._pre(self._family.vision_tower(self.model), self._before_vision_tower)
+            for index, layer in enumerate(layers):
+                if index == 0 or index >= first:
+                    self._pre(layer, self._layer_hook(index))
+            for stage in self._stages.values():
+                if stage.ranking.uses_attention:
+                    attention = layers[stage.layer - 1].self_attn
+                    for name in ("q_proj", "k_proj"):
+                        self._handles.append(getattr(attention, name).register_forward_hook(self._capture(name)))
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        while self._handles:
+            self._handles.pop().remove()
+        self._prompts.clear()
+        self._end_forward()
+        self._pixels = None
+
+    def _pre(self, module: nn.Module, hook: Any) -> None:
+        self._handles.append(module.register_forward_pre_hook(hook, with_kwargs=True))
+
+    def _check_stages(self) -> None:
+        count = len(self._decoder.layers)
+        for layer, stage in self._stages.items():
+            least = 1 if stage.ranking.uses_attention else 0
+            if not least <= layer < count:
+                raise ValueError(
+                    f"layer must lie between {least} and {count - 1} for {self.method.name} "
+                    f"on this model of {count} layers, not be {layer}"
+                )
+
+    # ---- hooks
+
+    def _before_vision_tower(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+        self._pixels = args[0] if args else kwargs.get("pixel_values")
+
+    def _before_core(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+        self._end_forward()
+        given = inspect.signature(module.forward).bind_partial(*args, **kwargs).arguments
+        given = {**given, **given.pop("kwargs", {})}
+        mask, cache = given.get("attention_mask"), given.get("past_key_values")
+        if getattr(cache, "is_compileable", False) or (mask is not None and not _is_2d(mask)):
+            raise ValueError("pruning needs a dynamic cache and a two-dimensional attention mask")
+        self._attention_mask = mask
+        if cache is not None and cache.get_seq_length() > 0:
+            self._decoding = True
+            self._prompt = self._prompts.get(cache)
+            if self._prompt is None and self._stages:
+                raise ValueError("this cache was filled by a prompt outside the with block, so it cannot be continued")
+            return
+        self._prompt = self._new_prompt(given)
+
+    def _new_prompt(self, given: dict[str, Any]) -> Prompt:
+        ids = given.get("input_ids")
+        if ids is None:
+            raise ValueError("pruning needs input_ids: inputs_embeds do not show where the image tokens are")
+        mask = self._attention_mask
+        attended = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.to(ids.device).bool()
+        if attended.shape != ids.shape or not attended[:, -1].all():
+            raise ValueError("pruning needs prompts padded on the left, with an attention mask of their shape")
+        images = (given.get("mm_encoder_outputs") or {}).get("image")
+        last = self._last
+        if given.get("use_cache") is False and last is not None and self._continues(last, ids, given, images):
+            prompt = Prompt.start(ids, last.layout, attended)
+            prompt.replay = last.kept_at
+            # Remember the prompt, not what has been generated since: the next step continues it too.
+            prompt.input_ids, prompt.prompt_attended = last.input_ids, last.prompt_attended
+            prompt.pixels = last.pixels
+        else:
+            prompt = Prompt.start(ids, self._family.layout(self.model.config, ids, attended), attended)
+        prompt.images = None if images is None else weakref.ref(images)
+        return prompt
+
+    def _continues(self, last: Prompt, ids: torch.Tensor, given: dict[str, Any], images: Any) -> bool:
+        rows, length = last.input_ids.shape
+        if ids.shape[0] != rows or ids.shape[1] <= length or not torch.equal(ids[:, :length], last.input_ids):
+            return False
+        pixels = given.get("pixel_values")
+        if pixels is not None:
+            return last.pixels is not None and torch.equal(pixels, last.pixels)
+        return images is not None and last.images is not None and last.images() is images
+
+    def _after_core(self, module: nn.Module, args: tuple, output: Any) -> None:
+        prompt = self._prompt
+        if output is not None and prompt is not None and not self._decoding:  # None after an exception
+            prompt.rotary = prompt.position_ids = None
+            if prompt.replay is None:
+                prompt.pixels = self._pixels
+            self._pixels = None
+            self._last = prompt
+        self._end_forward()
+
+    def _capture(self, name: str) -> Any:
+        def hook(module: nn.Module, args: tuple, output: torch.Tensor) -> None:
+            if self._prompt is not None and not self._decoding and self._prompt.replay is None:
+                # Of the queries only one row is wanted: let the others go.
+                self._captured[name] = output[:, -1].clone() if name == "q_proj" else output
+
+        return hook
+
+    def _layer_hook(self, index: int) -> Any:
+        def hook(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> Any:
+            prompt = self._prompt
+            if prompt is None:
+                return None
+            hidden = args[0] if args else kwargs["hidden_states"]
+            cache = kwargs.get("past_key_values")
+            if self._decoding:
+                changed = self._continue_layer(prompt, index, hidden, cache)
+            else:
+                if index == 0:
+                    self._captured["embeddings"] = hidden
+                    if cache is not None:
+                        self._prompts[cache] = prompt
+                if index in self._stages:
+                    hidden = self._run_stage(prompt, self._stages[index], hidden, kwargs)
+                changed = self._shortened_arguments(prompt, index, hidden)
+            if not changed:
+                return None
+            if args:
+                return (hidden, *args[1:]), {**kwargs, **changed}
+            return args, {**kwargs, "hidden_states": hidden, **changed}
+
+        return hook
+
+    # ---- what the hooks do
+
+    def _run_stage(self, prompt: Prompt, stage: Stage, hidden: torch.Tensor, kwargs: dict[str, Any]) -> torch.Tensor:
+        prompt.to(hidden.device)
+        rotary = prompt.rotary or kwargs["position_embeddings"]
+        rotary = tuple(part.to(hidden.device).expand(len(hidden), -1, -1) for part in rotary)
+        position_ids = prompt.position_ids if prompt.position_ids is not None else kwargs.get("position_ids")
+        if prompt.replay is not None:
+            alive = prompt.replay[stage.layer].to(hidden.device)
+        else:
+            if prompt.pixels is None:
+                prompt.pixels = self._pixels
+            features = self._features(prompt, stage, hidden, rotary)
+            counts = stage.budget.count(features).to(hidden.device)
+            chosen = stage.ranking.select(features, torch.minimum(counts, prompt.alive.sum(dim=1)))
+            marked = torch.zeros(len(hidden), prompt.alive.shape[1] + 1, dtype=torch.bool, device=hidden.device)
+            # -1 fills rows up: it lands in a column of its own.
+            alive = marked.scatter(1, chosen % marked.shape[1], True)[:, :-1] & prompt.alive
+        order = prompt.drop(stage.layer, alive)
+        if order is None:
+            return hidden
+        prompt.rotary = tuple(_take(part, order) for part in rotary)
+        if position_ids is not None:
+            position_ids = position_ids.to(hidden.device).expand(len(hidden), -1)
+            prompt.position_ids = position_ids.gather(1, order)
+        return _take(hidden, order)
+
+    def _shortened_arguments(self, prompt: Prompt, index: int, hidden: torch.Tensor) -> dict[str, Any]:
+        segment = prompt.segment(index)
+        if segment is None:
+            return {}
+        first, attended = segment
+        if first not in self._masks:
+            self._masks[first] = layer_mask(self._decoder.config, attended, hidden.shape[1], hidden.dtype)
+        return {
+            "attention_mask": self._masks[first],
+            "position_ids": prompt.position_ids,
+            "position_embeddings": prompt.rotary,
+        }
+
+    def _continue_layer(self, prompt: Prompt, index: int, hidden: torch.Tensor, cache: Any) -> dict[str, Any]:
+        segment = prompt.segment(index)
+        if segment is None:
+            return {}
+        first, attended = segment
+        if first not in self._masks:
+            queries = hidden.shape[1]
+            since = cache.get_seq_length(index) + queries - attended.shape[1]
+            attended = attended.to(hidden.device)
+            if self._attention_mask is None:
+                added = attended.new_ones(len(attended), since)
+            else:
+                added = self._attention_mask[:, -since:].to(attended)
+            keys = torch.cat((attended, added), dim=1)
+            self._masks[first] = layer_mask(self._decoder.config, keys, queries, hidden.dtype)
+        return {"attention_mask": self._masks[first]}
+
+    def _features(self, prompt: Prompt, stage: Stage, hidden: torch.Tensor, rotary: tuple) -> Features:
+        layer = self._decoder.layers[stage.layer]
+        attended, alive, slots = prompt.attended, prompt.alive, prompt.slots
+
+        def attention() -> torch.Tensor:
+            before = self._decoder.layers[stage.layer - 1].self_attn
+            query = self._captured["q_proj"].to(hidden.device)
+            key = self._captured["k_proj"].to(hidden.device)
+            return attention_row(before, query, key, rotary, attended).gather(1, slots).masked_fill(~alive, 0.0)
+
+        def keys(normalised: bool) -> torch.Tensor:
+            states = _take(hidden, slots)
+            return layer.self_attn.k_proj(layer.input_layernorm(states) if normalised else states)
+
+        return Features(
+            valid=alive,
+            positions=prompt.layout.positions.to(hidden.device),
+            grids=prompt.layout.grids.to(hidden.device),
+            image=prompt.layout.image.to(hidden.device),
+            attention=attention,
+            keys=keys,
+            embeddings=lambda: _take(self._captured["embeddings"], prompt.layout.index),
+            fingerprint=prompt.fingerprint,
+        )
+
+
+def attach(method: Method, model: nn.Module) -> Attachment:
+    """Prune ``model``'s prompts with ``method`` within a ``with`` block; see :class:`Attachment`."""
+    return Attachment(method, model)
+
+
+def _take(tensor: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """``[b, length, d]`` at ``[b, m]`` positions: ``[b, m, d]``."""
+    return tensor.gather(1, index.to(tensor.device)[..., None].expand(-1, -1, tensor.shape[-1]))
+
+
+def _is_2d(mask: Any) -> bool:
+    return isinstance(mask, torch.Tensor) and mask.ndim == 2

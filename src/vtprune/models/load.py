@@ -1,0 +1,82 @@
+"""Loading a checkpoint that can be pruned."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+
+from vtprune.models.families import FAMILIES, family_of
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is missing, damaged or of a family that is not supported."""
+
+
+def load(
+    path_or_id: str | Path,
+    *,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    attn_implementation: str | None = None,
+) -> tuple[nn.Module, Any]:
+    """A model, ready for inference, and its processor (which pads on the left).
+
+    Args:
+        path_or_id: a local folder, or an id on the Hugging Face Hub. What begins with ``.``, ``/``
+            or ``~``, or is not of the form ``name`` or ``owner/name``, can only be a folder.
+        device: where to put the model; by default a GPU if there is one, else the CPU.
+        dtype: of the weights, by name or as a torch type; by default the checkpoint's own.
+        attn_implementation: such as ``"sdpa"`` or ``"eager"``; by default transformers' choice.
+
+    Raises:
+        CheckpointError: if there is no such checkpoint, a file of it is missing, truncated or does
+            not fit its configuration, or its architecture is not supported.
+    """
+    name = str(path_or_id)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        name = str(folder)
+    elif name[:1] in (".", "/", "~") or name.count("/") > 1:
+        raise CheckpointError(f"checkpoint {name}: there is no such folder")
+
+    with _explained(name, "its configuration cannot be read"):
+        config = AutoConfig.from_pretrained(name)
+    architecture = (config.architectures or [type(config).__name__])[0]
+    if architecture not in FAMILIES:
+        supported = ", ".join(FAMILIES)
+        raise CheckpointError(f"checkpoint {name}: architecture {architecture} is not supported; supported: {supported}")
+
+    options = {} if attn_implementation is None else {"attn_implementation": attn_implementation}
+    with _explained(name, "its weights cannot be loaded"):
+        model, report = AutoModelForImageTextToText.from_pretrained(
+            name, dtype="auto" if dtype is None else dtype, output_loading_info=True, **options
+        )
+    absent = sorted(report["missing_keys"])
+    if absent:
+        raise CheckpointError(f"checkpoint {name}: its files lack {len(absent)} weights, such as {absent[0]}")
+    with _explained(name, "it cannot be pruned"):
+        family_of(model)
+    with _explained(name, "its processor cannot be loaded"):
+        processor = AutoProcessor.from_pretrained(name)
+    processor.tokenizer.padding_side = "left"
+
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return model.to(device).eval(), processor
+
+
+class _explained:
+    """Turns whatever transformers, safetensors or torch raise into one sentence."""
+
+    def __init__(self, name: str, what: str) -> None:
+        self.name, self.what = name, what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, Exception) and not isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+            reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            raise CheckpointError(f"checkpoint {self.name}: {self.what} ({reason})") from error

@@ -1,0 +1,87 @@
+"""How many image tokens stay: independent of which ones (the ranking's business)."""
+
+from dataclasses import asdict, dataclass
+from numbers import Integral, Real
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+
+from vtprune.pruning.features import Features
+
+
+@runtime_checkable
+class Budget(Protocol):
+    """Anything with these two methods can be given as a method's ``keep``."""
+
+    def count(self, features: Features) -> torch.Tensor:
+        """How many of each row's valid tokens stay: ``[b]`` integers, not negative."""
+
+    def signature(self) -> Any:
+        """What identifies the budget, as plain JSON data."""
+
+
+@dataclass(frozen=True)
+class Fraction:
+    """Keep ``int(n * fraction)`` of a row's ``n`` image tokens, but at least one.
+
+    Attributes:
+        fraction: in (0, 1]; 0.1 keeps 57 of 576, as the published code does.
+    """
+
+    fraction: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fraction <= 1:
+            raise ValueError(f"keep as a fraction must lie in (0, 1], not {self.fraction}")
+
+    def count(self, features: Features) -> torch.Tensor:
+        # In Python's doubles: 0.29 * 100 in float32 rounds up to 29, the published int() gives 28.
+        total = features.valid.sum(dim=1).tolist()
+        counts = [min(n, max(1, int(n * self.fraction))) for n in total]
+        return torch.tensor(counts, device=features.valid.device)
+
+    def signature(self) -> float:
+        return float(self.fraction)
+
+
+@dataclass(frozen=True)
+class Count:
+    """Keep so many image tokens of every row; a row that has no more keeps all it has."""
+
+    tokens: int
+
+    def __post_init__(self) -> None:
+        if self.tokens < 1:
+            raise ValueError(f"keep as a count must be at least 1, not {self.tokens}")
+
+    def count(self, features: Features) -> torch.Tensor:
+        return features.valid.sum(dim=1).clamp(max=self.tokens)
+
+    def signature(self) -> int:
+        return int(self.tokens)
+
+
+def as_budget(keep: float | int | Budget) -> Budget:
+    """The budget that a method's ``keep`` stands for.
+
+    Args:
+        keep: a fraction in (0, 1], a count of at least 1, or a budget. The type decides: ``1.0``
+            keeps everything, ``1`` keeps one token.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    if isinstance(keep, bool):
+        raise ValueError(f"keep must be a fraction in (0, 1], a count or a budget, not {keep}")
+    if isinstance(keep, Integral):
+        return Count(int(keep))
+    if isinstance(keep, Real):
+        return Fraction(float(keep))
+    if isinstance(keep, Budget) and not isinstance(keep, type):
+        return keep
+    raise ValueError(f"keep must be a fraction in (0, 1], a count or a budget, not {keep!r}")
+
+
+def budget_signature(budget: object) -> dict[str, Any]:
+    """A JSON-able description of a dataclass budget: its class and its fields."""
+    return {"budget": type(budget).__name__, **asdict(budget)}  # type: ignore[call-overload]

@@ -1,0 +1,37 @@
+"""What a ranking may look at: the image tokens of a batch, padded to the longest row."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Features:
+    """Image tokens of ``b`` prompts, padded to ``n``, just before the layer that prunes them.
+
+    What costs anything to compute is a function, called by the rankings that need it.
+
+    Attributes:
+        valid: ``[b, n]`` bool, False where a row has no token (padding, or dropped by an earlier stage).
+        positions: ``[b, n, 2]`` (row, column) of each token on its image's grid, in grid cells.
+        grids: ``[b, n, 2]`` (height, width) in cells of the grid that each token lies on.
+        image: ``[b, n]`` which image of its row a token belongs to.
+        attention: ``() -> [b, n]`` float32, what the last prompt token pays to each image token one
+            layer earlier: softmax over its whole row, mean over heads; 0 where not valid.
+        keys: ``(normalised) -> [b, n, d]``, this layer's key projection of its incoming hidden
+            states, before rotary embedding, all heads concatenated; of the hidden states after the
+            layer's input norm (``True``) or as they come (``False``).
+        embeddings: ``() -> [b, n, d]``, the image tokens as they entered the language model.
+        fingerprint: ``() -> list[bytes]``, one per row, of the prompt's token ids and pixels: what
+            a seeded ranking derives its choice from, the same whatever batch the row is part of.
+    """
+
+    valid: torch.Tensor
+    positions: torch.Tensor
+    grids: torch.Tensor
+    image: torch.Tensor
+    attention: Callable[[], torch.Tensor]
+    keys: Callable[[bool], torch.Tensor]
+    embeddings: Callable[[], torch.Tensor]
+    fingerprint: Callable[[], list[bytes]]
