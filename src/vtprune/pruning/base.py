@@ -67,7 +67,11 @@ class Method:
 
     def signature(self) -> dict[str, Any]:
         """Name and all parameters as plain JSON data, keys sorted: a key for stored predictions."""
-        parameters = {field.name: getattr(self, field.name) for field in fields(self)}
+        parameters = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            # One spelling per value: radius=5 and radius=5.0 are the same method.
+            parameters[field.name] = float(value) if isinstance(field.default, float) else value
         if "keep" in parameters:
             parameters["keep"] = as_budget(parameters["keep"]).signature()
         return {"name": self.name, **dict(sorted(parameters.items()))}
