@@ -68,9 +68,7 @@ def test_ragged_batch_equals_the_reference_row_by_row(case, keep, seed):
     for row in range(3):
         there = valid[row].nonzero().flatten()
         expected = there[
-            adaptive_nms_reference(
-                scores[row][there], keys[row][there], positions[row][there], keep[row], **parameters
-            )
+            adaptive_nms_reference(scores[row][there], keys[row][there], positions[row][there], keep[row], **parameters)
         ].tolist()
         assert chosen[row].tolist() == expected + [-1] * (chosen.shape[1] - len(expected))
 

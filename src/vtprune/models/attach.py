@@ -235,12 +235,7 @@ class Attachment:
         else:
             if prompt.pixels is None:
                 prompt.pixels = self._pixels
-            features = self._features(prompt, stage, hidden, rotary)
-            counts = stage.budget.count(features).to(hidden.device)
-            chosen = stage.ranking.select(features, torch.minimum(counts, prompt.alive.sum(dim=1)))
-            marked = torch.zeros(len(hidden), prompt.alive.shape[1] + 1, dtype=torch.bool, device=hidden.device)
-            # -1 fills rows up: it lands in a column of its own.
-            alive = marked.scatter(1, chosen % marked.shape[1], True)[:, :-1] & prompt.alive
+            alive = self._select(prompt, stage, self._features(prompt, stage, hidden, rotary))
         order = prompt.drop(stage.layer, alive)
         if order is None:
             return hidden
@@ -249,6 +244,18 @@ class Attachment:
             position_ids = position_ids.to(hidden.device).expand(len(hidden), -1)
             prompt.position_ids = position_ids.gather(1, order)
         return _take(hidden, order)
+
+    @staticmethod
+    def _select(prompt: Prompt, stage: Stage, features: Features) -> torch.Tensor:
+        """``[b, n]`` bool: the image tokens that the stage leaves."""
+        available = prompt.alive.sum(dim=1)
+        counts = torch.minimum(stage.budget.count(features).to(available), available)
+        if torch.equal(counts, available):
+            return prompt.alive
+        chosen = stage.ranking.select(features, counts)
+        # -1 fills rows up: it lands in a column of its own.
+        marked = features.valid.new_zeros(len(counts), prompt.alive.shape[1] + 1)
+        return marked.scatter(1, chosen % marked.shape[1], True)[:, :-1] & prompt.alive
 
     def _shortened_arguments(self, prompt: Prompt, index: int, hidden: torch.Tensor) -> dict[str, Any]:
         segment = prompt.segment(index)

@@ -38,6 +38,8 @@ def load(
     folder = Path(name).expanduser()
     if folder.is_dir():
         name = str(folder)
+        if not (folder / "config.json").is_file():
+            raise CheckpointError(f"checkpoint {name}: the folder has no config.json")
     elif name[:1] in (".", "/", "~") or name.count("/") > 1:
         raise CheckpointError(f"checkpoint {name}: there is no such folder")
 
@@ -46,16 +48,27 @@ def load(
     architecture = (config.architectures or [type(config).__name__])[0]
     if architecture not in FAMILIES:
         supported = ", ".join(FAMILIES)
-        raise CheckpointError(f"checkpoint {name}: architecture {architecture} is not supported; supported: {supported}")
+        raise CheckpointError(
+            f"checkpoint {name}: architecture {architecture} is not supported; supported: {supported}"
+        )
 
     options = {} if attn_implementation is None else {"attn_implementation": attn_implementation}
     with _explained(name, "its weights cannot be loaded"):
         model, report = AutoModelForImageTextToText.from_pretrained(
-            name, dtype="auto" if dtype is None else dtype, output_loading_info=True, **options
+            name,
+            dtype="auto" if dtype is None else dtype,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are reported below, in one sentence
+            **options,
         )
-    absent = sorted(report["missing_keys"])
+    absent, misfits = sorted(report["missing_keys"]), sorted(report["mismatched_keys"])
     if absent:
         raise CheckpointError(f"checkpoint {name}: its files lack {len(absent)} weights, such as {absent[0]}")
+    if misfits:
+        raise CheckpointError(
+            f"checkpoint {name}: {len(misfits)} weights are not of the shape that its configuration "
+            f"says, such as {misfits[0][0]}"
+        )
     with _explained(name, "it cannot be pruned"):
         family_of(model)
     with _explained(name, "its processor cannot be loaded"):

@@ -1,6 +1,6 @@
 """How many image tokens stay: independent of which ones (the ranking's business)."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, Protocol, runtime_checkable
 
@@ -80,8 +80,3 @@ def as_budget(keep: float | int | Budget) -> Budget:
     if isinstance(keep, Budget) and not isinstance(keep, type):
         return keep
     raise ValueError(f"keep must be a fraction in (0, 1], a count or a budget, not {keep!r}")
-
-
-def budget_signature(budget: object) -> dict[str, Any]:
-    """A JSON-able description of a dataclass budget: its class and its fields."""
-    return {"budget": type(budget).__name__, **asdict(budget)}  # type: ignore[call-overload]

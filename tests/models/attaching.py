@@ -1,0 +1,102 @@
+"""Methods, prompts' lengths and an independent oracle, shared by the tests of attaching."""
+
+import torch
+
+from vtprune.pruning import AdaptPrune, FastV, NoPruning, RandomPruning, Stage
+from vtprune.pruning.base import Method
+from vtprune.pruning.budget import Fraction
+
+METHODS = [
+    FastV(0.25),
+    FastV(0.5, layer=1),
+    FastV(3, layer=3),
+    RandomPruning(0.4),
+    AdaptPrune(0.25),
+    AdaptPrune(0.5, reading="as_written"),
+    AdaptPrune(0.3, similarity=False),
+    NoPruning(),
+]
+LENGTHS = ((3, 5), (1, 9), (6, 2))
+BY_NAME = {"ids": lambda method: f"{method.name}-{getattr(method, 'keep', '')}"}
+
+
+class PerRow:
+    """A budget that gives each row another count, by its image's last byte."""
+
+    def count(self, features):
+        return torch.tensor([1 + fingerprint[-1] % 9 for fingerprint in features.fingerprint()])
+
+    def signature(self):
+        return "per row"
+
+
+class Pyramid(Method):
+    """Several stages: half of the tokens before layer 1, half of those before layer 3."""
+
+    name = "pyramid"
+    uses_attention = True
+
+    def stages(self):
+        return [Stage(1, FastV(0.5), Fraction(0.5)), Stage(3, FastV(0.5), Fraction(0.5))]
+
+
+class KeepNothing(Method):
+    """All image tokens are dropped before layer 2."""
+
+    name = "nothing"
+
+    class Zero:
+        def count(self, features):
+            return torch.zeros(len(features.valid), dtype=torch.long)
+
+    def stages(self):
+        return [Stage(2, RandomPruning(1.0), self.Zero())]
+
+
+def hooks(model) -> int:
+    return sum(
+        len(module._forward_hooks) + len(module._forward_pre_hooks) + len(module._forward_hooks_always_called)
+        for module in model.modules()
+    )
+
+
+def indices(pruned) -> list[list[list[int]]]:
+    return [[image.indices.tolist() for image in row] for row in pruned.kept]
+
+
+def generate(model, inputs, tokens=6, **options):
+    options = {"do_sample": False, "max_new_tokens": tokens, **options}
+    return model.generate(**inputs, **options)[:, inputs["input_ids"].shape[1] :]
+
+
+@torch.no_grad()
+def recompute(model, inputs, kept: dict[int, list[int]], tokens=6):
+    """Greedy generation of one unpadded prompt without cache, hooks or any of our code.
+
+    ``kept`` holds, by layer, the image tokens that are left from that layer on. Every step runs the
+    decoder layers by hand on the whole sequence, leaving out what is dropped.
+    """
+    core, decoder = model.model, model.model.language_model
+    ids, generated, logits = inputs["input_ids"], [], []
+    image_at = (ids[0] == model.config.image_token_id).nonzero().flatten()
+    features = core.get_image_features(inputs["pixel_values"]).pooler_output
+    for _ in range(tokens):
+        embeds = core.get_input_embeddings()(ids)
+        embeds[0, image_at] = torch.cat(list(features)).to(embeds)
+        where = torch.arange(ids.shape[1])
+        hidden = embeds
+        for index, layer in enumerate(decoder.layers):
+            if index in kept:
+                dropped = set(image_at.tolist()) - {int(image_at[i]) for i in kept[index]}
+                stay = torch.tensor([slot for slot, at in enumerate(where.tolist()) if at not in dropped])
+                hidden, where = hidden[:, stay], where[stay]
+            length = len(where)
+            mask = torch.full((length, length), torch.finfo(hidden.dtype).min).triu(1)[None, None]
+            rotary = decoder.rotary_emb(hidden, position_ids=where[None])
+            hidden = layer(hidden, attention_mask=mask, position_embeddings=rotary)
+        step = model.lm_head(decoder.norm(hidden))[0, -1]
+        logits.append(step.clone())
+        step[model.generation_config.suppress_tokens] = -torch.inf
+        generated.append(int(step.argmax()))
+        ids = torch.cat((ids, torch.tensor([[generated[-1]]])), dim=1)
+    return generated, torch.stack(logits)
