@@ -294,6 +294,11 @@ def test_validate_finds_other_damage(tmp_path):
     with pytest.raises(DatasetError, match="there is no lmms-lab-encoder/POPE/data/test-"):
         validate(tmp_path, "pope")
     write(tmp_path, "pope")
+    card = tmp_path / BENCHMARKS["pope"].path / "README.md"
+    card.rename(card.with_name("notes.md"))
+    with pytest.raises(DatasetError, match="there is no lmms-lab-encoder/POPE/README.md"):
+        validate(tmp_path, "pope")
+    write(tmp_path, "pope")
     path = only_table(tmp_path, "pope")
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(DatasetError, match="not a readable parquet file"):
@@ -324,6 +329,18 @@ def test_items_that_could_not_be_scored_are_refused(tmp_path, name, change, mess
     with pytest.raises(DatasetError, match=message):
         write_benchmark(tmp_path, name, items, pictures)
     assert not any(tmp_path.iterdir())
+
+
+def test_a_data_set_written_anew_is_not_read_from_the_cache(tmp_path, monkeypatch):
+    from datasets import load_dataset
+
+    for root, answer in (("one", "yes"), ("one", "no"), ("two", "yes")):
+        (tmp_path / root).mkdir(exist_ok=True)
+        monkeypatch.chdir(tmp_path / root)
+        item = Item("pope", "x", "Is it?", (answer,), "random")
+        write_benchmark(Path("."), "pope", [item], {"x": image(0)})
+        rows = load_dataset(BENCHMARKS["pope"].path, cache_dir=str(tmp_path / "cache"))
+        assert rows["test"]["answer"][:] == [answer]
 
 
 def test_images_shared_by_questions_are_stored_once(tmp_path):

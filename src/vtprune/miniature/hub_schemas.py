@@ -369,13 +369,14 @@ def write_benchmark(
             {"id": name, "image": picture.stored} for name, picture in pictures.items()
         ]
     folder = Path(root) / spec.path
+    cards = {}
     for config, schema in spec.tables.items():
         pattern = spec.pattern(config)
         for stale in folder.glob(pattern):
             stale.unlink()
-        file = folder / pattern.replace("*", "00000-of-00001.parquet")
-        write_table(file, schema, rows[config])
-    cards = {config: {spec.split: spec.pattern(config)} for config in spec.tables}
+        stem = folder / pattern.replace("*", "00000-of-00001")
+        file = write_table(stem, schema, rows[config])
+        cards[config] = {spec.split: file.relative_to(folder).as_posix()}
     write_card(folder / "README.md", f"{spec.title}, made by vtprune's miniature world", cards)
 
 
@@ -393,6 +394,8 @@ def validate(root: Path, benchmark: str) -> int:
         if not files:
             raise DatasetError(f"{spec.title}: there is no {spec.path}/{spec.pattern(config)}.")
         tables[config] = check_table(files, schema, spec.title)
+    if not (folder / "README.md").is_file():
+        raise DatasetError(f"{spec.title}: there is no {spec.path}/README.md.")
     questions = tables[spec.config]
     if spec.images:
         known = set(tables[spec.images[0]].column("id").to_pylist())

@@ -3,6 +3,7 @@
 The same input gives the same bytes under the same versions of pillow and pyarrow.
 """
 
+import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -49,29 +50,38 @@ def _feature(kind: object) -> object:
     return {name: _feature(part) for name, part in kind.items()}
 
 
-def write_table(path: Path, schema: Schema, rows: Sequence[Mapping[str, object]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def write_table(stem: Path, schema: Schema, rows: Sequence[Mapping[str, object]]) -> Path:
+    """Write `<stem>-<digest of the file>.parquet` and return its path.
+
+    The digest matters: `datasets` keys its cache by the patterns of the README, neither by the
+    root nor by time, so a data set written anew under old names would be read from the cache.
+    """
     table = pa.Table.from_pylist(list(rows), schema=arrow_schema(schema))
+    buffer = io.BytesIO()
     pq.write_table(
         table,
-        path,
+        buffer,
         row_group_size=1000,
         compression="snappy",
         # Rows that share an image share its bytes: the dictionary must hold all of them.
         use_dictionary=True,
         dictionary_pagesize_limit=2**28,
         write_statistics=False,
-        store_schema=True,
     )
+    data = buffer.getvalue()
+    path = stem.with_name(f"{stem.name}-{hashlib.sha256(data).hexdigest()[:16]}.parquet")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
 
 
 def write_card(path: Path, title: str, configs: Mapping[str, Mapping[str, str]]) -> None:
-    """Write README.md; `configs` maps a config to its splits, and a split to its file pattern."""
+    """Write README.md; `configs` maps a config to its splits, and a split to its file."""
     lines = ["---", "configs:"]
     for config, splits in configs.items():
         lines += [f"- config_name: {config}", "  data_files:"]
-        for split, pattern in splits.items():
-            lines += [f"  - split: {split}", f"    path: {pattern}"]
+        for split, file in splits.items():
+            lines += [f"  - split: {split}", f"    path: {file}"]
     lines += ["---", f"# {title}", ""]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines), encoding="utf-8")
