@@ -1,0 +1,30 @@
+"""``python -m vtprune.reporting``: write the report."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from .build import build_report
+from .inputs import ReportError
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m vtprune.reporting", description="Write the report.")
+    parser.add_argument("--results", default="reports/results.csv", help="our measurements")
+    parser.add_argument("--provenance", default="reports/provenance.json", help="what was run, on what")
+    parser.add_argument("--params", default="params.yaml", help="holds report.tolerances")
+    parser.add_argument("--published", default="data/published", help="folder of adaptprune.csv and claims.yaml")
+    parser.add_argument("--out", default="reports", help="where the report is written")
+    arguments = parser.parse_args(argv)
+    try:
+        page = build_report(**vars(arguments))
+    except (ReportError, OSError) as error:
+        print(f"vtprune report: {error}", file=sys.stderr)
+        return 2
+    print(page)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""Read, judge, draw, write."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import jinja2
+import pandas as pd
+
+from .cells import cells_frame, judge_cells
+from .claims import claims_frame, judge_claims
+from .inputs import load
+from .view import build_view
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def build_report(results: str | Path = "reports/results.csv", provenance: str | Path = "reports/provenance.json",
+                 params: str | Path = "params.yaml", published: str | Path = "data/published",
+                 out: str | Path = "reports") -> Path:
+    """Write index.html, README.md, verdicts.csv, claims.csv and figures/ to ``out``; return the page's path.
+
+    Raises ``ReportError`` with one sentence when an input is missing or wrong.
+    """
+    out = Path(out)
+    inputs = load(Path(results), Path(provenance), Path(params), Path(published))
+    cells, claims = judge_cells(inputs), judge_claims(inputs)
+    out.mkdir(parents=True, exist_ok=True)
+    view = build_view(inputs, cells, claims, out)
+    _write(out / "verdicts.csv", cells_frame(cells))
+    _write(out / "claims.csv", claims_frame(claims))
+    (out / "README.md").write_text(_render("report.md.j2", view), encoding="utf-8")
+    page = out / "index.html"
+    page.write_text(_render("report.html.j2", view | {"embed": _embedder(out / "figures")}), encoding="utf-8")
+    return page
+
+
+def _write(path: Path, frame: pd.DataFrame) -> None:
+    frame.to_csv(path, index=False, lineterminator="\n")
+
+
+def _render(name: str, view: dict) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), trim_blocks=True, lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined, autoescape=name.endswith(".html.j2"), keep_trailing_newline=True)
+    environment.filters["md"] = lambda value: str(value).replace("|", "\\|").replace("\n", " ")
+    return environment.get_template(name).render(view)
+
+
+def _embedder(folder: Path):
+    """PNG as a data URI: the page is one file that opens anywhere."""
+    def embed(name: str) -> str:
+        return "data:image/png;base64," + base64.b64encode((folder / f"{name}.png").read_bytes()).decode()
+    return embed

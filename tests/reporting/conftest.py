@@ -1,0 +1,29 @@
+import pytest
+import synthetic
+
+from vtprune.reporting import build_report
+from vtprune.reporting.inputs import load
+
+
+@pytest.fixture(scope="session")
+def default(tmp_path_factory):
+    """The folder of one report, for the tests that only read."""
+    return build_report(**synthetic.write(tmp_path_factory.mktemp("report"), synthetic.rows())).parent
+
+
+@pytest.fixture
+def report(tmp_path):
+    """Write results, build the report; returns its folder."""
+    def make(found=None, profile="miniature"):
+        return build_report(**synthetic.write(tmp_path, found or synthetic.rows(), profile)).parent
+    return make
+
+
+@pytest.fixture
+def read(tmp_path):
+    """The inputs as the report loads them."""
+    def make(found=None, profile="miniature"):
+        files = synthetic.write(tmp_path, found or synthetic.rows(), profile)
+        files.pop("out")
+        return load(**files)
+    return make

@@ -1,0 +1,190 @@
+"""The written report: complete, self-contained, repeatable, and honest about the sign."""
+
+import csv
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import synthetic
+
+import vtprune.reporting
+from vtprune.reporting.__main__ import main
+
+
+class Page(HTMLParser):
+    """Tags, links and text of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.links, self.ids, self.cells, self.text, self.open = [], set(), [], "", []
+        self.feed(text)
+        self.text = re.sub(r"\s+", " ", self.text)
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.ids.add(attrs.get("id"))
+        self.links += [attrs[a] for a in ("src", "href") if a in attrs]
+        self.open.append(tag)
+        if tag == "td":
+            self.cells.append("")
+
+    def handle_endtag(self, tag):
+        if tag in self.open:
+            del self.open[len(self.open) - 1 - self.open[::-1].index(tag):]
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.text += data
+        if "td" in self.open and self.cells:
+            self.cells[-1] += data
+
+
+def test_every_printed_cell_is_in_all_outputs(default):
+    out = default
+    page = Page((out / "index.html").read_text())
+    markdown = (out / "README.md").read_text()
+    with open(out / "verdicts.csv") as file:
+        verdicts = list(csv.DictReader(file))
+    with open(synthetic.PUBLISHED / "adaptprune.csv") as file:
+        published = list(csv.DictReader(file))
+    assert [(v["table"], v["model"], v["row"], v["column"], v["published"]) for v in verdicts] == \
+        [(p["table"], p["model"], p["row"], p["column"], p["value"]) for p in published]
+    assert {v["verdict"] for v in verdicts} == {"not run"}
+    # As often in the pages as in the tables: nothing dropped, though a number may come from ours as well.
+    shown = [c.strip() for c in page.cells]
+    for value in {p["value"] for p in published}:
+        wanted = sum(p["value"] == value for p in published)
+        assert sum(c == value or c.startswith(value + "ours") for c in shown) >= wanted, value
+        assert len(re.findall(rf"\| {re.escape(value)}(?: \(ours [^)]*\))?(?= \|)", markdown)) >= wanted, value
+
+
+def test_the_page_is_self_contained(default):
+    text = (default / "index.html").read_text()
+    page = Page(text)
+    assert page.links
+    for link in page.links:
+        assert link.startswith("data:image/png;base64,") or (link.startswith("#") and link[1:] in page.ids), link
+    assert not re.search(r"https?://|@import|url\(|<script|<link", text)
+
+
+def test_markdown_links_to_figures_that_exist(default):
+    out = default
+    linked = re.findall(r"!\[[^\]]*\]\((.*?)\)", (out / "README.md").read_text())
+    assert len(linked) == 4
+    for link in linked:
+        assert (out / link).is_file() and (out / link).with_suffix(".svg").is_file()
+
+
+def test_markdown_tables_are_whole(default):
+    columns = 0
+    for line in (default / "README.md").read_text().splitlines():
+        if line.startswith("|"):
+            count = len(re.findall(r"(?<!\\)\|", line))
+            assert columns in (0, count), line
+            columns = count
+        else:
+            columns = 0
+
+
+def test_two_reports_are_the_same_bytes(default, report):
+    first, second = ({p.relative_to(out): p.read_bytes() for p in out.rglob("*") if p.is_file()}
+                     for out in (default, report()))
+    assert first == second and len(first) == 12
+
+
+def test_no_machine_path_gets_in(default):
+    for name in ("index.html", "README.md"):
+        text = (default / name).read_text()
+        assert "/home/" not in text and "models/miniature-llava" not in text and "miniature-llava" in text
+
+
+@pytest.mark.parametrize(("gain", "sentence", "rank"), [
+    (12, "AdaptPrune is better than FastV on average: +12.0 percentage points", "number 3"),
+    (-12, "AdaptPrune is worse than FastV on average: −12.0 percentage points", "the best"),
+    (0, "AdaptPrune and FastV cannot be told apart on average: 0.0 percentage points", "the best"),
+])
+def test_the_text_follows_the_numbers(report, gain, sentence, rank):
+    out = report(synthetic.rows(gain=gain))
+    for text in (Page((out / "index.html").read_text()).text, (out / "README.md").read_text()):
+        assert sentence in text
+        assert f"Random selection is {rank} of 4" in text
+
+
+def test_counts_of_claims_agree(report):
+    out = report(synthetic.rows(gain=3, half=2.5, spread=True))
+    with open(out / "claims.csv") as file:
+        verdicts = [row["verdict"] for row in csv.DictReader(file)]
+    found = re.search(r"Of (\d+) claims, (\d+) reproduced, (\d+) differs?, (\d+) (?:is|are) undecided and (\d+)",
+                      (out / "README.md").read_text())
+    assert [int(n) for n in found.groups()] == [len(verdicts), *(
+        verdicts.count(v) for v in ("reproduced", "differs", "undecided", "not run"))]
+
+
+def test_a_model_that_does_not_look_is_named(report):
+    found = [r | ({"value": 30.0, "ci_low": 25.0, "ci_high": 35.0} if (r["method"], r["benchmark"]) ==
+                  ("baseline", "pope") and r["experiment"] == "table1" else {}) for r in synthetic.rows()]
+    assert "On POPE the unpruned model is not clearly above" in (report(found) / "README.md").read_text()
+
+
+def test_table1_alone_is_enough(report):
+    """A partial run gives a report that says what is missing."""
+    out = report([r for r in synthetic.rows() if r["experiment"] == "table1" and r["method"] != "random"])
+    text = (out / "README.md").read_text()
+    assert "No paired differences were measured." in text and "| **not run** |" in text
+
+
+def test_a_lite_run_judges_the_scores(report):
+    text = (report(synthetic.rows(model="llava-hf/llava-1.5-7b-hf"), "lite") / "README.md").read_text()
+    assert re.search(r"Of the 484 printed cells, \d+ are reproduced within the declared tolerance", text)
+    assert "is not the paper's model" not in text
+
+
+def run(files):
+    return main([part for name, value in files.items() for part in (f"--{name}", str(value))])
+
+
+@pytest.mark.parametrize("name", ["results", "provenance", "params", "published"])
+def test_a_missing_file_is_one_sentence(tmp_path, capsys, name):
+    files = synthetic.write(tmp_path, synthetic.rows())
+    assert run(files | {name: tmp_path / "absent"}) == 2
+    assert re.fullmatch(r"vtprune report: .*absent\S* does not exist\.\n", capsys.readouterr().err)
+
+
+def test_wrong_input_is_one_sentence(tmp_path, capsys):
+    found = synthetic.rows()
+
+    def error(text, rows=found, columns=synthetic.COLUMNS, **contents):
+        files = synthetic.write(tmp_path, rows, columns=columns)
+        for name, content in contents.items():
+            files[name].write_text(content)
+        assert run(files) == 2
+        message = capsys.readouterr().err
+        assert text in message and message.count("\n") == 1, message
+
+    error("lacks the columns ci_low, ci_high", columns=synthetic.COLUMNS[:-2])
+    error("holds no results", rows=[])
+    error("line 2: 'value' is not a number", rows=[found[0] | {"value": "many"}, *found[1:]])
+    error("line 2: 'value' is not a number", rows=[found[0] | {"value": ""}, *found[1:]])
+    error("line 3 repeats the", rows=[found[0], found[0]])
+    error("no model that stands for one of the paper's (found: gpt)", rows=synthetic.rows(model="gpt"))
+    error("no 'report.tolerances.default'", params="report: {}\n")
+    error("cannot be read", params="a: [\n")
+    error("does not say which 'profile'", provenance="{}")
+    error("cannot be read", provenance="{")
+
+
+def test_the_command(tmp_path):
+    files = synthetic.write(tmp_path, synthetic.rows())
+    arguments = [part for name, value in files.items() for part in (f"--{name}", str(value))]
+    done = subprocess.run([sys.executable, "-m", "vtprune.reporting", *arguments], check=False,
+                          capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.strip() == str(files["out"] / "index.html"), done.stderr
+
+
+def test_reporting_imports_no_other_layer():
+    for path in Path(vtprune.reporting.__file__).parent.glob("*.py"):
+        text = path.read_text()
+        assert not re.search(r"^\s*(?:from|import) (?:vtprune|torch|transformers)|from \.\.", text, re.MULTILINE), path
