@@ -93,6 +93,15 @@ def test_bfloat16(tiny):
             assert len(pruned.kept) == 3
 
 
+def test_gradients_flow_through_the_kept_tokens(tiny):
+    model = tiny.build()
+    inputs = tiny.prompts(LENGTHS)
+    with AdaptPrune(0.25).attach(model):
+        model(**inputs).logits[:, -1].sum().backward()
+    for layer in model.model.language_model.layers:
+        assert layer.self_attn.k_proj.weight.grad.abs().sum() > 0
+
+
 def test_class_token_of_the_full_strategy_stays(tiny):
     model = tiny.build(vision_feature_select_strategy="full")
     inputs = tiny.prompts(((3, 5), (2, 2)), per_image=tiny.grid**2 + 1)

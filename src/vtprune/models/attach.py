@@ -246,6 +246,7 @@ class Attachment:
         return _take(hidden, order)
 
     @staticmethod
+    @torch.no_grad()
     def _select(prompt: Prompt, stage: Stage, features: Features) -> torch.Tensor:
         """``[b, n]`` bool: the image tokens that the stage leaves."""
         available = prompt.alive.sum(dim=1)
