@@ -69,8 +69,12 @@ def main() -> None:
             f"{side}x{side}", str(keep), "8", "8 calls / batch", milliseconds(seconds["calls"]),
             milliseconds(seconds["batch"]), ratio(seconds["calls"], seconds["batch"]), "yes" if same else "NO",
         ])  # fmt: skip
-    print(f"device {device.type}, keys of width {options.width}, {options.rounds} rounds, {torch.get_num_threads()} threads\n")
-    print(table(["grid", "keep", "images", "what", "first, ms", "second, ms", "ratio [quartiles]", "same tokens"], rows))
+    print(
+        f"device {device.type}, keys of width {options.width}, {options.rounds} rounds, {torch.get_num_threads()} threads\n"
+    )
+    print(
+        table(["grid", "keep", "images", "what", "first, ms", "second, ms", "ratio [quartiles]", "same tokens"], rows)
+    )
 
 
 if __name__ == "__main__":

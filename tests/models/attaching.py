@@ -6,14 +6,16 @@ from vtprune.pruning import AdaptPrune, FastV, NoPruning, RandomPruning, Stage
 from vtprune.pruning.base import Method
 from vtprune.pruning.budget import Fraction
 
+# On a 4x4 grid the paper's radius is less than a cell; this one suppresses.
+WIDE = {"sigma_d": 9.0, "sigma_s": 0.5, "radius": 18.0}
 METHODS = [
     FastV(0.25),
     FastV(0.5, layer=1),
     FastV(3, layer=3),
     RandomPruning(0.4),
-    AdaptPrune(0.25),
-    AdaptPrune(0.5, reading="as_written"),
-    AdaptPrune(0.3, similarity=False),
+    AdaptPrune(0.25, **WIDE),
+    AdaptPrune(0.5, reading="as_written", **WIDE),
+    AdaptPrune(0.3, similarity=False, **WIDE),
     NoPruning(),
 ]
 LENGTHS = ((3, 5), (1, 9), (6, 2))
@@ -37,7 +39,7 @@ class Pyramid(Method):
     uses_attention = True
 
     def stages(self):
-        return [Stage(1, FastV(0.5), Fraction(0.5)), Stage(3, FastV(0.5), Fraction(0.5))]
+        return [Stage(1, FastV(0.5), Fraction(0.5)), Stage(3, AdaptPrune(0.5, **WIDE), Fraction(0.5))]
 
 
 class KeepNothing(Method):

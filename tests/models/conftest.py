@@ -25,6 +25,9 @@ def build(kv_heads: int = 4, layers: int = 4, attention: str = "sdpa", **options
     config._attn_implementation = attention
     model = LlavaForConditionalGeneration(config).eval()
     model.set_attn_implementation(attention)
+    # Trained norms are not uniform; with uniform ones both readings' keys have the same directions.
+    for layer in model.model.language_model.layers:
+        torch.nn.init.uniform_(layer.input_layernorm.weight, 0.2, 2.0)
     # No end of sequence: every row generates as many tokens as are asked for.
     model.generation_config.eos_token_id = None
     model.generation_config.pad_token_id = PAD

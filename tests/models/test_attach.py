@@ -86,7 +86,8 @@ def test_one_row_equals_the_eager_models_attentions(tiny, kv_heads):
 def test_adaptprune_chooses_as_the_definition_says(tiny, layer, reading):
     model = tiny.build(kv_heads=2, attention="eager")
     inputs = tiny.prompts(LENGTHS)
-    method = AdaptPrune(5, layer=layer, reading=reading, sigma_s=0.5)
+    # On this small grid the paper's radius is less than a cell: widen everything, so that it matters.
+    method = AdaptPrune(5, layer=layer, reading=reading, sigma_d=9.0, sigma_s=0.5, radius=18.0)
     with torch.no_grad():
         whole = model(**inputs, output_attentions=True, output_hidden_states=True)
         with method.attach(model) as pruned:
@@ -101,9 +102,7 @@ def test_adaptprune_chooses_as_the_definition_says(tiny, layer, reading):
         if reading == "as_written":
             states = decoder_layer.input_layernorm(states)
         keys = decoder_layer.self_attn.k_proj(states)
-        expected = adaptive_nms_reference(
-            scores, keys, cells, 5, sigma_d=1.5 * tiny.grid / 24, sigma_s=0.5, radius=5 * tiny.grid / 24
-        )
+        expected = adaptive_nms_reference(scores, keys, cells, 5, sigma_d=1.5, sigma_s=0.5, radius=3.0)
         kept = pruned.kept[row][0]
         assert kept.indices.tolist() == sorted(expected.tolist())
         assert kept.positions.tolist() == cells[kept.indices].tolist()
