@@ -1,0 +1,194 @@
+"""Many cells in one process: the checkpoint, the tasks and their data are loaded once."""
+
+import contextlib
+import os
+import tempfile
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vtprune.miniature.hub_schemas import BENCHMARKS, validate
+
+from .environment import data_root, muted, prepare, quieten
+from .errors import EvaluationError
+from .scores import Scores, scores_of
+
+if TYPE_CHECKING:
+    from vtprune.pruning import Method
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is evaluated: a method, on the images (``shown``) or on grey ones of their size (``blank``)."""
+
+    method: "Method"
+    image: str = "shown"
+
+
+def check_benchmarks(names: Iterable[str]) -> list[str]:
+    """The names, if they are all known.
+
+    Raises:
+        EvaluationError: if one is not.
+    """
+    names = list(names)
+    for name in names:
+        if name not in BENCHMARKS:
+            raise EvaluationError(f"there is no benchmark '{name}'; the benchmarks are {', '.join(BENCHMARKS)}")
+    return names
+
+
+class Evaluator:
+    """Evaluates cells of one checkpoint with lmms-eval's unmodified tasks.
+
+    Args:
+        checkpoint: a folder or a Hub id.
+        data: the folder that holds ``lmms-lab-encoder/``; None to load from the Hub. Where both
+            checkpoint and data are local, nothing uses the network.
+        store: folder of predictions.
+        batch_size: questions at a time.
+        limit: only so many questions of each task (made even, for MME's pairs); to try things out.
+        max_new_tokens: at most so many, whatever a task says.
+        options: of :func:`vtprune.models.load` (device, dtype, attn_implementation).
+
+    Raises:
+        CheckpointError, EvaluationError, DatasetError: one sentence that says what is wrong.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | Path,
+        data: str | Path | None,
+        *,
+        store: str | Path = "data/predictions",
+        batch_size: int = 8,
+        limit: int | None = None,
+        max_new_tokens: int | None = None,
+        **options: Any,
+    ) -> None:
+        if limit is not None and limit < 1:
+            raise EvaluationError(f"limit must be at least 1, not {limit}")
+        self.data = None if data is None else data_root(data)
+        self.store, self.batch_size, self.max_new_tokens = Path(store).resolve(), batch_size, max_new_tokens
+        self.limit = limit + limit % 2 if limit else None
+        prepare(offline=self.data is not None and Path(checkpoint).expanduser().is_dir())
+        from .model import Loaded  # after `prepare`: it imports lmms-eval and transformers
+        from .store import PredictionStore
+
+        quieten()
+        PredictionStore(self.store)
+        self.loaded = Loaded.of(checkpoint, **options)
+        self._tasks: dict[str, Any] = {}
+
+    def questions(self, benchmarks: Iterable[str]) -> int:
+        """How many questions the benchmarks ask of each cell."""
+        counts = [len(self._task(name).eval_docs_no_media) for name in benchmarks]
+        return sum(min(count, self.limit or count) for count in counts)
+
+    def evaluate(self, cell: Cell, benchmarks: Sequence[str], bar: Any = None) -> dict[str, Scores]:
+        """Scores by benchmark (``mme`` brings ``mme_cognition``); what is stored is not computed again.
+
+        Args:
+            bar: a tqdm bar to advance by a question at a time, in place of one of its own.
+
+        Raises:
+            ValueError: if the model lacks a layer that the method needs.
+            EvaluationError, DatasetError: one sentence that says what is wrong.
+        """
+        from tqdm import tqdm
+
+        from .model import PrunedModel
+
+        if bar is None:
+            with tqdm(total=self.questions(benchmarks), desc=cell.method.name, unit="question") as bar:
+                return self.evaluate(cell, benchmarks, bar)
+        model = PrunedModel(
+            method=cell.method, image=cell.image, store=self.store, batch_size=self.batch_size,
+            max_new_tokens=self.max_new_tokens, loaded=self.loaded, bar=bar,
+        )  # fmt: skip
+        return self._scored(model, benchmarks)
+
+    def constant(self, benchmarks: Sequence[str]) -> dict[str, Scores]:
+        """Scores of one answer to every question: the one that is most often right (captions: most frequent)."""
+        from .constant import Constant
+
+        answers = {}
+        for name in benchmarks:
+            golds = Counter(_gold(doc) for _, doc in zip(range(self.limit or 10**9), self._task(name).eval_docs_no_media))
+            answers[BENCHMARKS[name].task] = min(golds, key=lambda gold: (-golds[gold], gold))
+        return self._scored(Constant(answers), benchmarks)
+
+    def _scored(self, model: Any, benchmarks: Sequence[str]) -> dict[str, Scores]:
+        from lmms_eval.evaluator import simple_evaluate
+
+        tasks = {name: self._task(name) for name in benchmarks}
+        with tempfile.TemporaryDirectory() as scratch, muted():
+            # Tasks write score files where `output_path` says: not into the data.
+            outcome = simple_evaluate(
+                model=model, tasks=list(tasks.values()), batch_size=self.batch_size, limit=self.limit,
+                bootstrap_iters=0, log_samples=True, process_docs_parallel=1, task_manager=self._manager,
+                cli_args=Namespace(output_path=scratch, process_with_media=False, reasoning_tags=None),
+            )  # fmt: skip
+        if outcome is None:
+            raise EvaluationError("only the first of several processes gets results; run the experiment in one")
+        found: dict[str, Scores] = {}
+        for name in benchmarks:
+            task = BENCHMARKS[name].task
+            found |= scores_of(name, BENCHMARKS[name], outcome["samples"][task], outcome["results"][task])
+        return found
+
+    @cached_property
+    def _manager(self) -> Any:
+        from lmms_eval.tasks import TaskManager
+
+        with muted():
+            manager = TaskManager("ERROR")
+        quieten()
+        return manager
+
+    def _task(self, name: str) -> Any:
+        if name not in self._tasks:
+            check_benchmarks([name])
+            spec = BENCHMARKS[name]
+            if self.data is not None:
+                validate(self.data, name)
+            with _working_directory(self.data), muted():
+                self._tasks[name] = self._load(spec.task, spec.metric if spec.java else None)
+        return self._tasks[name]
+
+    def _load(self, task: str, only: str | None) -> Any:
+        from lmms_eval.tasks import get_task_dict
+
+        loaded = get_task_dict([task], self._manager, "simple")[task]
+        if only is None:
+            return loaded
+        # Every metric of a caption task starts METEOR, 6 s of CPU, whether it is asked for or not.
+        entry = {"metric": only, "aggregation": loaded.aggregation()[only], "higher_is_better": True}
+        return get_task_dict([{"task": task, "metric_list": [entry]}], self._manager, "simple")[task]
+
+
+@contextlib.contextmanager
+def _working_directory(folder: Path | None) -> Any:
+    """`datasets` finds a local data set by its name relative to the working directory."""
+    before = Path.cwd()
+    os.chdir(folder or before)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def _gold(doc: Mapping[str, Any]) -> str:
+    """A document's answer: the most frequent where it has several, the first of those."""
+    for key in ("annotations_captions", "caption", "answers", "answer"):
+        if key in doc:
+            value = doc[key]
+            if not isinstance(value, list):
+                return str(value)
+            texts = [entry["answer"] if isinstance(entry, Mapping) else entry for entry in value]
+            return Counter(texts).most_common(1)[0][0]
+    raise EvaluationError("a document has no column that holds its answer")

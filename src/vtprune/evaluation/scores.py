@@ -1,0 +1,139 @@
+"""Per-question scores out of lmms-eval's samples, in the units of the papers' tables."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vtprune.miniature.hub_schemas import Benchmark
+
+from .errors import EvaluationError
+from .statistics import estimate
+
+Sample = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One cell on one benchmark.
+
+    Attributes:
+        benchmark: key of the benchmarks' table, or ``mme_cognition``.
+        metric: lmms-eval's name of it.
+        value: lmms-eval's own aggregate, in the paper's units.
+        questions: how many were asked.
+        units: ``[n]`` names of what a bootstrap draws: questions, images (captions) or pairs (MME).
+        values: ``[n]`` their scores in the paper's units; the sum over strata of their means is ``value``.
+        strata: ``[n]`` integers; MME's sub-tasks, else all 0.
+    """
+
+    benchmark: str
+    metric: str
+    value: float
+    questions: int
+    units: tuple[str, ...]
+    values: np.ndarray
+    strata: np.ndarray
+
+
+def scores_of(name: str, spec: Benchmark, samples: Sequence[Sample], results: Mapping[str, Any]) -> dict[str, Scores]:
+    """Scores by benchmark: one, and for MME the cognition sub-tasks as a second.
+
+    Args:
+        samples: lmms-eval's logged samples of the task.
+        results: its aggregates, keys ``<metric>,<filter>``.
+
+    Raises:
+        EvaluationError: if the per-question scores do not reproduce lmms-eval's aggregate.
+    """
+    metrics = {name: spec.metric}
+    if name == "mme":
+        metrics["mme_cognition"] = "mme_cognition_score"
+    found = {}
+    for benchmark, metric in metrics.items():
+        items = [(sample["doc_id"], sample[metric]) for sample in samples if sample.get(metric) is not None]
+        aggregate = results.get(f"{metric},none")
+        if not items or not isinstance(aggregate, (int, float)):
+            if benchmark == name:
+                raise EvaluationError(f"{spec.title}: lmms-eval returned no {metric}")
+            continue  # a limit left no cognition question
+        units, values, strata = _READERS.get(metric, _plain)(items)
+        scores = Scores(
+            benchmark, metric, spec.scale * float(aggregate), len(items), tuple(units),
+            spec.scale * np.asarray(values, dtype=float), np.asarray(strata, dtype=int),
+        )  # fmt: skip
+        again = float(estimate(scores.values, scores.strata))
+        if not math.isclose(again, scores.value, rel_tol=1e-6, abs_tol=1e-6):
+            raise EvaluationError(
+                f"{spec.title}: the per-question scores give {again:.6g}, but lmms-eval says {scores.value:.6g}"
+            )
+        found[benchmark] = scores
+    return found
+
+
+def _plain(items: Sequence[tuple[int, Any]]) -> tuple[list[str], list[float], list[int]]:
+    """A number for each question, or a mapping that holds it as ``score``."""
+    values = [float(item["score"] if isinstance(item, Mapping) else item) for _, item in items]
+    return [str(doc) for doc, _ in items], values, [0] * len(items)
+
+
+def _mme(items: Sequence[tuple[int, Any]]) -> tuple[list[str], list[float], list[int]]:
+    """A pair scores its accuracy in percent, and 100 more if both are right; a stratum is a sub-task."""
+    pairs: dict[tuple[str, str], list[float]] = {}
+    for _, item in items:
+        pairs.setdefault((item["category"], item["question_id"]), []).append(item["score"])
+    categories = sorted({category for category, _ in pairs})
+    units = [f"{category}|{question}" for category, question in pairs]
+    values = [100 * sum(pair) / 2 + 100 * (sum(pair) == 2) for pair in pairs.values()]
+    return units, values, [categories.index(category) for category, _ in pairs]
+
+
+def _cider(items: Sequence[tuple[int, Any]]) -> tuple[list[str], list[float], list[int]]:
+    """CIDEr of each image, as the task's own scorer gives it (its mean is the aggregate)."""
+    from pycocoevalcap.cider.cider import Cider
+
+    ids = [int(item["image_id"]) for _, item in items]
+    references = {id_: [{"caption": text} for text in item["answer"]] for id_, (_, item) in zip(ids, items, strict=True)}
+    captions = {id_: [{"caption": item["pred"]}] for id_, (_, item) in zip(ids, items, strict=True)}
+    _, values = Cider().compute_score(_tokenized(references), _tokenized(captions))
+    return [str(id_) for id_ in ids], list(values), [0] * len(ids)
+
+
+_TOKENIZED: dict[str, dict[int, list[str]]] = {}  # references are the same for every cell
+
+
+def _tokenized(captions: dict[int, list[dict[str, str]]]) -> dict[int, list[str]]:
+    from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
+
+    key = repr(captions)
+    if key not in _TOKENIZED:
+        if len(_TOKENIZED) > 8:
+            _TOKENIZED.clear()
+        _TOKENIZED[key] = PTBTokenizer().tokenize(captions)
+    return _TOKENIZED[key]
+
+
+def _mmbench(items: Sequence[tuple[int, Any]]) -> tuple[list[str], list[float], list[int]]:
+    """A question is right, 100, if the task's own static judge finds its option in every copy of it."""
+    import pandas as pd
+    from lmms_eval.tasks.mmbench.mmbench_evals import MMBench_Evaluator
+
+    judge = MMBench_Evaluator()
+    copies: dict[int, list[dict[str, Any]]] = {}
+    for _, item in items:
+        row = {key if key in "ABCD" else key.lower(): value for key, value in item.items()}
+        copies.setdefault(int(row["index"]) % 1_000_000, []).append(row)
+    answers = {int(item["index"]): item["answer"] for _, item in items}
+    values = [100.0 * judge.eval_sub_data(pd.DataFrame(rows), answers, static_only=True) for rows in copies.values()]
+    return [str(index) for index in copies], values, [0] * len(copies)
+
+
+_READERS = {
+    "nocaps_CIDEr": _cider,
+    "flickr_CIDEr": _cider,
+    "mme_perception_score": _mme,
+    "mme_cognition_score": _mme,
+    "gpt_eval_score": _mmbench,
+}
