@@ -1,25 +1,13 @@
 """Visual token pruning for vision-language models.
 
-``from vtprune import AdaptPrune`` loads torch only when a method is asked for, so that
-stages which need no pruning (rendering, reporting) neither import nor depend on it.
+The public names live in `vtprune.api`, which is imported when the first of them is asked for:
+stages that only render or report neither import torch nor depend on the methods.
 """
-
-from importlib import import_module
-
-__version__ = "0.1.0"
-
-_PUBLIC = {
-    "AdaptPrune": "vtprune.pruning",
-    "FastV": "vtprune.pruning",
-    "RandomPruning": "vtprune.pruning",
-    "adaptive_nms": "vtprune.pruning",
-    "get_method": "vtprune.pruning",
-    "load": "vtprune.models",
-}
-__all__ = sorted(_PUBLIC)
 
 
 def __getattr__(name: str):
-    if name in _PUBLIC:
-        return getattr(import_module(_PUBLIC[name]), name)
-    raise AttributeError(f"module 'vtprune' has no attribute {name!r}")
+    if name.startswith("_") and name != "__version__":
+        raise AttributeError(f"module 'vtprune' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module("vtprune.api"), name)

@@ -1,0 +1,91 @@
+"""Stage one of training: the vision tower and the projector learn what each patch shows.
+
+Every patch is told its words (`world.dense_labels`): a patch's projected feature must be
+closest to the embeddings of those words, group by group. The language model starts from the
+same embeddings, so that it meets image tokens which already speak its vocabulary.
+"""
+
+from random import Random
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .pictures import FIELDS, KINDS, NAMES, sample
+from .sprites import ARROWS, CHARACTERS, COLORS, LANDMARKS, MOODS, PEOPLE, POSES, STYLES, TEXTURES
+from .world import BACKGROUNDS, CHARTS, GRID, GROUPS, QUALITIES, dense_labels, render
+
+WORDS: dict[str, tuple[str, ...]] = {
+    "name": (*NAMES, *POSES, *PEOPLE, *ARROWS, *LANDMARKS, *STYLES, *BACKGROUNDS, *CHARTS, *CHARACTERS),
+    "color": tuple(COLORS),
+    "size": ("small", "large"),
+    "texture": TEXTURES,
+    "mood": MOODS,
+    "part": ("head", "rest"),
+    "quality": QUALITIES,
+    "row": tuple(f"row{i}" for i in range(GRID)),
+    "column": tuple(f"column{i}" for i in range(GRID)),
+}
+VISUAL_WORDS = tuple(dict.fromkeys(w for group in GROUPS for w in WORDS[group]))
+_INDEX = {group: {w: i for i, w in enumerate(words)} for group, words in WORDS.items()}
+# How often each kind of picture is drawn, in both stages of training.
+MIX = {"scene": 8, "sign": 5, "chart": 3, "page": 4, "snapshot": 2, "poster": 1.5} | {
+    kind: 1.0 for kind in KINDS if kind not in ("scene", "sign", "chart", "page", "snapshot", "poster")
+}
+
+
+def draw_kind(rng: Random) -> str:
+    return rng.choices(list(MIX), list(MIX.values()))[0]
+
+
+def pixels(image: np.ndarray) -> Tensor:
+    """`[96, 96, 3]` uint8 -> `[3, 96, 96]` in [-1, 1], as the checkpoint's image processor gives."""
+    return torch.from_numpy(image).permute(2, 0, 1).float() / 127.5 - 1
+
+
+class LabelledPictures(torch.utils.data.IterableDataset):
+    """An endless stream of `(pixels, labels [groups, 144])`; -100 where a group says nothing."""
+
+    def __init__(self, seed: int, start: int):
+        self.seed, self.start = seed, start
+
+    def __iter__(self):
+        step = self.start
+        while True:
+            rng = Random(f"tower-{self.seed}-{step}")
+            picture = sample(rng, draw_kind(rng), held_out=False)
+            dense = dense_labels(picture)
+            labels = [[_INDEX[g].get(w, -100) for w in dense[g].reshape(-1)] for g in GROUPS]
+            yield pixels(render(picture)), torch.tensor(labels)
+            step += 1
+
+
+class DenseHead(nn.Module):
+    """Embeddings of the visual words, `[words, width]`, and the loss that pulls patches to them."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.embedding = nn.Parameter(torch.randn(len(VISUAL_WORDS), width) / width**0.5)
+        place = {w: i for i, w in enumerate(VISUAL_WORDS)}
+        self.rows = {g: torch.tensor([place[w] for w in WORDS[g]]) for g in GROUPS}
+
+    def forward(self, features: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """`features` `[batch, 144, width]`, `labels` `[batch, groups, 144]` -> loss, accuracy by group."""
+        losses, accuracy = [], {}
+        for i, group in enumerate(GROUPS):
+            logits = features.float() @ self.embedding[self.rows[group].to(features.device)].T
+            target = labels[:, i]
+            said = target >= 0
+            if said.any():
+                losses.append(F.cross_entropy(logits.transpose(1, 2), target, ignore_index=-100))
+                accuracy[group] = (logits.argmax(-1) == target)[said].float().mean().item()
+        # Empty background is most of every picture: the things on it count as much again.
+        name = (features.float() @ self.embedding[self.rows["name"].to(features.device)].T).transpose(1, 2)
+        thing = torch.where(labels[:, GROUPS.index("part")] >= 0, labels[:, 0], -100)
+        losses.append(2 * F.cross_entropy(name, thing, ignore_index=-100))
+        accuracy["thing"] = (name.argmax(1) == thing)[thing >= 0].float().mean().item()
+        return torch.stack(losses).sum(), accuracy
+
+
+__all__ = ["FIELDS", "MIX", "VISUAL_WORDS", "DenseHead", "LabelledPictures", "draw_kind", "pixels"]
