@@ -1,0 +1,79 @@
+"""``python -m vtprune.experiments.collect``: one results.csv and one provenance.json out of all experiments'."""
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from vtprune.evaluation.errors import EvaluationError
+
+
+def collect(results: Path, out: Path) -> list[str]:
+    """Write ``results.csv`` and ``provenance.json`` to ``out``; returns the experiments, in their order.
+
+    Args:
+        results: folder with ``<experiment>.csv`` and ``.json`` of each.
+
+    Raises:
+        EvaluationError: if there are none, one lacks its facts, or they do not belong together.
+    """
+    files = sorted(results.glob("*.csv"), key=lambda path: _natural(path.stem))
+    if not files:
+        raise EvaluationError(f"there are no results in {results}: run an experiment first")
+    header, lines, runs = None, [], {}
+    for path in files:
+        first, *rest = path.read_text(encoding="utf-8").splitlines()
+        if header not in (None, first):
+            raise EvaluationError(f"{path} has other columns than {files[0].name}")
+        header = first
+        lines += rest
+        try:
+            runs[path.stem] = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise EvaluationError(f"{path.with_suffix('.json')} cannot be read, so it is not known what was run") from error
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "results.csv").write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    (out / "provenance.json").write_text(json.dumps(_joined(runs), indent=2) + "\n", encoding="utf-8")
+    return list(runs)
+
+
+def _joined(runs: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The facts of all: common ones as they are, times and questions added up."""
+    profiles = sorted({run["profile"] for run in runs.values()})
+    if len(profiles) > 1:
+        raise EvaluationError(f"the experiments were run under different profiles: {', '.join(profiles)}")
+    joined: dict[str, Any] = {"profile": profiles[0]}
+    for key in ("commit", "model", "checkpoint", "checkpoint_digest", "parameters", "versions", "machine"):
+        values = [run.get(key) for run in runs.values()]
+        same = all(value == values[0] for value in values)
+        joined[key] = values[0] if same else dict(zip(runs, values, strict=True))
+    joined["dirty"] = any(run.get("dirty") for run in runs.values())
+    joined["seconds"] = round(sum(run["seconds"] for run in runs.values()), 1)
+    joined["n_questions"] = sum(run["n_questions"] for run in runs.values())
+    joined["experiments"] = {name: {"seconds": run["seconds"], "cells": run["seconds_by_cell"]} for name, run in runs.items()}
+    return joined
+
+
+def _natural(name: str) -> list[int | str]:
+    """table10 after table9."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m vtprune.experiments.collect", description=__doc__)
+    parser.add_argument("--results", default="reports/results", help="folder of the experiments' files")
+    parser.add_argument("--out", default="reports", help="where results.csv and provenance.json are written")
+    arguments = parser.parse_args(argv)
+    try:
+        names = collect(Path(arguments.results), Path(arguments.out))
+    except EvaluationError as error:
+        print(f"vtprune collect: {error}", file=sys.stderr)
+        return 2
+    print(f"{Path(arguments.out) / 'results.csv'}: {', '.join(names)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

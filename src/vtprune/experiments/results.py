@@ -1,0 +1,99 @@
+"""Rows of results.csv: scores, paired differences, and the mean of percents, with intervals."""
+
+import csv
+import io
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from vtprune.evaluation.errors import EvaluationError
+from vtprune.evaluation.scores import Scores
+from vtprune.evaluation.statistics import bootstrap, estimate, interval, percent_of
+
+from .design import BASELINE, MEAN, UNPRUNED, Experiment
+
+COLUMNS = ("experiment", "model", "method", "keep", "benchmark", "metric", "value", "n", "ci_low", "ci_high")
+PERCENT = "percent_of_baseline"
+
+Row = dict[str, Any]
+
+
+def rows_of(
+    experiment: Experiment,
+    model: str,
+    keep: float,
+    scores: Mapping[str, Mapping[str, Scores]],
+    chance: Mapping[str, float],
+    *,
+    resamples: int,
+    seed: int,
+    level: float = 95.0,
+) -> list[Row]:
+    """The experiment's rows in a fixed order: benchmark by benchmark its methods, then its pairs.
+
+    Args:
+        scores: by row of the experiment, then by benchmark.
+        chance: by benchmark.
+        level: of the intervals, in percent.
+
+    Raises:
+        EvaluationError: if two cells did not answer the same questions.
+    """
+    names = list(experiment.rows)
+    benchmarks = [b for b in [*experiment.benchmarks, "mme_cognition"] if b in scores[BASELINE]]
+    found: list[Row] = []
+
+    def add(method: str, benchmark: str, metric: str, value: float, n: int | None, draws: np.ndarray | None) -> None:
+        low, high = (math.nan, math.nan) if draws is None else interval(draws, level)
+        parts = method.split(" - ")
+        ratio = None if method == "chance" else 1.0 if set(parts) <= set(UNPRUNED) else keep
+        values = (experiment.name, model, method, ratio, benchmark, metric, value, n, low, high)
+        found.append(dict(zip(COLUMNS, values, strict=True)))
+
+    def compare(benchmark: str, metric: str, point: np.ndarray, draws: np.ndarray, n: int) -> None:
+        for column, method in enumerate(names):
+            add(method, benchmark, metric, float(point[column]), n, draws[:, column])
+        if benchmark in chance:
+            add("chance", benchmark, metric, chance[benchmark], n, None)
+        for pair in experiment.pairs:
+            a, b = (names.index(part) for part in pair.split(" - "))
+            add(pair, benchmark, f"difference:{metric}", float(point[a] - point[b]), n, draws[:, a] - draws[:, b])
+
+    base = names.index(BASELINE)
+    points, percents, asked = [], [], 0
+    for benchmark in benchmarks:
+        cells = [scores[name][benchmark] for name in names]
+        first = cells[0]
+        if any(cell.units != first.units or not np.array_equal(cell.strata, first.strata) for cell in cells):
+            raise EvaluationError(f"{benchmark}: the cells did not answer the same questions, so they cannot be paired")
+        values = np.stack([cell.values for cell in cells], axis=1)
+        point = estimate(values, first.strata)
+        draws = bootstrap(values, first.strata, resamples=resamples, seed=seed, name=benchmark)
+        compare(benchmark, first.metric, point, draws, first.questions)
+        if benchmark in experiment.benchmarks:
+            points.append(percent_of(point, point[base]))
+            percents.append(percent_of(draws, draws[:, [base]]))
+            asked += first.questions
+    if np.isfinite(points).all():  # else the baseline is 0 somewhere, and there is no percent of it
+        compare(MEAN, PERCENT, np.mean(points, axis=0), np.mean(percents, axis=0), asked)
+    return found
+
+
+def to_csv(rows: list[Row]) -> str:
+    """CSV with four decimals, so that the last bits of an addition do not show."""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: _written(value) for name, value in row.items()})
+    return file.getvalue()
+
+
+def _written(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{round(value, 4) + 0.0:.4f}".rstrip("0").rstrip(".")
+    return str(value)

@@ -1,0 +1,35 @@
+"""Table 1, block LLaVA-1.5-7B: FastV, AdaptPrune in both readings and random against the whole model."""
+
+import sys
+
+from .design import Experiment, Row
+
+EXPERIMENT = Experiment(
+    name="table1",
+    benchmarks=(
+        "nocaps", "flickr30k", "vqav2", "gqa", "okvqa", "vizwiz", "textvqa", "chartqa", "docvqa", "pope", "mme", "mmbench",
+    ),
+    rows={
+        "baseline": Row(),
+        "blind": Row(image="blank"),
+        "fastv": Row("fastv"),
+        "adaptprune": Row("adaptprune", {"reading": "as_published"}),
+        "adaptprune_as_written": Row("adaptprune", {"reading": "as_written"}),
+        "random": Row("random"),
+    },
+    pairs=(
+        "adaptprune - fastv",
+        "adaptprune - random",
+        "fastv - random",
+        "adaptprune_as_written - adaptprune",
+        "fastv - baseline",
+        "adaptprune - baseline",
+        "baseline - blind",
+    ),
+    chance=True,
+)  # fmt: skip
+
+if __name__ == "__main__":
+    from .common import main
+
+    sys.exit(main(EXPERIMENT))
