@@ -16,7 +16,14 @@ from vtprune.models import CheckpointError, load
 from vtprune.pruning import Method, get_method
 
 from .errors import EvaluationError
-from .generation import Question, answer, batches, blank, chat_prompt, generation_arguments
+from .generation import (
+    Question,
+    answer,
+    batches,
+    blank,
+    chat_prompt,
+    generation_arguments,
+)
 from .identity import checkpoint_digest, data_name, question_digest, software
 from .store import PredictionStore
 
@@ -39,7 +46,11 @@ class Loaded:
 
         Raises:
             CheckpointError: if it is missing, damaged or not supported.
+            EvaluationError: if it should go to a GPU and there is none.
         """
+        device = options.get("device")
+        if device is not None and str(device).startswith("cuda") and not torch.cuda.is_available():
+            raise EvaluationError(f"there is no GPU for device {device}")
         model, processor = load(path_or_id, **options)
         commit = getattr(model.config, "_commit_hash", None)
         return cls(model, processor, checkpoint_digest(path_or_id, commit))
@@ -121,8 +132,6 @@ class PrunedModel(lmms):
         if loaded is None:
             if self._world_size > 1 and torch.cuda.is_available():
                 device = f"cuda:{self.accelerator.local_process_index}"
-            elif device is not None and str(device).startswith("cuda") and not torch.cuda.is_available():
-                raise ValueError(f"there is no GPU for device {device!r}")
             loaded = Loaded.of(pretrained, device=device, dtype=dtype, attn_implementation=attn_implementation)
         self.loaded = loaded
         self.method.attach(loaded.model)  # refuses a layer that the model does not have
@@ -243,7 +252,7 @@ class _one_sentence:
     def __enter__(self) -> None:
         return None
 
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, _USER_ERRORS):
             raise SystemExit(f"vtprune: {error}") from error
         if isinstance(error, Exception):

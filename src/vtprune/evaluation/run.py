@@ -42,6 +42,11 @@ def check_benchmarks(names: Iterable[str]) -> list[str]:
     return names
 
 
+def is_local(checkpoint: str | Path, data: str | Path | None) -> bool:
+    """Whether neither checkpoint nor data come from the Hub, so that nothing needs the network."""
+    return data is not None and Path(checkpoint).expanduser().is_dir()
+
+
 class Evaluator:
     """Evaluates cells of one checkpoint with lmms-eval's unmodified tasks.
 
@@ -75,8 +80,10 @@ class Evaluator:
         self.data = None if data is None else data_root(data)
         self.store, self.batch_size, self.max_new_tokens = Path(store).resolve(), batch_size, max_new_tokens
         self.limit = limit + limit % 2 if limit else None
-        prepare(offline=self.data is not None and Path(checkpoint).expanduser().is_dir())
-        from .model import Loaded  # after `prepare`: it imports lmms-eval and transformers
+        prepare(offline=is_local(checkpoint, data))
+        from .model import (
+            Loaded,  # after `prepare`: it imports lmms-eval and transformers
+        )
         from .store import PredictionStore
 
         quieten()
@@ -88,6 +95,10 @@ class Evaluator:
         """How many questions the benchmarks ask of each cell."""
         counts = [len(self._task(name).eval_docs_no_media) for name in benchmarks]
         return sum(min(count, self.limit or count) for count in counts)
+
+    def check(self, cell: Cell) -> None:
+        """Raise `ValueError` if the model lacks a layer that the cell's method needs."""
+        cell.method.attach(self.loaded.model)
 
     def evaluate(self, cell: Cell, benchmarks: Sequence[str], bar: Any = None) -> dict[str, Scores]:
         """Scores by benchmark (``mme`` brings ``mme_cognition``); what is stored is not computed again.
@@ -103,9 +114,10 @@ class Evaluator:
 
         from .model import PrunedModel
 
+        self.check(cell)
         if bar is None:
-            with tqdm(total=self.questions(benchmarks), desc=cell.method.name, unit="question") as bar:
-                return self.evaluate(cell, benchmarks, bar)
+            with tqdm(total=self.questions(benchmarks), desc=cell.method.name, unit="question") as own:
+                return self.evaluate(cell, benchmarks, own)
         model = PrunedModel(
             method=cell.method, image=cell.image, store=self.store, batch_size=self.batch_size,
             max_new_tokens=self.max_new_tokens, loaded=self.loaded, bar=bar,
@@ -157,7 +169,12 @@ class Evaluator:
             if self.data is not None:
                 validate(self.data, name)
             with _working_directory(self.data), muted():
-                self._tasks[name] = self._load(spec.task, spec.metric if spec.java else None)
+                try:
+                    self._tasks[name] = self._load(spec.task, spec.metric if spec.java else None)
+                except Exception as error:
+                    cause = error.last_attempt.exception() if hasattr(error, "last_attempt") else error
+                    reason = next((line.strip() for line in str(cause).splitlines() if line.strip()), type(cause).__name__)
+                    raise EvaluationError(f"{spec.title}: its data set cannot be loaded ({reason})") from error
         return self._tasks[name]
 
     def _load(self, task: str, only: str | None) -> Any:

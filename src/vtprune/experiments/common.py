@@ -47,6 +47,8 @@ def run(experiment: Experiment, settings: Settings) -> Path:
         max_new_tokens=settings.max_new_tokens, device=settings.device, dtype=settings.dtype,
     )  # fmt: skip
     cells = {name: row.cell(settings.keep) for name, row in experiment.rows.items()}
+    for cell in cells.values():
+        evaluator.check(cell)
     each = evaluator.questions(experiment.benchmarks)
 
     scores, seconds = {}, {}
