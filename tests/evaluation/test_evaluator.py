@@ -1,0 +1,171 @@
+"""Cells through lmms-eval's own tasks, on a tiny model with random weights."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vtprune.evaluation import model as plugin
+from vtprune.evaluation.errors import EvaluationError, StoreError
+from vtprune.evaluation.generation import batches, generation_arguments
+from vtprune.evaluation.run import Cell, Evaluator
+from vtprune.evaluation.statistics import estimate
+from vtprune.pruning import AdaptPrune, FastV, NoPruning, RandomPruning
+
+NAMES = ["pope", "mme", "mmbench", "flickr30k", "vqav2"]
+
+
+@pytest.fixture(scope="module")
+def evaluator(checkpoint, data, tmp_path_factory):
+    store = tmp_path_factory.mktemp("store")
+    return Evaluator(checkpoint, data, store=store, batch_size=8, max_new_tokens=4, device="cpu")
+
+
+def stored(evaluator) -> dict[str, dict]:
+    import json
+
+    found = {}
+    for path in evaluator.store.glob("*.jsonl"):
+        records = [json.loads(line) for line in path.read_text().splitlines()]
+        answers = {doc: text for record in records[1:] for doc, _, text in record["answers"]}
+        found[path.name] = {"identity": records[0]["identity"], "answers": answers}
+    return found
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """How many questions each call of the model answered."""
+    made = []
+
+    def counted(model, processor, questions, arguments):
+        made.append(len(questions))
+        return original(model, processor, questions, arguments)
+
+    original = plugin.answer
+    monkeypatch.setattr(plugin, "answer", counted)
+    return made
+
+
+def test_scores_reproduce_the_aggregates(evaluator):
+    found = evaluator.evaluate(Cell(FastV(0.25)), NAMES)
+    assert list(found) == ["pope", "mme", "mme_cognition", "mmbench", "flickr30k", "vqav2"]
+    assert [found[name].questions for name in found] == [24, 20, 8, 20, 4, 4]
+    assert len(found["mme"].units) == 10 and len(np.unique(found["mme"].strata)) == 10
+    for scores in found.values():
+        assert estimate(scores.values, scores.strata) == pytest.approx(scores.value)
+
+
+def test_right_answers_score_full(evaluator):
+    """One answer to all: half of POPE, 50 of each MME sub-task, CIDEr of the caption's own image."""
+    found = evaluator.constant(NAMES)
+    assert (found["pope"].value, found["mme"].value, found["mme_cognition"].value) == (50, 500, 200)
+    assert found["vqav2"].value == pytest.approx(25) and found["flickr30k"].value > 50
+    assert (found["flickr30k"].values > 0).any() and found["mmbench"].value > 30
+
+
+def test_a_batch_answers_as_single_questions_do(checkpoint, data, tmp_path, evaluator):
+    cells = [Cell(AdaptPrune(0.25)), Cell(RandomPruning(0.25)), Cell(NoPruning(), "blank")]
+    single = Evaluator(checkpoint, data, store=tmp_path, batch_size=1, max_new_tokens=4, device="cpu")
+    single._tasks = evaluator._tasks
+    for cell in cells:
+        for one in (evaluator, single):
+            one.evaluate(cell, ["pope", "mmbench"])
+    eight = stored(evaluator)
+    for name, found in stored(single).items():
+        assert found == eight[name]
+    assert len({text for found in eight.values() for text in found["answers"].values()}) > 10
+
+
+def test_a_stored_cell_is_not_computed_again(evaluator, calls):
+    first = evaluator.evaluate(Cell(FastV(0.5)), ["pope"])
+    assert sum(calls) == 24
+    again = evaluator.evaluate(Cell(FastV(0.5)), ["pope"])
+    assert sum(calls) == 24 and np.array_equal(first["pope"].values, again["pope"].values)
+    evaluator.evaluate(Cell(FastV(0.5), "blank"), ["pope"])
+    evaluator.evaluate(Cell(FastV(0.5, layer=1)), ["pope"])
+    assert sum(calls) == 72
+
+
+def test_a_killed_run_resumes_with_the_same_answers(evaluator, calls, monkeypatch):
+    evaluator.evaluate(Cell(RandomPruning(0.5)), ["pope"])
+    (path,) = (p for p in evaluator.store.glob("random-pope-*") if '"keep":0.5' in p.read_text())
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20])
+    calls.clear()
+    evaluator.evaluate(Cell(RandomPruning(0.5)), ["pope"])
+    assert calls == [8] and path.read_bytes() == whole
+
+
+def test_failures_stop_the_run(evaluator, monkeypatch):
+    def broken(*arguments):
+        raise RuntimeError("out of memory, say")
+
+    monkeypatch.setattr(plugin, "answer", broken)
+    with pytest.raises(RuntimeError, match="out of memory, say"):
+        evaluator.evaluate(Cell(FastV(0.75)), ["pope"])
+
+
+def test_a_question_without_an_image(evaluator, monkeypatch):
+    task = evaluator._task("vqav2")
+    monkeypatch.setattr(task.config, "doc_to_visual", lambda doc: [])
+    with pytest.raises(EvaluationError, match="question 0 of task vqav2_val has no image"):
+        evaluator.evaluate(Cell(FastV(0.75)), ["vqav2"])
+
+
+def test_changed_questions_are_not_answered_from_the_store(evaluator, monkeypatch):
+    evaluator.evaluate(Cell(FastV(0.9)), ["vqav2"])
+    task = evaluator._task("vqav2")
+    monkeypatch.setattr(task.config, "doc_to_visual", lambda doc: [Image.new("RGB", (24, 24), "purple")])
+    with pytest.raises(StoreError, match="another question"):
+        evaluator.evaluate(Cell(FastV(0.9)), ["vqav2"])
+
+
+def test_a_layer_beyond_the_model(evaluator):
+    with pytest.raises(ValueError, match="layer must lie between 1 and 3"):
+        evaluator.evaluate(Cell(FastV(0.5, layer=9)), ["pope"])
+
+
+def test_the_identity_names_what_answers_depend_on(evaluator):
+    evaluator.evaluate(Cell(AdaptPrune(0.3, reading="as_written")), ["vqav2"])
+    identity = next(f["identity"] for n, f in stored(evaluator).items() if f["identity"]["method"].get("keep") == 0.3)
+    assert identity["method"]["reading"] == "as_written" and identity["task"] == "vqav2_val"
+    assert identity["generation"] == {"max_new_tokens": 4, "num_beams": 1, "until": ["\n\n"]}
+    assert {"checkpoint", "image", "dtype", "attention", "device", "software", "data", "split"} < set(identity)
+    assert identity["data"] and identity["checkpoint"] == evaluator.loaded.digest
+
+
+def test_loglikelihoods_are_refused(loaded, tmp_path):
+    with pytest.raises(NotImplementedError, match="log-likelihoods"):
+        plugin.PrunedModel(loaded=loaded, store=tmp_path).loglikelihood([])
+
+
+def test_generation_arguments():
+    assert generation_arguments({"until": "x"}, task="t") == {"max_new_tokens": 128, "num_beams": 1, "until": ["x"]}
+    assert generation_arguments({"max_new_tokens": 16, "temperature": 0.0}, task="t", limit=5)["max_new_tokens"] == 5
+    with pytest.raises(EvaluationError, match="task t asks for sampling"):
+        generation_arguments({"temperature": 0.7}, task="t")
+    with pytest.raises(EvaluationError, match="'voice'"):
+        generation_arguments({"voice": 1}, task="t")
+
+
+def test_batches_are_by_length_and_stable():
+    assert list(batches([5, 1, 5, 1, 3], 2)) == [[1, 3], [4, 0], [2]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"method": "nope"}, "no method 'nope'"),
+        ({"method": "fastv", "keep": 1.2}, r"keep must lie in \(0, 1\]"),
+        ({"method": "fastv", "keep": 0}, r"keep must lie in \(0, 1\]"),
+        ({"method": "fastv", "keep": "half"}, "keep must be a fraction"),
+        ({"method": "none", "keep": 0.5}, "keeps every token"),
+        ({"method": "fastv", "keep": 0.5, "colour": 1}, "no parameter 'colour'"),
+        ({"image": "upside-down"}, "image must be one of"),
+        ({"batch_size": 0}, "batch_size must be"),
+        ({"loaded": None}, "lack pretrained"),
+    ],
+)
+def test_bad_model_arguments(loaded, tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        plugin.PrunedModel(**{"loaded": loaded, "store": tmp_path, **arguments})
+    plugin.PrunedModel(loaded=loaded, store=tmp_path, method="fastv", keep="1")
