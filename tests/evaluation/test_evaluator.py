@@ -24,7 +24,7 @@ def stored(evaluator) -> dict[str, dict]:
     import json
 
     found = {}
-    for path in evaluator.store.glob("*.jsonl"):
+    for path in evaluator.store.folder.glob("*.jsonl"):
         records = [json.loads(line) for line in path.read_text().splitlines()]
         answers = {doc: text for record in records[1:] for doc, _, text in record["answers"]}
         found[path.name] = {"identity": records[0]["identity"], "answers": answers}
@@ -87,7 +87,7 @@ def test_a_stored_cell_is_not_computed_again(evaluator, calls):
 
 def test_a_killed_run_resumes_with_the_same_answers(evaluator, calls, monkeypatch):
     evaluator.evaluate(Cell(RandomPruning(0.5)), ["pope"])
-    (path,) = (p for p in evaluator.store.glob("random-pope-*") if '"keep":0.5' in p.read_text())
+    (path,) = (p for p in evaluator.store.folder.glob("random-pope-*") if '"keep":0.5' in p.read_text())
     whole = path.read_bytes()
     path.write_bytes(whole[:-20])
     calls.clear()

@@ -108,6 +108,23 @@ def test_processes_that_share_a_task_read_each_other(tmp_path):
     assert read(tmp_path)[1] == ""
 
 
+def test_other_folders_are_only_read(tmp_path):
+    path = fill(tmp_path / "first", BATCHES[:2])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-3])  # still being written
+    store = PredictionStore(tmp_path / "second", reuse=[tmp_path / "first", tmp_path / "absent"])
+    with store.open(IDENTITY) as shelf:
+        assert (shelf.get(0, "q0"), shelf.get(1, "q1")) == ("yes", None)
+        shelf.add([(1, "q1", "mine")])
+    path.write_bytes(whole)
+    with store.open(IDENTITY) as shelf:
+        assert (shelf.get(0, "q0"), shelf.get(1, "q1"), len(shelf)) == ("yes", "mine", 1)
+    assert path.read_bytes() == whole
+    path.write_bytes(whole.replace(b"yes", b"yEs"))
+    with pytest.raises(StoreError, match=r"first.*line 2: the line is damaged"):
+        store.open(IDENTITY)
+
+
 def test_unwritable_places(tmp_path):
     (tmp_path / "file").write_text("")
     for place in (tmp_path / "file", tmp_path / "file" / "below"):

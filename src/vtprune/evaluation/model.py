@@ -84,7 +84,7 @@ class PrunedModel(lmms):
         method: of the methods that ``vtprune methods`` lists, by name.
         keep: fraction of the image tokens that stay, in (0, 1].
         image: ``shown``, or ``blank`` for the blind baseline: a mid-grey image of the same size.
-        store: folder of predictions, relative to the working directory on creation.
+        store: folder of predictions, relative to the working directory on creation; or a store.
         batch_size: questions at a time.
         device: by default a GPU if there is one (each process its own), else the CPU.
         dtype: of the weights, such as ``bfloat16``; by default the checkpoint's own.
@@ -106,7 +106,7 @@ class PrunedModel(lmms):
         method: str | Method = "none",
         keep: float | None = None,
         image: str = "shown",
-        store: str | Path = DEFAULT_STORE,
+        store: str | Path | PredictionStore = DEFAULT_STORE,
         batch_size: int | str = 1,
         max_batch_size: int | None = None,
         device: str | None = None,
@@ -126,7 +126,7 @@ class PrunedModel(lmms):
         if loaded is None and not pretrained:
             raise ValueError("the model arguments lack pretrained, the checkpoint's folder or Hub id")
         self.image, self.batch_size, self.max_new_tokens = image, int(batch_size), max_new_tokens
-        self.store = PredictionStore(store)
+        self.store = store if isinstance(store, PredictionStore) else PredictionStore(store)
         self.accelerator = Accelerator()
         self._rank, self._world_size = self.accelerator.process_index, self.accelerator.num_processes
         if loaded is None:

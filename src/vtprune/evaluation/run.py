@@ -55,6 +55,7 @@ class Evaluator:
         data: the folder that holds ``lmms-lab-encoder/``; None to load from the Hub. Where both
             checkpoint and data are local, nothing uses the network.
         store: folder of predictions.
+        reuse: other such folders, which are only read.
         batch_size: questions at a time.
         limit: only so many questions of each task (made even, for MME's pairs); to try things out.
         max_new_tokens: at most so many, whatever a task says.
@@ -70,6 +71,7 @@ class Evaluator:
         data: str | Path | None,
         *,
         store: str | Path = "data/predictions",
+        reuse: Sequence[str | Path] = (),
         batch_size: int = 8,
         limit: int | None = None,
         max_new_tokens: int | None = None,
@@ -78,7 +80,7 @@ class Evaluator:
         if limit is not None and limit < 1:
             raise EvaluationError(f"limit must be at least 1, not {limit}")
         self.data = None if data is None else data_root(data)
-        self.store, self.batch_size, self.max_new_tokens = Path(store).resolve(), batch_size, max_new_tokens
+        self.batch_size, self.max_new_tokens = batch_size, max_new_tokens
         self.limit = limit + limit % 2 if limit else None
         prepare(offline=is_local(checkpoint, data))
         from .model import (
@@ -87,7 +89,7 @@ class Evaluator:
         from .store import PredictionStore
 
         quieten()
-        PredictionStore(self.store)
+        self.store = PredictionStore(store, reuse)
         self.loaded = Loaded.of(checkpoint, **options)
         self._tasks: dict[str, Any] = {}
 

@@ -34,12 +34,17 @@ class Prediction(NamedTuple):
 class PredictionStore:
     """A folder of predictions; may be shared by several processes.
 
+    Args:
+        folder: where new predictions go.
+        reuse: folders of the same form that are only read; what stands in ``folder`` goes first.
+
     Raises:
         StoreError: if the folder cannot be made or written.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, reuse: Iterable[str | Path] = ()) -> None:
         self.folder = Path(folder).expanduser().resolve()
+        self.reuse = [Path(other).expanduser().resolve() for other in reuse]
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             probe = self.folder / f".writable-{os.getpid()}"
@@ -59,7 +64,7 @@ class PredictionStore:
         identity = json.loads(_dump({"format": FORMAT, **identity}))
         key = hashlib.sha256(_dump(identity).encode()).hexdigest()[:24]
         name = f"{identity['method']['name']}-{identity['task']}-{key}"
-        return Shelf(self.folder, name, identity, rank)
+        return Shelf(self.folder, name, identity, rank, self.reuse)
 
 
 class Shelf:
@@ -69,16 +74,23 @@ class Shelf:
         StoreError: from any call, if a file is damaged or cannot be read or written.
     """
 
-    def __init__(self, folder: Path, name: str, identity: dict[str, Any], rank: int) -> None:
+    def __init__(self, folder: Path, name: str, identity: dict[str, Any], rank: int, reuse: Iterable[Path] = ()) -> None:
         self.path = folder / (f"{name}.rank{rank}.jsonl" if rank else f"{name}.jsonl")
         self._identity = identity
         self._predictions: dict[int, Prediction] = {}
+        self._reused: dict[int, Prediction] = {}
         self._file = self._locked()
         try:
             for other in sorted(folder.glob(f"{name}*.jsonl")):
                 if other != self.path:
                     self._read(other, other.read_bytes())
             self._recover()
+            own = self._predictions
+            for other in (file for folder in reuse for file in sorted(folder.glob(f"{name}*.jsonl"))):
+                self._predictions = {}
+                self._read(other, other.read_bytes())
+                self._reused = self._predictions | self._reused
+            self._predictions = own
         except BaseException:
             self._file.close()
             raise
@@ -98,12 +110,12 @@ class Shelf:
         Raises:
             StoreError: if the stored answer was given to another question.
         """
-        found = self._predictions.get(doc)
+        found = self._predictions.get(doc) or self._reused.get(doc)
         if found is None:
             return None
         if found.question != question:
             raise StoreError(
-                f"{self.path} holds an answer to another question than document {doc} asks now: "
+                f"{self.path.name} holds an answer to another question than document {doc} asks now: "
                 "the data were changed under an old name, so delete that file to compute it anew"
             )
         return found.answer

@@ -43,8 +43,8 @@ def run(experiment: Experiment, settings: Settings) -> Path:
     if not 0 < settings.keep <= 1:
         raise EvaluationError(f"keep must lie in (0, 1], not {settings.keep:g}")
     evaluator = Evaluator(
-        settings.checkpoint, settings.data, store=settings.store, batch_size=settings.batch_size, limit=settings.limit,
-        max_new_tokens=settings.max_new_tokens, device=settings.device, dtype=settings.dtype,
+        settings.checkpoint, settings.data, store=settings.store, reuse=[settings.reuse] if settings.reuse else [],
+        batch_size=settings.batch_size, limit=settings.limit, max_new_tokens=settings.max_new_tokens, device=settings.device, dtype=settings.dtype,
     )  # fmt: skip
     cells = {name: row.cell(settings.keep) for name, row in experiment.rows.items()}
     for cell in cells.values():

@@ -23,6 +23,7 @@ class Settings:
         resamples, seed: of the bootstrap.
         device, dtype: None for a GPU if there is one, and the checkpoint's own precision.
         store: folder of predictions.
+        reuse: another folder of predictions, which is only read; None for no other.
         out: folder of the results.
     """
 
@@ -38,6 +39,7 @@ class Settings:
     device: str | None = None
     dtype: str | None = None
     store: str = "data/predictions"
+    reuse: str | None = None
     out: str = "reports/results"
 
     @property

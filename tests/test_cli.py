@@ -1,0 +1,106 @@
+"""The command: what it prints, and one sentence for every mistake."""
+
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "evaluation"))
+
+from tinyllava import build_checkpoint, write_data
+
+from vtprune import cli
+from vtprune.experiments import common, table1
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A checkpoint and one data set."""
+    folder = tmp_path_factory.mktemp("place")
+    build_checkpoint(folder / "tiny-llava")
+    return write_data(folder / "data", "pope").parent
+
+
+def evaluate(place, **options) -> int:
+    given = {
+        "checkpoint": place / "tiny-llava", "data": place / "data", "store": place / "store", "benchmarks": "pope",
+        "device": "cpu", "max-new-tokens": 3,
+    } | options  # fmt: skip
+    return cli.main(["evaluate", *(part for key, value in given.items() for part in (f"--{key}", str(value)))])
+
+
+def test_methods(capsys):
+    assert cli.main(["methods"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["adaptprune", "fastv", "none", "random"]
+
+
+def test_evaluate_prints_a_table(place, capsys):
+    assert evaluate(place, method="adaptprune", keep=0.5, param="reading=as_written", limit=8) == 0
+    row = capsys.readouterr().out.splitlines()[-1].split()
+    assert row[:2] == ["pope", "pope_accuracy"] and row[-1] == "8"
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"method": "nope"}, "there is no method 'nope'"),
+        ({"benchmarks": "pope,popes"}, "there is no benchmark 'popes'"),
+        ({"method": "fastv", "keep": 1.5}, "keep must lie in (0, 1], not 1.5"),
+        ({"method": "fastv", "keep": 0}, "keep must lie in (0, 1], not 0"),
+        ({"method": "fastv"}, "needs the parameter 'keep'"),
+        ({"method": "fastv", "keep": 0.5, "param": "layer=9"}, "layer must lie between 1 and 3"),
+        ({"method": "fastv", "keep": 0.5, "param": "layer"}, "--param takes NAME=VALUE"),
+        ({"method": "fastv", "keep": 0.5, "param": "colour=red"}, "no parameter 'colour'"),
+        ({"checkpoint": "/nowhere/at/all"}, "there is no such folder"),
+        ({"data": "/nowhere"}, "there are no data sets"),
+        ({"store": "/dev/null/store"}, "cannot be written"),
+        ({"benchmarks": "gqa"}, "there is no lmms-lab-encoder/GQA"),
+        ({"batch-size": 0}, "batch-size must be at least 1"),
+        ({"limit": 0}, "limit must be at least 1"),
+    ],
+)
+def test_mistakes(place, capsys, options, sentence):
+    assert evaluate(place, **options) == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("vtprune: ")]
+    assert len(said) == 1 and sentence in said[0]
+
+
+def refused(place, capsys, **options) -> str:
+    assert evaluate(place, **options) == 2
+    return capsys.readouterr().err
+
+
+def test_damaged_checkpoints(place, capsys, tmp_path):
+    for file in (place / "tiny-llava").iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    assert "its weights cannot be loaded" in refused(place, capsys, checkpoint=tmp_path)
+    config = tmp_path / "config.json"
+    config.write_text(config.read_text().replace("LlavaForConditionalGeneration", "LlavaNextForConditional"))
+    assert "is not supported" in refused(place, capsys, checkpoint=tmp_path)
+
+
+def test_damaged_data(place, capsys, tmp_path):
+    write_data(tmp_path, "pope")
+    (table,) = tmp_path.rglob("*.parquet")
+    whole = pq.read_table(table)
+    pq.write_table(whole.drop_columns(["answer"]), table)
+    assert "column 'answer' is missing" in refused(place, capsys, data=tmp_path)
+    rows = whole.to_pylist()
+    rows[2]["image"]["bytes"] = b"no picture"
+    pq.write_table(type(whole).from_pylist(rows, schema=whole.schema), table)
+    assert "the image in row 2 of column 'image' cannot be decoded" in refused(place, capsys, data=tmp_path)
+
+
+def test_experiments_say_one_sentence_too(tmp_path, capsys):
+    assert common.main(table1.EXPERIMENT, ["--params", str(tmp_path / "params.yaml")]) == 2
+    assert "params.yaml cannot be read" in capsys.readouterr().err
+
+
+def test_bugs_keep_their_traceback(place, monkeypatch):
+    monkeypatch.setattr("vtprune.evaluation.run.check_benchmarks", lambda names: [][0])
+    with pytest.raises(IndexError):
+        evaluate(place)
