@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .pictures import sample
+from .pictures import NAMES, sample
 from .prompts import TEMPLATE, prompt
 from .questions import QUESTIONS, Question, ask
+from .sprites import COLORS
 from .tower import draw_kind, pixels
 from .world import GRID, Picture, render
 
@@ -46,6 +47,31 @@ def listings(picture: Picture, rng: Random) -> list[Question]:
     return out
 
 
+def lookups(picture: Picture, rng: Random) -> list[Question]:
+    """The smallest questions: a word, and what the picture shows beside it (or "nothing").
+
+    They teach to find a thing by its name or colour, which longer questions build on; without them
+    lists were learnt long before any question that names a thing.
+    """
+    out: list[tuple[str, str]] = []
+    if picture.things:
+        for field, form in (("name", "{0.color} {0.size} {0.texture}"), ("color", "{0.name} {0.size} {0.texture}")):
+            present = sorted({getattr(t, field) for t in picture.things})
+            pool = NAMES if field == "name" else COLORS
+            absent = [w for w in pool if w not in present]
+            for word in rng.sample(present, min(3, len(present))) + rng.sample(absent, min(2, len(absent))):
+                found = [form.format(t) for t in picture.things if getattr(t, field) == word]
+                out.append((word, " , ".join(found) or "nothing"))
+    if picture.kind == "sign":
+        out += [(t.panel, t.string) for t in picture.texts]
+    if picture.kind == "page":
+        out += [(field.lower(), value) for field, value in (t.string.split() for t in picture.texts)]
+    if picture.chart:
+        out += [(c, str(v)) for c, v in zip(picture.chart.colors, picture.chart.values, strict=True)]
+    rng.shuffle(out)
+    return [Question("find", f"List {word}", answer) for word, answer in out]
+
+
 def pack(questions: list[Question], tokenizer) -> dict[str, list[int]]:
     """One sequence of `questions`: ids, block numbers (0 is the image's), positions and targets."""
     image_id = tokenizer.convert_tokens_to_ids("<image>")
@@ -68,15 +94,15 @@ def pack(questions: list[Question], tokenizer) -> dict[str, list[int]]:
         out["block"] += [number] * length
         out["position"] += range(shared, shared + length)
         out["target"] += [-100] * (len(question) - 1) + answer
-        out["dense"] += [int(q.benchmark == "list")] * length
+        out["dense"] += [{"list": 1, "find": 2}.get(q.benchmark, 0)] * length
     return out
 
 
 class PackedQuestions(torch.utils.data.IterableDataset):
     """An endless stream of pictures with their packed questions, from the training's side of the split."""
 
-    def __init__(self, tokenizer, seed: int, start: int):
-        self.tokenizer, self.seed, self.start = tokenizer, seed, start
+    def __init__(self, tokenizer, seed: int, start: int, lookups_from: int):
+        self.tokenizer, self.seed, self.start, self.lookups_from = tokenizer, seed, start, lookups_from
 
     def __iter__(self):
         step = self.start
@@ -85,7 +111,10 @@ class PackedQuestions(torch.utils.data.IterableDataset):
             picture = sample(rng, draw_kind(rng), held_out=False)
             questions = [q for benchmark in QUESTIONS for q in ask(picture, benchmark, rng) if benchmark != "flickr30k"]
             rng.shuffle(questions)
-            yield pixels(render(picture)), pack([*listings(picture, rng), *questions], self.tokenizer)
+            dense = listings(picture, rng)
+            if step >= self.lookups_from:
+                dense = dense * (rng.random() < 0.5) + lookups(picture, rng)
+            yield pixels(render(picture)), pack([*dense, *questions], self.tokenizer)
             step += 1
 
 
@@ -108,7 +137,7 @@ def block_mask(block: Tensor) -> Tensor:
 def answer_loss(model, features: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
     """Cross-entropy of the answers' tokens given image `features` `[batch, 144, width]`.
 
-    Dense targets count half, so that the many tokens of a list do not drown the answers.
+    Lists count half, so that the many tokens of a list do not drown the answers.
     """
     decoder = model.model.language_model
     embeddings = decoder.embed_tokens(batch["ids"])
@@ -120,7 +149,8 @@ def answer_loss(model, features: Tensor, batch: dict[str, Tensor]) -> tuple[Tens
     said = batch["target"] != -100
     logits, target, dense = model.lm_head(hidden[said]).float(), batch["target"][said], batch["dense"][said]
     losses = F.cross_entropy(logits, target, reduction="none")
-    weight = 1 - 0.5 * dense
+    weight = torch.where(dense == 1, 0.5, 1.0)
     right = (logits.argmax(-1) == target).float()
-    figures = {"answers": right[dense == 0].mean().item(), "lists": right[dense == 1].mean().item()}
+    kinds = {"answers": 0, "lists": 1, "lookups": 2}
+    figures = {name: right[dense == k].mean().item() for name, k in kinds.items() if (dense == k).any()}
     return (losses * weight).sum() / weight.sum(), figures

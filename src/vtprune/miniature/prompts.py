@@ -21,7 +21,8 @@ PROMPTS = {
     "vizwiz": _UNANSWERABLE,
     "chartqa": "{}\nAnswer the question with a single word.",
     "mmbench": "{}\n\nAnswer with the option's letter from the given choices directly.",
-    "list": "{}",  # not a benchmark: the dense targets of training
+    "list": "{}",  # not benchmarks: the dense targets of training
+    "find": "{}",
 }
 
 

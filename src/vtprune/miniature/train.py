@@ -67,7 +67,7 @@ def train_language(model, processor: LlavaProcessor, tower: Tower, settings: dic
 
     def batches(step: int):
         size = settings["batch"]
-        stream = PackedQuestions(processor.tokenizer, settings["seed"], step * size)
+        stream = PackedQuestions(processor.tokenizer, settings["seed"], step * size, settings["lookups_from"] * size)
         return DataLoader(stream, batch_size=size, num_workers=1, prefetch_factor=8, collate_fn=collate)
 
     def loss_of(batch):
