@@ -27,7 +27,8 @@ def facts(settings: Settings, loaded: Any, *, seconds: float, cells: Mapping[str
     return {
         "profile": parameters.pop("profile"),
         "commit": _git("rev-parse", "--short=12", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        # What the pipeline itself writes does not count: DVC deletes a stage's outputs before it runs.
+        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":/!reports", ":/!dvc.lock")),
         "seconds": round(seconds, 1),
         "seconds_by_cell": dict(cells),
         "n_questions": questions,
