@@ -61,15 +61,21 @@ def lookups(picture: Picture, rng: Random) -> list[Question]:
             absent = [w for w in pool if w not in present]
             for word in rng.sample(present, min(3, len(present))) + rng.sample(absent, min(2, len(absent))):
                 found = [form.format(t) for t in picture.things if getattr(t, field) == word]
-                out.append((word, " , ".join(found) or "nothing"))
+                out.append((f"List {word}", " , ".join(found) or "nothing"))
+                if field == "name":
+                    out.append((f"Is there a {word}?", "yes" if found else "no"))
+        for thing in picture.things[:3]:
+            colors = {t.color for t in picture.things if t.name == thing.name}
+            color = rng.choice((thing.color, rng.choice(list(COLORS))))
+            out.append((f"Is the {thing.name} {color}?", "yes" if color in colors else "no"))
     if picture.kind == "sign":
-        out += [(t.panel, t.string) for t in picture.texts]
+        out += [(f"List {t.panel}", t.string) for t in picture.texts]
     if picture.kind == "page":
-        out += [(field.lower(), value) for field, value in (t.string.split() for t in picture.texts)]
+        out += [(f"List {field.lower()}", value) for field, value in (t.string.split() for t in picture.texts)]
     if picture.chart:
-        out += [(c, str(v)) for c, v in zip(picture.chart.colors, picture.chart.values, strict=True)]
+        out += [(f"List {c}", str(v)) for c, v in zip(picture.chart.colors, picture.chart.values, strict=True)]
     rng.shuffle(out)
-    return [Question("find", f"List {word}", answer) for word, answer in out]
+    return [Question("find", text, answer) for text, answer in out[:12]]
 
 
 def pack(questions: list[Question], tokenizer) -> dict[str, list[int]]:
@@ -101,18 +107,23 @@ def pack(questions: list[Question], tokenizer) -> dict[str, list[int]]:
 class PackedQuestions(torch.utils.data.IterableDataset):
     """An endless stream of pictures with their packed questions, from the training's side of the split."""
 
-    def __init__(self, tokenizer, seed: int, start: int, lookups_from: int):
-        self.tokenizer, self.seed, self.start, self.lookups_from = tokenizer, seed, start, lookups_from
+    def __init__(self, tokenizer, seed: int, start: int, lookups_from: int, scenes_from: int):
+        self.tokenizer, self.seed, self.start = tokenizer, seed, start
+        self.lookups_from, self.scenes_from = lookups_from, scenes_from
 
     def __iter__(self):
         step = self.start
         while True:
             rng = Random(f"language-{self.seed}-{step}")
-            picture = sample(rng, draw_kind(rng), held_out=False)
+            # Scenes carry half of all benchmarks, and their questions are learnt last.
+            kind = "scene" if step >= self.scenes_from and rng.random() < 0.4 else draw_kind(rng)
+            picture = sample(rng, kind, held_out=False)
             questions = [q for benchmark in QUESTIONS for q in ask(picture, benchmark, rng) if benchmark != "flickr30k"]
             rng.shuffle(questions)
             dense = listings(picture, rng)
             if step >= self.lookups_from:
+                if rng.random() < 0.5:  # answers of one bit teach least, so they come first
+                    questions.sort(key=lambda q: q.answer.lower() not in ("yes", "no"))
                 dense = dense * (rng.random() < 0.5) + lookups(picture, rng)
             yield pixels(render(picture)), pack([*dense, *questions], self.tokenizer)
             step += 1

@@ -67,7 +67,8 @@ def train_language(model, processor: LlavaProcessor, tower: Tower, settings: dic
 
     def batches(step: int):
         size = settings["batch"]
-        stream = PackedQuestions(processor.tokenizer, settings["seed"], step * size, settings["lookups_from"] * size)
+        starts = [n * size for n in (step, settings["lookups_from"], settings["scenes_from"])]
+        stream = PackedQuestions(processor.tokenizer, settings["seed"], *starts)
         return DataLoader(stream, batch_size=size, num_workers=1, prefetch_factor=8, collate_fn=collate)
 
     def loss_of(batch):
