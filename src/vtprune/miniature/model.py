@@ -1,4 +1,4 @@
-"""The miniature's architecture: the transformers classes of LLaVA-1.5, 3.8 million parameters."""
+"""The miniature's architecture: the transformers classes of LLaVA-1.5, 3.6 million parameters."""
 
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig
 
