@@ -9,6 +9,7 @@ import argparse
 import csv
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -39,11 +40,11 @@ def _answers(question: Question, others: list[Question], rng: Random) -> tuple[s
 
 
 def _quota(benchmark: str, count: int) -> dict[str, int]:
-    """How many questions of each category; one nameless category where the score knows none."""
-    names = tuple(_SPLITS) if benchmark == "chartqa" else BENCHMARKS[benchmark].categories
-    names = names if benchmark in ("chartqa", "mme", "mmbench", "pope") else ("",)
+    """How many questions of each category; one nameless category where there are none."""
+    spec = BENCHMARKS[benchmark]
+    names = spec.categories or ("",)
     each = -(-count // len(names))
-    return dict.fromkeys(names, each + each % 2 if benchmark in ("mme", "pope") else each)
+    return dict.fromkeys(names, each + each % 2 if spec.balanced else each)
 
 
 def _choose(benchmark: str, questions: list[Question], have: Counter, quota: dict[str, int], rng: Random) -> list[Question]:
@@ -55,10 +56,8 @@ def _choose(benchmark: str, questions: list[Question], have: Counter, quota: dic
     if not lacking:
         return []
     category = min(lacking, key=lambda c: (have[c] / quota[c], c))
-    found = by_category[category]
-    if benchmark in ("mme", "pope"):  # a question with yes and one with no, about the same picture
-        return found
-    return rng.sample(found, min(len(found), quota[category] - have[category], 1 if benchmark in ("mmbench", "nocaps", "flickr30k") else 2))
+    found, spec = by_category[category], BENCHMARKS[benchmark]
+    return found if spec.balanced else rng.sample(found, min(len(found), quota[category] - have[category], spec.per_image))
 
 
 def make_benchmark(benchmark: str, count: int, seed: int) -> tuple[list[Item], dict[str, Picture]]:
@@ -73,13 +72,12 @@ def make_benchmark(benchmark: str, count: int, seed: int) -> tuple[list[Item], d
         picture = sample(rng, kind, held_out=True)
         if picture.fingerprint in pictures:
             continue
-        asked = ask(picture, benchmark, rng)
+        asked = [replace(q, category=_SPLITS.get(q.category, q.category)) for q in ask(picture, benchmark, rng)]
         chosen = _choose(benchmark, asked, have, quota, rng)
         for q in chosen:
             have[q.category if q.category in quota else ""] += 1
             words = tuple(t.string for t in picture.texts)
-            category = _SPLITS.get(q.category, q.category)
-            items.append(Item(benchmark, picture.fingerprint, q.text, _answers(q, asked, rng), category, q.options, words))
+            items.append(Item(benchmark, picture.fingerprint, q.text, _answers(q, asked, rng), q.category, q.options, words))
             pictures[picture.fingerprint] = picture
     return items, pictures
 

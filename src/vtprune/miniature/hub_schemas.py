@@ -80,7 +80,9 @@ class Benchmark:
     scale: float = 100.0  # from the task's units to the paper's
     answers: int | None = None  # how many answers a row must have; None for any number
     categories: tuple[str, ...] = ()  # the allowed values of `Item.category`; empty for any
+    balanced: bool = False  # each image has as many questions with yes as with no
     pair: bool = False  # two rows form one unit of the score, so a bootstrap draws pairs
+    per_image: int = 2  # questions about one image of the miniature, at most, where not balanced
     java: bool = False  # the task's metrics start a Java process
     chance: float | None = None  # score of fair coin flips; None where it depends on the items
     images: tuple[str, Schema] | None = None  # GQA: a second config that holds the images
@@ -123,6 +125,7 @@ BENCHMARKS = {
             "annotations_ids": ["int32"],
             "annotations_captions": ["string"],
         },
+        per_image=1,
         java=True,
     ),
     "flickr30k": Benchmark(
@@ -138,6 +141,7 @@ BENCHMARKS = {
             "img_id": "string",
             "filename": "string",
         },
+        per_image=1,
         java=True,
     ),
     "vqav2": Benchmark(
@@ -289,6 +293,7 @@ BENCHMARKS = {
         },
         answers=1,
         categories=POPE_CATEGORIES,
+        balanced=True,
         chance=50.0,
     ),
     "mme": Benchmark(  # the sum of the ten perception sub-tasks, at most 2000
@@ -307,6 +312,7 @@ BENCHMARKS = {
         scale=1.0,
         answers=1,
         categories=MME_PERCEPTION + MME_COGNITION,
+        balanced=True,
         pair=True,
         chance=750.0,  # per sub-task 50 for the accuracy and 25 for both of a pair right
     ),
@@ -336,6 +342,7 @@ BENCHMARKS = {
         scale=1.0,
         answers=1,
         categories=tuple(_L2),
+        per_image=1,
     ),
 }
 
@@ -427,7 +434,7 @@ def _check_items(
             raise DatasetError(f"{where} has {len(item.answers)} answers, not {spec.answers}.")
         if spec.categories and item.category not in spec.categories:
             raise DatasetError(f"{where} has the unknown category '{item.category}'.")
-        if name in ("pope", "mme") and item.answers[0].lower() not in ("yes", "no"):
+        if spec.balanced and item.answers[0].lower() not in ("yes", "no"):
             raise DatasetError(f"{where} is not answered by yes or no.")
         if name == "mmbench":
             if not 2 <= len(item.options) <= 4:

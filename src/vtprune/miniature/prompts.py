@@ -8,6 +8,7 @@ _SHORT = "{}\nAnswer the question using a single word or phrase."
 _CAPTION = "Provide a one-sentence caption for the provided image."
 _UNANSWERABLE = "{}\nWhen the provided information is insufficient, respond with 'Unanswerable'.\nAnswer the question using a single word or phrase."
 
+LETTERS = "ABCD"
 PROMPTS = {
     "nocaps": _CAPTION,
     "flickr30k": _CAPTION,
@@ -21,19 +22,21 @@ PROMPTS = {
     "vizwiz": _UNANSWERABLE,
     "chartqa": "{}\nAnswer the question with a single word.",
     "mmbench": "{}\n\nAnswer with the option's letter from the given choices directly.",
-    "list": "{}",  # not benchmarks: the dense targets of training
-    "find": "{}",
+    "list": "{}",  # not a benchmark: a dense target of training
 }
+
+
+def with_options(question: str, options: tuple[str, ...]) -> str:
+    """`question` and its lettered options, one a line, as MMBench's task joins them."""
+    lines = "\n".join(f"{letter}. {text}" for letter, text in zip(LETTERS, options, strict=False))
+    return f"{question} There are several options:\n{lines}"
 
 
 def prompt(benchmark: str, question: str, options: tuple[str, ...] = ()) -> str:
     """The user's text for `question`, as the benchmark's lmms-eval task words it."""
     if benchmark in ("textvqa", "vizwiz"):
         question = question.capitalize()
-    if options:
-        lines = "\n".join(f"{letter}. {text}" for letter, text in zip("ABCD", options, strict=False))
-        question = f"{question} There are several options:\n{lines}"
-    return PROMPTS[benchmark].format(question)
+    return PROMPTS[benchmark].format(with_options(question, options) if options else question)
 
 
 TEMPLATE = "User: {image}\n{text} Assistant:"

@@ -8,11 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from .pictures import FIELDS, FOREIGN, NAMES, PARTNERS, POPULAR
+from .pictures import FOREIGN, NAMES, PARTNERS, POPULAR
+from .prompts import LETTERS
 from .sprites import COLORS, LANDMARKS, MOODS, PEOPLE, POSES, STYLES, TEXTURES
 from .world import GRID, SCENES, Picture, Thing
 
-# What is known about things, for questions which the picture alone does not answer.
+# What is known about things, for questions which the picture alone does not answer. This is true
+# by decree: every thing has one use and one property, so that "Can you smell the fish?" is a no.
 USES = {"fish": "cook", "bird": "hear", "tree": "climb", "flower": "smell", "house": "enter", "car": "drive", "cup": "drink", "key": "unlock", "boat": "sail"}
 PROPERTIES = {"fish": "wet", "bird": "light", "tree": "wooden", "flower": "soft", "house": "heavy", "car": "fast", "cup": "fragile", "key": "metal", "boat": "floating"}
 JOBS = {"car": "driver", "boat": "sailor", "flower": "gardener", "house": "builder", "cup": "waiter", "key": "guard"}
@@ -36,7 +38,7 @@ def _yes_no(rng: Random) -> tuple[bool, str]:
     return yes, "yes" if yes else "no"
 
 
-def _unique(things: tuple[Thing, ...], field: str) -> list[Thing]:
+def unique(things: tuple[Thing, ...], field: str) -> list[Thing]:
     values = [getattr(t, field) for t in things]
     return [t for t in things if values.count(getattr(t, field)) == 1]
 
@@ -46,13 +48,13 @@ def _absent(picture: Picture, pool, field: str = "name") -> list[str]:
     return [x for x in pool if x not in present]
 
 
-def _side(thing: Thing) -> str | None:
+def side(thing: Thing) -> str | None:
     """Left or right half; None where the thing stands across the middle."""
     column = thing.center[1]
     return "left" if column < GRID / 2 - 0.5 else "right" if column > GRID / 2 + 0.5 else None
 
 
-def _level(thing: Thing) -> str | None:
+def level(thing: Thing) -> str | None:
     row = thing.center[0]
     return "top" if row < GRID / 2 - 0.5 else "bottom" if row > GRID / 2 + 0.5 else None
 
@@ -65,10 +67,10 @@ def _apart(rng: Random, things: list[Thing], axis: int) -> tuple[Thing, Thing] |
 
 def vqav2(picture: Picture, rng: Random) -> list[Question]:
     out, things = [], picture.things
-    named = _unique(things, "name")
+    named = unique(things, "name")
     for t in named[:3]:
         out.append(("What color is the {}?".format(t.name), t.color))
-    for t in _unique(things, "color")[:2]:
+    for t in unique(things, "color")[:2]:
         out.append((f"What is the {t.color} object?", t.name))
     if len(things) <= 6:
         out.append(("How many objects are there?", str(len(things))))
@@ -86,14 +88,14 @@ def vqav2(picture: Picture, rng: Random) -> list[Question]:
 
 
 def gqa(picture: Picture, rng: Random) -> list[Question]:
-    out, named = [], _unique(picture.things, "name")
+    out, named = [], unique(picture.things, "name")
     for t in rng.sample(named, min(3, len(named))):
         out.append((f"What texture does the {t.name} have?", t.texture))
         out.append((f"What size is the {t.name}?", t.size))
-        if _side(t):
-            out.append((f"On which side of the image is the {t.name}?", _side(t)))
-        if _level(t):
-            out.append((f"Is the {t.name} at the top or the bottom of the image?", _level(t)))
+        if side(t):
+            out.append((f"On which side of the image is the {t.name}?", side(t)))
+        if level(t):
+            out.append((f"Is the {t.name} at the top or the bottom of the image?", level(t)))
     pair = _apart(rng, named, 1)
     if pair:
         yes, answer = _yes_no(rng)
@@ -105,10 +107,10 @@ def gqa(picture: Picture, rng: Random) -> list[Question]:
 
 def okvqa(picture: Picture, rng: Random) -> list[Question]:
     out = []
-    for t in _unique(picture.things, "name"):
+    for t in unique(picture.things, "name"):
         if t.name in USES:
             out.append((f"What color is the thing that you can {USES[t.name]}?", t.color))
-    for t in _unique(picture.things, "color"):
+    for t in unique(picture.things, "color"):
         if t.name in USES:
             out.append((f"What can you do with the {t.color} object?", USES[t.name]))
             out.append((f"Which property does the {t.color} object have?", PROPERTIES[t.name]))
@@ -182,7 +184,7 @@ def captions(picture: Picture, rng: Random) -> list[Question]:
     first, second = order[0], order[1] if len(order) > 1 else None
     pair = f"a {describe(first)}" + (f" and a {describe(second)}" if second else "")
     brief = f"a {first.color} {first.name}" + (f" and a {second.color} {second.name}" if second else "")
-    swapped = f"a {describe(second)} and a {describe(first)}" if second else pair
+    swapped = f"a {describe(second)} and a {describe(first)}" if second else f"one {describe(first)}"
     references = (
         f"{pair} {where}",
         f"{brief} {where}",
@@ -193,7 +195,7 @@ def captions(picture: Picture, rng: Random) -> list[Question]:
         f"a picture of {pair} {where}",
         f"{pair} {where} and nothing else" if len(order) < 3 else f"{pair} and other objects {where}",
         f"{brief} can be seen {where}",
-        f"{swapped} {where}",
+        f"a picture of {brief} {where}",
     )
     return [Question(b, "", references[0], references=references[:n]) for b, n in (("nocaps", 10), ("flickr30k", 5))]
 
@@ -218,16 +220,16 @@ def mme(picture: Picture, rng: Random) -> list[Question]:
         both("existence", "Is there a {} in this image?", rng.choice(things).name, rng.choice(_absent(picture, NAMES)))
         if len(things) <= 6:
             both("count", "Is the number of objects in this image {}?", str(len(things)), other(COUNTS[:6], str(len(things))))
-        pair = _apart(rng, _unique(things, "name"), 1)
+        pair = _apart(rng, unique(things, "name"), 1)
         if pair:
             a, b = (t.name for t in pair)
             out += [_mme("position", f"Is the {a} on the left of the {b}?", True), _mme("position", f"Is the {b} on the left of the {a}?", False)]
-        named = _unique(things, "name")
+        named = unique(things, "name")
         if named:
             t = rng.choice(named)
             both("color", "Is there a {} " + t.name + " in the image?", t.color, other(COLORS, t.color))
         both("scene", "Does this image show a place of the kind {}?", picture.background, other(SCENES, picture.background))
-        usable = [t for t in _unique(things, "color") if t.name in USES]
+        usable = [t for t in unique(things, "color") if t.name in USES]
         if usable:
             t = rng.choice(usable)
             both("commonsense_reasoning", "Can you {} the " + t.color + " object?", USES[t.name], other(USES.values(), USES[t.name]))
@@ -261,20 +263,20 @@ def mmbench(picture: Picture, rng: Random) -> list[Question]:
 
     def choose(category: str, text: str, right: str, pool, count: int = 4) -> None:
         wrong = [x for x in dict.fromkeys(pool) if x != right]
-        options = [right, *rng.sample(wrong, min(count - 1, len(wrong)))]
+        options = [right, *rng.sample(wrong, min(count - 1, len(wrong)))]  # two where the pool has only two
         rng.shuffle(options)
-        out.append(Question("mmbench", text, "ABCD"[options.index(right)], category, tuple(options)))
+        out.append(Question("mmbench", text, LETTERS[options.index(right)], category, tuple(options)))
 
     things, kind = picture.things, picture.kind
     first = things[0] if things else None
     if kind == "scene":
-        named, colored = _unique(things, "name"), _unique(things, "color")
+        named, colored = unique(things, "name"), unique(things, "color")
         if named:
             t = rng.choice(named)
             choose("attribute_recognition", f"What color is the {t.name}?", t.color, COLORS)
-            if _side(t) and _level(t):
+            if side(t) and level(t):
                 corners = [f"{a} {b}" for a in ("top", "bottom") for b in ("left", "right")]
-                choose("object_localization", f"Where is the {t.name} in the image?", f"{_level(t)} {_side(t)}", corners)
+                choose("object_localization", f"Where is the {t.name} in the image?", f"{level(t)} {side(t)}", corners)
         pair = _apart(rng, named, 1)
         if pair:
             a, b = rng.sample(pair, 2)
@@ -315,12 +317,15 @@ def mmbench(picture: Picture, rng: Random) -> list[Question]:
         choose("image_quality", "How is the quality of this image?", picture.quality, ("clear", "blurry", "dark", "noisy"))
     elif kind == "sign" and len(picture.texts) == 1:
         text = picture.texts[0].string
-        others = [text[1:2] + text[0] + text[2:], text[0] + text[:0:-1], text[::-1]]
+        pool = "123456789" if text.isdigit() else "AEIOUBDFGKLMNPRSTVZ"
+        others = [text[:i] + c + text[i + 1 :] for i in range(len(text)) for c in rng.sample(pool, 3)]
         choose("ocr", "What is written on the sign?", text, others)
     elif kind == "chart":
         c = picture.chart
         high = c.colors[c.values.index(max(c.values))]
-        choose("structuralized_imagetext_understanding", "Which color has the highest value?", high, c.colors)
+        present = rng.sample(c.colors, min(4, len(c.colors)))
+        pool = [*present, *rng.sample([x for x in COLORS if x not in present], 4 - len(present))]
+        choose("structuralized_imagetext_understanding", "Which color has the highest value?", high, pool)
     if kind in ("chart", "page", "sign", "scene"):
         choose("image_topic", "What is this image about?", kind, ("chart", "page", "sign", "scene"))
     return out
@@ -361,6 +366,3 @@ def ask(picture: Picture, benchmark: str, rng: Random) -> list[Question]:
     if picture.kind not in SOURCES[benchmark]:
         return []
     return [q for q in QUESTIONS[benchmark](picture, rng) if q.benchmark == benchmark]
-
-
-__all__ = ["FIELDS", "QUESTIONS", "SOURCES", "Question", "ask", "describe"]

@@ -14,7 +14,8 @@ from .world import CELL, SIDE
 SPECIAL = ("<s>", "</s>", "<pad>", "<unk>", "<image>")
 # Words, single capitals and digits, line breaks, punctuation; blanks only separate.
 _PIECES = r"[A-Z]?[a-z]+[0-9]*|[A-Z]|[0-9]|\n|[^\sA-Za-z0-9]"
-_EXTRA = "List by name color position objects signs lines values nothing".split()  # of the dense targets
+# Of the dense targets in training.
+_EXTRA = "List Tell Check by name color size texture position side objects signs lines values things places left above nothing".split()
 
 _CHAT = (
     "{% for message in messages %}{% if message['role'] == 'user' %}User: "

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .pictures import FIELDS, KINDS, NAMES, sample
+from .pictures import KINDS, NAMES, sample
 from .sprites import ARROWS, CHARACTERS, COLORS, LANDMARKS, MOODS, PEOPLE, POSES, STYLES, TEXTURES
 from .world import BACKGROUNDS, CHARTS, GRID, GROUPS, QUALITIES, dense_labels, render
 
@@ -44,21 +44,12 @@ def pixels(image: np.ndarray) -> Tensor:
     return torch.from_numpy(image).permute(2, 0, 1).float() / 127.5 - 1
 
 
-class LabelledPictures(torch.utils.data.IterableDataset):
-    """An endless stream of `(pixels, labels [groups, 144])`; -100 where a group says nothing."""
-
-    def __init__(self, seed: int, start: int):
-        self.seed, self.start = seed, start
-
-    def __iter__(self):
-        step = self.start
-        while True:
-            rng = Random(f"tower-{self.seed}-{step}")
-            picture = sample(rng, draw_kind(rng), held_out=False)
-            dense = dense_labels(picture)
-            labels = [[_INDEX[g].get(w, -100) for w in dense[g].reshape(-1)] for g in GROUPS]
-            yield pixels(render(picture)), torch.tensor(labels)
-            step += 1
+def labelled(rng: Random) -> tuple[Tensor, Tensor]:
+    """A picture of the training's side and its labels, `[groups, 144]`; -100 where a group says nothing."""
+    picture = sample(rng, draw_kind(rng), held_out=False)
+    dense = dense_labels(picture)
+    labels = [[_INDEX[group].get(word, -100) for word in dense[group].reshape(-1)] for group in GROUPS]
+    return pixels(render(picture)), torch.tensor(labels)
 
 
 class DenseHead(nn.Module):
@@ -72,20 +63,17 @@ class DenseHead(nn.Module):
 
     def forward(self, features: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, float]]:
         """`features` `[batch, 144, width]`, `labels` `[batch, groups, 144]` -> loss, accuracy by group."""
+        targets = dict(zip(GROUPS, labels.unbind(1), strict=True))
+        logits = {group: features.float() @ self.embedding[self.rows[group].to(features.device)].T for group in GROUPS}
+        # Empty background is most of every picture: the names of the things on it count thrice.
+        targets["thing"] = torch.where(targets["part"] >= 0, targets["name"], -100)
+        logits["thing"] = logits["name"]
         losses, accuracy = [], {}
-        for i, group in enumerate(GROUPS):
-            logits = features.float() @ self.embedding[self.rows[group].to(features.device)].T
-            target = labels[:, i]
+        for group, target in targets.items():
             said = target >= 0
             if said.any():
-                losses.append(F.cross_entropy(logits.transpose(1, 2), target, ignore_index=-100))
-                accuracy[group] = (logits.argmax(-1) == target)[said].float().mean().item()
-        # Empty background is most of every picture: the things on it count as much again.
-        name = (features.float() @ self.embedding[self.rows["name"].to(features.device)].T).transpose(1, 2)
-        thing = torch.where(labels[:, GROUPS.index("part")] >= 0, labels[:, 0], -100)
-        losses.append(2 * F.cross_entropy(name, thing, ignore_index=-100))
-        accuracy["thing"] = (name.argmax(1) == thing)[thing >= 0].float().mean().item()
+                loss = F.cross_entropy(logits[group].transpose(1, 2), target, ignore_index=-100)
+                losses.append(2 * loss if group == "thing" else loss)
+                accuracy[group] = (logits[group].argmax(-1) == target)[said].float().mean().item()
         return torch.stack(losses).sum(), accuracy
 
-
-__all__ = ["FIELDS", "MIX", "VISUAL_WORDS", "DenseHead", "LabelledPictures", "draw_kind", "pixels"]

@@ -5,20 +5,26 @@
 """
 
 import argparse
+import hashlib
 import json
+from functools import partial
 from pathlib import Path
+from random import Random
 
 import torch
 import yaml
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import default_collate
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
-from .language import PackedQuestions, answer_loss, collate
-from .loop import fit
+from . import language, pictures, prompts, questions, sprites, tokenizer, world
+from . import model as model_module
+from . import tower as tower_module
+from .language import answer_loss, collate, packed_questions
+from .loop import batches, fit
 from .model import WIDTH, llava_config
 from .tokenizer import build_processor, vocabulary
-from .tower import VISUAL_WORDS, DenseHead, LabelledPictures
+from .tower import VISUAL_WORDS, DenseHead, labelled
 
 
 class Tower(nn.Module):
@@ -34,42 +40,41 @@ class Tower(nn.Module):
         return self.projector(self.vision_tower(pixel_values=pixel_values).last_hidden_state[:, 1:])
 
 
-def train_tower(model, settings: dict, workdir: Path, device: torch.device, log) -> Tower:
-    tower = Tower(model).to(device)
+def digest(settings: dict, *parts: str) -> str:
+    """Names a stage's state by all that it comes from: its settings, and this repository's code and earlier stages."""
+    return hashlib.sha256(json.dumps([settings, *parts], sort_keys=True).encode()).hexdigest()[:12]
 
-    def batches(step: int):
-        size = settings["batch"]
-        return DataLoader(LabelledPictures(settings["seed"], step * size), batch_size=size, num_workers=1, prefetch_factor=8)
 
+def _source(*modules) -> str:
+    return "".join(Path(module.__file__).read_text() for module in modules)
+
+
+def _labelled(rng: Random, step: int):
+    return labelled(rng)  # the same throughout
+
+
+def train_tower(tower: Tower, settings: dict, state_file: Path, device: torch.device) -> list[dict]:
     def loss_of(batch):
         images, labels = (t.to(device) for t in batch)
         with torch.autocast(device.type, torch.bfloat16):
             features = tower.features(images)
         return tower.head(features, labels)
 
-    options = dict(steps=settings["steps"], peak=settings["learning_rate"], warmup=100, workdir=workdir)
-    for step, figures in fit("tower", tower, batches, loss_of, **options):
-        log("tower", step, figures)
-    return tower
+    stream = partial(batches, f"tower-{settings['seed']}", size=settings["batch"], example=_labelled, collate=default_collate)
+    return fit(tower.to(device), stream, loss_of, steps=settings["steps"], peak=settings["learning_rate"], warmup=100, state_file=state_file)
 
 
-def train_language(model, processor: LlavaProcessor, tower: Tower, settings: dict, workdir: Path, device: torch.device, log) -> None:
+def train_language(model, processor: LlavaProcessor, tower: Tower, settings: dict, state_file: Path, device: torch.device) -> list[dict]:
     """The decoder starts from the dense head's word embeddings and meets a frozen tower."""
     decoder = model.model.language_model
     ids = processor.tokenizer.convert_tokens_to_ids(list(VISUAL_WORDS))
     with torch.no_grad():
         decoder.embed_tokens.weight.normal_(std=WIDTH**-0.5)
-        decoder.embed_tokens.weight[ids] = tower.head.embedding
+        decoder.embed_tokens.weight[ids] = tower.head.embedding.to("cpu")
     tower.requires_grad_(False).eval()
     decoder.to(device).train()
     if settings["compile"]:  # in place, twice as fast on two cores; needs a C compiler
         decoder.compile(dynamic=False)
-
-    def batches(step: int):
-        size = settings["batch"]
-        starts = [n * size for n in (step, settings["lookups_from"], settings["scenes_from"])]
-        stream = PackedQuestions(processor.tokenizer, settings["seed"], *starts)
-        return DataLoader(stream, batch_size=size, num_workers=1, prefetch_factor=8, collate_fn=collate)
 
     def loss_of(batch):
         batch = {key: value.to(device) for key, value in batch.items()}
@@ -78,33 +83,32 @@ def train_language(model, processor: LlavaProcessor, tower: Tower, settings: dic
                 features = tower.features(batch["pixels"])
             return answer_loss(model, features, batch)
 
-    options = dict(steps=settings["steps"], peak=settings["learning_rate"], warmup=200, workdir=workdir)
-    for step, figures in fit("language", decoder, batches, loss_of, **options):
-        log("language", step, figures)
+    example = partial(packed_questions, tokenizer=processor.tokenizer, tables_from=settings["tables_from"])
+    stream = partial(batches, f"language-{settings['seed']}", size=settings["batch"], example=example, collate=collate)
+    return fit(decoder, stream, loss_of, steps=settings["steps"], peak=settings["learning_rate"], warmup=200, state_file=state_file)
 
 
 def train(out: Path, settings: dict, workdir: Path, device: torch.device) -> None:
-    """Trains both stages and writes the checkpoint (bfloat16 safetensors and processor) to `out`."""
+    """Trains both stages and writes the checkpoint (bfloat16 safetensors and processor) to `out`.
+
+    Stopped at any point, the same call goes on from the states under `workdir`. Those are named
+    by a digest of the settings and of the source files that made them, so that none is taken up
+    by a run that would have made another.
+    """
     torch.manual_seed(settings["seed"])
     words = vocabulary()
     processor = build_processor(words)
     model = LlavaForConditionalGeneration(llava_config(words))
-    history = workdir / "history.jsonl"
-    workdir.mkdir(parents=True, exist_ok=True)
-
-    def log(stage: str, step: int, figures: dict[str, float]) -> None:
-        with history.open("a") as file:
-            file.write(json.dumps({"stage": stage, "step": step} | {k: round(v, 5) for k, v in figures.items()}) + "\n")
-
-    tower = train_tower(model, settings | settings["tower"], workdir, device, log)
-    train_language(model, processor, tower, settings | settings["language"], workdir, device, log)
+    stages = {name: {"seed": settings["seed"]} | settings[name] for name in ("tower", "language")}
+    made_by = digest(stages["tower"], *words, _source(sprites, world, pictures, tower_module, model_module))
+    tower, history = Tower(model), {}
+    history["tower"] = train_tower(tower, stages["tower"], workdir / f"tower-{made_by}.pt", device)
+    made_by = digest(stages["language"], made_by, _source(questions, prompts, tokenizer, language))
+    history["language"] = train_language(model, processor, tower, stages["language"], workdir / f"language-{made_by}.pt", device)
     model.to("cpu", torch.bfloat16).save_pretrained(out)
     processor.save_pretrained(out)
-    lines = {}  # a resumed run repeats a few steps: the last word counts
-    for line in history.read_text().splitlines():
-        entry = json.loads(line)
-        lines[entry["stage"], entry["step"]] = line
-    (out / "history.jsonl").write_text("\n".join(lines.values()) + "\n")
+    lines = [json.dumps({"stage": stage} | entry) for stage, entries in history.items() for entry in entries]
+    (out / "history.jsonl").write_text("\n".join(lines) + "\n")
 
 
 def main() -> None:
