@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 from vtprune import pruning
 from vtprune.models import load
-from vtprune.pruning import *  # noqa: F403
+from vtprune.pruning import *
 
 __version__ = version("vtprune")
-__all__ = ["load", *pruning.__all__]
+__all__ = pruning.__all__ + ["load"]

@@ -4,22 +4,7 @@ from dataclasses import replace
 
 import torch
 
-from vtprune.pruning import (
-    VTW,
-    AdaptPrune,
-    AvgPool3x3,
-    FastV,
-    FitPrune,
-    Fraction,
-    LastTokens,
-    MaxPool3x3,
-    Method,
-    NoPruning,
-    Random3x3,
-    RandomPruning,
-    SkipPruning,
-    Stage,
-)
+from vtprune.pruning import AdaptPrune, FastV, Fraction, Method, NoPruning, RandomPruning, Stage, get_method
 
 # On a 4x4 grid the paper's radius is less than a cell; this one suppresses.
 WIDE = {"sigma_d": 9.0, "sigma_s": 0.5, "radius": 18.0}
@@ -33,15 +18,15 @@ METHODS = [
     AdaptPrune(0.5, reading="as_written", **WIDE),
     AdaptPrune(0.3, similarity=False, **WIDE),
     NoPruning(),
-    VTW(),
-    VTW(layer=3),
-    FitPrune(0.3),
-    FitPrune(0.5, layer=1),
-    SkipPruning(0.3),
-    Random3x3(0.4),  # more than the four cells of a 4x4 grid
-    MaxPool3x3(0.4),
-    AvgPool3x3(0.3),
-    LastTokens(0.3),
+    get_method("vtw"),
+    get_method("vtw", layer=3),
+    get_method("fitprune", keep=0.3),
+    get_method("fitprune", keep=0.5, layer=1),
+    get_method("skip", keep=0.3),
+    get_method("random3x3", keep=0.4),  # more than the four cells of a 4x4 grid
+    get_method("maxpool3x3", keep=0.4),
+    get_method("avgpool3x3", keep=0.3),
+    get_method("last", keep=0.3),
 ]
 LENGTHS = ((3, 5), (1, 9), (6, 2))
 BY_NAME = {"ids": lambda method: f"{method.name}-{getattr(method, 'keep', '')}"}

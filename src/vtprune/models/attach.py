@@ -40,8 +40,9 @@ class Attachment:
 
     Raises:
         ValueError: on creation, if the model's family is not supported, lacks a layer, or is so
-            shallow that two stages fall on one; on entering, if the model is being pruned already; in a forward, for a prompt without an
-            image or without ``input_ids``, padding on the right, a static or foreign cache.
+            shallow that two stages fall on one; on entering, if the model is being pruned already;
+            in a forward, for a prompt without an image or without ``input_ids``, padding on the
+            right, a static or foreign cache.
     """
 
     def __init__(self, method: Method, model: nn.Module) -> None:
