@@ -28,7 +28,8 @@ class Convention:
     """A way to count.
 
     Attributes:
-        layer: how many layers see all tokens (the published code: 2; "layer 3" read as a count: 3).
+        layer: how many layers see all tokens: 2 as the published code has it, 3 with "layer 3" read as
+            a count; 0 counts the layers behind the pruning alone.
         mlp: ``plain`` counts two MLP matrices and as many key as query heads, as FastV's formula
             does; ``actual`` what the model has.
         attention: the two products of the attention ``whole``, ``causal`` (half of them) or left out
@@ -49,7 +50,7 @@ class Convention:
 
 def conventions() -> list[Convention]:
     """All combinations."""
-    grid = product((1, 2, 3), ("plain", "actual"), ("whole", "causal", "none"), ("image", "prompt", "model"))
+    grid = product((0, 1, 2, 3), ("plain", "actual"), ("whole", "causal", "none"), ("image", "prompt", "model"))
     return [Convention(*choice) for choice in grid]
 
 
@@ -63,8 +64,8 @@ def reduction(convention: Convention, shape: Shape, workload: Workload, keep: fl
 def fitting_text(convention: Convention, shape: Shape, workload: Workload, keep: float, printed: float) -> int | None:
     """How many text tokens make the convention give the printed figure; None if no number below 500 does.
 
-    More text means a smaller reduction, so there is at most one stretch of such numbers; the one
-    that comes nearest is taken.
+    Meant are all tokens that are never dropped, LLaVA-NeXT's newlines among them. More of them mean a
+    smaller reduction, so there is at most one stretch of such numbers; the nearest is taken.
     """
     if convention.scope == "image":
         return None
