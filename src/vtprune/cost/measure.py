@@ -148,10 +148,10 @@ def prompts(config: Any, text_tokens: int, batch: int, device: torch.device, dty
     placeholders = workload.image_tokens + workload.text_tokens - text_tokens
     height, width = vision.image_size if isinstance(vision.image_size, (tuple, list)) else (vision.image_size,) * 2
     generator = torch.Generator().manual_seed(0)
-    # Any word but the image's; the first ids are special ones in most vocabularies.
-    words = torch.randint(5, min(300, config.image_token_id), (batch, text_tokens), generator=generator)
-    words = words.masked_fill(words == config.image_token_id, 5)
-    image = torch.full((batch, placeholders), config.image_token_id)
+    # The first ids are special ones in most vocabularies; and no word may be the image's.
+    words, marker = torch.randint(5, 60, (batch, text_tokens), generator=generator), config.image_token_id
+    words = words.masked_fill(words == marker, 6 if marker == 5 else 5)
+    image = torch.full((batch, placeholders), marker)
     before = text_tokens // 2
     inputs = {"input_ids": torch.cat((words[:, :before], image, words[:, before:]), dim=1).to(device)}
     pixels = torch.randn(batch * workload.tiles, vision.num_channels, height, width, generator=generator).to(device, dtype)
