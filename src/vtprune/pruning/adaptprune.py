@@ -49,7 +49,7 @@ class AdaptPrune(Method):
     fused: ClassVar[bool] = False  # how the loop is run, not what it chooses: no parameter of the method
 
     keep: float | int | Budget
-    layer: int = 2
+    layer: int | float = 2
     reading: Literal["as_published", "as_written"] = "as_published"
     correction: bool = True
     distance: bool = True
