@@ -86,7 +86,9 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--text-tokens", type=int, default=64, help="of the prompt, without its image")
     parser.add_argument("--minutes", type=float, help="begin nothing new after so many (exit code 3 if something is left)")
     parser.add_argument("--commit", help="which commit this is, where git cannot say")
-    parser.add_argument("--out", type=Path, help=f"JSON file; by default reports/recorded/{RECORDED.name} on a GPU, else none")
+    parser.add_argument(
+        "--out", type=Path, help=f"JSON file; by default reports/recorded/{RECORDED.name} on a GPU, else none"
+    )
     options = parser.parse_args(argv)
     on_gpu = torch.device(options.device).type == "cuda"
     options.sizes = options.sizes or (list(FIVE) if on_gpu else ["miniature"])

@@ -177,7 +177,9 @@ def test_the_real_sizes_cost_what_torch_counts(name):
             # A mask of its own: making one looks at values, which the meta device has none of.
             mask = torch.empty(1, 1, tokens, tokens, dtype=torch.bool)
             decoder(inputs_embeds=torch.empty(1, tokens, shape.decoder.width), attention_mask=mask, use_cache=False)
-        angles = sum(n for key, part in counter.get_flop_counts().items() if key.endswith("rotary_emb") for n in part.values())
+        angles = sum(
+            n for key, part in counter.get_flop_counts().items() if key.endswith("rotary_emb") for n in part.values()
+        )
         with FlopCounterMode(display=False) as vision:
             tower(pixel_values=torch.empty(size.workload.tiles, 3, height, height))
     found = cost(shape, NoPruning(), size.workload)

@@ -90,12 +90,19 @@ class _TimedRanking:
     def uses_attention(self) -> bool:
         return self.ranking.uses_attention
 
+    @property
+    def uses_received(self) -> bool:
+        return self.ranking.uses_received
+
     def select(self, features: Features, counts: torch.Tensor) -> torch.Tensor:
         self.watch.start()
         if self.uses_attention:
             scores = features.attention()
-            self.seconds["scoring"] += self.watch.lap()
             features = replace(features, attention=lambda: scores)
+        if self.uses_received:
+            received = features.received()
+            features = replace(features, received=lambda: received)
+        self.seconds["scoring"] += self.watch.lap()
         chosen = self.ranking.select(features, counts)
         self.seconds["selection"] += self.watch.lap()
         return chosen

@@ -7,7 +7,7 @@ import torch
 
 from vtprune.cost.shapes import Shape, shape_of
 from vtprune.pruning.adaptprune import AdaptPrune
-from vtprune.pruning.base import Method, Ranking
+from vtprune.pruning.base import Method, Ranking, Stage, layer_at
 from vtprune.pruning.features import Features
 
 
@@ -41,7 +41,7 @@ class Cost:
         tower, projector: the image's way into the decoder.
         prefill: the decoder's layers over the prompt.
         head: the output matrix, once for the prompt.
-        scoring: the attention rows that rankings ask for.
+        scoring: the attention that rankings ask for: one row, or (FitPrune) all.
         selection: what rankings compute from them (AdaptPrune's keys and their similarities).
         decode: layers and output matrix for all answer tokens after the first.
         cache_bytes: keys and values of all layers.
@@ -76,11 +76,9 @@ def layer_tokens(method: Method, layers: int, image_tokens: int) -> tuple[int, .
         ValueError: if a stage names a layer that is not there, or its budget depends on the image.
     """
     seen, left = [image_tokens] * layers, image_tokens
-    for stage in sorted(method.stages(), key=lambda stage: stage.layer):
-        if not 0 <= stage.layer < layers:
-            raise ValueError(f"{method.name} prunes before layer {stage.layer}, but the model has {layers} layers")
+    for layer, stage in _placed(method, layers):
         left = min(left, int(stage.budget.count(_counted(left))[0]))
-        seen[stage.layer :] = [left] * (layers - stage.layer)
+        seen[layer:] = [left] * (layers - layer)
     return tuple(seen)
 
 
@@ -105,12 +103,15 @@ def cost(config: Any, method: Method, workload: Workload, *, cache_bytes_per_val
     head = 2 * decoder.width * shape.vocabulary
 
     scoring = selection = 0
-    for stage in method.stages():
-        before = seen[stage.layer - 1] if stage.layer else image
-        if seen[stage.layer] == before:
+    for layer, stage in _placed(method, decoder.layers):
+        before = seen[layer - 1] if layer else image
+        if seen[layer] == before:
             continue  # nothing to drop: the ranking is not asked
+        row = 2 * decoder.heads * decoder.head_dim * (text + before)
         if stage.ranking.uses_attention:
-            scoring += 2 * decoder.heads * decoder.head_dim * (text + before)
+            scoring += row
+        if stage.ranking.uses_received:  # all rows, then their sums over text and over image tokens
+            scoring += (row + 4 * (text + before)) * (text + before)
         selection += _selection(stage.ranking, image, shape)
 
     decode = 0
@@ -139,6 +140,15 @@ def parameters(config: Any) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
+def _placed(method: Method, layers: int) -> list[tuple[int, Stage]]:
+    """The stages with their layers in this decoder, by layer."""
+    placed = sorted(((layer_at(stage.layer, layers), stage) for stage in method.stages()), key=lambda pair: pair[0])
+    for layer, _ in placed:
+        if not 0 <= layer < layers:
+            raise ValueError(f"{method.name} prunes before layer {layer}, but the model has {layers} layers")
+    return placed
+
+
 def _selection(ranking: Ranking, tokens: int, shape: Shape) -> int:
     """FLOPs of a ranking's own matrix products: AdaptPrune's alone has any.
 
@@ -161,5 +171,5 @@ def _counted(tokens: int) -> Features:
         positions=torch.zeros(1, tokens, 2, dtype=torch.long),
         grids=torch.ones(1, tokens, 2, dtype=torch.long),
         image=torch.zeros(1, tokens, dtype=torch.long),
-        attention=unknown, keys=unknown, embeddings=unknown, fingerprint=unknown,
+        attention=unknown, received=unknown, keys=unknown, embeddings=unknown, fingerprint=unknown,
     )  # fmt: skip
