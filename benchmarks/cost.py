@@ -115,6 +115,7 @@ def _load(size: str, device: torch.device, dtype: torch.dtype) -> Any:
 
 def _facts(size: str, batch: int, device: torch.device, options: argparse.Namespace) -> dict[str, Any]:
     """What tells one measurement from another; `plan` is taken out again before it is written."""
+    status = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":/!reports")
     return {
         "size": size,
         "batch": batch,
@@ -131,9 +132,9 @@ def _facts(size: str, batch: int, device: torch.device, options: argparse.Namesp
             "device_memory_bytes": torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None,
             "cuda": torch.version.cuda if device.type == "cuda" else None,
             "threads": torch.get_num_threads(),
-            "versions": {"python": platform.python_version(), "torch": version("torch"), "transformers": version("transformers")},
+            "versions": {"python": platform.python_version(), "torch": str(torch.__version__), "transformers": version("transformers")},
             "commit": options.commit or _git("rev-parse", "HEAD"),
-            "dirty": None if options.commit else bool(_git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":/!reports")),
+            "dirty": None if options.commit or status is None else bool(status),
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
         },
         "plan": Plan(

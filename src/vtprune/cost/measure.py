@@ -254,6 +254,7 @@ def measure(
 def _one_pass(model, method, inputs, images, plan, watch) -> tuple[dict[str, float], int | None]:
     """Seconds of each phase, and the peak of the device's memory."""
     ids, pruned = inputs["input_ids"], bool(method.stages())
+    sizes = {key: value for key, value in images.items() if key != "pixel_values"}
     attached = method.attach if pruned else lambda _: nullcontext()
     took = {}
 
@@ -271,14 +272,14 @@ def _one_pass(model, method, inputs, images, plan, watch) -> tuple[dict[str, flo
     cache = DynamicCache(config=model.config.text_config)
     watch.start()
     with attached(model):  # entering it is part of the prefill
-        prefill(cache, mm_encoder_outputs={"image": features})
+        prefill(cache, mm_encoder_outputs={"image": features}, **sizes)
         took["prefill"] = watch.lap()
         decode(cache)
         took["decode"] = watch.lap()
     if pruned:
         timed = _Timed(method, watch)
         with timed.attach(model):
-            prefill(DynamicCache(config=model.config.text_config), mm_encoder_outputs={"image": features})
+            prefill(DynamicCache(config=model.config.text_config), mm_encoder_outputs={"image": features}, **sizes)
         took |= timed.seconds
     del features, cache
 

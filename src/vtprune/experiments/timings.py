@@ -82,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
     print(write_csv(options.out / "timings.csv", rows))
     machine = {
         "architecture": platform.machine(), "cpus": os.cpu_count(), "threads": torch.get_num_threads(),
-        "versions": {"python": platform.python_version(), "torch": version("torch"), "transformers": version("transformers")},
+        "versions": {"python": platform.python_version(), "torch": str(torch.__version__), "transformers": version("transformers")},
     }  # fmt: skip
     facts = {"model": name, "dtype": "float32", "keep": KEEP, "machine": machine, "median_milliseconds": milliseconds}
     (options.out / "timings.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
