@@ -35,7 +35,7 @@ def rows_of(model: str, batch: int, seconds: dict[str, dict[str, list[float]]]) 
         ratios = {f"speedup_{phase}": _ratios(whole[phase], own[phase]) for phase in SPEEDUPS}
         ratios |= {f"{phase}_per_prefill": _ratios(own[phase], whole["prefill"]) for phase in SHARES}
         for quantity, each in ratios.items():
-            low, middle, high = statistics.quantiles(each, n=4)
+            low, middle, high = statistics.quantiles(each, n=4, method="inclusive")
             yield {
                 "model": model, "method": method, "keep": None if method == "vtw" else KEEP, "batch": batch,
                 "quantity": quantity, "median": f"{middle:.4f}", "quartile_low": f"{low:.4f}",
