@@ -116,6 +116,7 @@ def test_collect(cells, tmp_path):
     for name in ("table10", "table4", "table1"):
         (tmp_path / f"{name}.csv").write_text(to_csv(rows(cells)).replace("demo", name))
         (tmp_path / f"{name}.json").write_text(json.dumps(facts | {"dirty": name == "table4"}))
+    (tmp_path / "cost.csv").write_text("model,flops\na,1\n")  # no scores: not collected
     assert collect(tmp_path, tmp_path / "out") == ["table1", "table4", "table10"]
     with open(tmp_path / "out" / "results.csv") as file:
         found = [row["experiment"] for row in csv.DictReader(file)]

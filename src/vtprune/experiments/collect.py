@@ -9,17 +9,19 @@ from typing import Any
 
 from vtprune.evaluation.errors import EvaluationError
 
+APART = ("conventions", "cost", "timings")  # costs, no scores: they have columns of their own
+
 
 def collect(results: Path, out: Path) -> list[str]:
     """Write ``results.csv`` and ``provenance.json`` to ``out``; returns the experiments, in their order.
 
     Args:
-        results: folder with ``<experiment>.csv`` and ``.json`` of each.
+        results: folder with ``<experiment>.csv`` and ``.json`` of each; costs and times in it stay apart.
 
     Raises:
         EvaluationError: if there are none, one lacks its facts, or they do not belong together.
     """
-    files = sorted(results.glob("*.csv"), key=lambda path: _natural(path.stem))
+    files = sorted((f for f in results.glob("*.csv") if f.stem not in APART), key=lambda path: _natural(path.stem))
     if not files:
         raise EvaluationError(f"there are no results in {results}: run an experiment first")
     header, lines, runs = None, [], {}

@@ -46,6 +46,7 @@ class AdaptPrune(Method):
 
     name: ClassVar[str] = "adaptprune"
     uses_attention: ClassVar[bool] = True
+    fused: ClassVar[bool] = False  # how the loop is run, not what it chooses: no parameter of the method
 
     keep: float | int | Budget
     layer: int | float = 2
@@ -87,4 +88,5 @@ class AdaptPrune(Method):
             radius=self.radius,
             valid=features.valid,
             groups=features.image,
+            fused=self.fused,
         )

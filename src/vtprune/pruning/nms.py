@@ -1,5 +1,7 @@
 """Adaptive non-maximum suppression (AdaptPrune, section 4.3 and Algorithm 1)."""
 
+from importlib.util import find_spec
+
 import torch
 
 
@@ -15,6 +17,7 @@ def adaptive_nms(
     radius: float,
     valid: torch.Tensor | None = None,
     groups: torch.Tensor | None = None,
+    fused: bool = False,
 ) -> torch.Tensor:
     """Choose ``keep`` tokens one by one, each lowering the scores of its neighbours.
 
@@ -39,6 +42,7 @@ def adaptive_nms(
         valid: bool like ``scores``; tokens marked False are never chosen.
         groups: integers like ``scores`` (the image or tile of each token); suppression stays
             within a group.
+        fused: run the loop as one Triton kernel, on a CUDA device; the choice is the same.
 
     Returns:
         Indices in the order chosen: ``[min(keep, n)]``, or ``[b, largest count]`` in which rows
@@ -46,14 +50,16 @@ def adaptive_nms(
 
     Raises:
         ValueError: on shapes that do not fit together, a negative ``keep`` or ``radius``, or a
-            sigma that is not positive.
+            sigma that is not positive; on ``fused`` without CUDA or Triton.
     """
+    if fused and not (scores.is_cuda and find_spec("triton")):
+        raise ValueError("the fused selection needs scores on a CUDA device, and Triton installed")
     _check(scores, keys, positions, keep, sigma_d, sigma_s, radius, valid, groups)
     if scores.ndim == 1:
         one = [None if t is None else t[None] for t in (keys, positions, valid, groups)]
         chosen = adaptive_nms(
             scores[None], one[0], one[1], keep,
-            sigma_d=sigma_d, sigma_s=sigma_s, radius=radius, valid=one[2], groups=one[3],
+            sigma_d=sigma_d, sigma_s=sigma_s, radius=radius, valid=one[2], groups=one[3], fused=fused,
         )[0]  # fmt: skip
         return chosen if valid is None else chosen[chosen >= 0]
 
@@ -67,6 +73,10 @@ def adaptive_nms(
     scores = scores.float()
     taken = torch.zeros_like(scores, dtype=torch.bool) if valid is None else ~valid
     counts = torch.minimum((~taken).sum(dim=1), torch.as_tensor(keep, device=scores.device))
+    if fused:
+        from vtprune.pruning.fused import greedy  # here, as Triton is not needed otherwise
+
+        return greedy(scores, remaining, taken, counts, steps)
     for step in range(steps):
         best = scores.masked_fill(taken, float("-inf")).argmax(dim=1, keepdim=True)
         chosen[:, step] = torch.where(counts > step, best[:, 0], -1)
