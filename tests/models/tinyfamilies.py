@@ -29,6 +29,15 @@ IMAGES = {
     "llava_next": [[(30, 70)], [(100, 20), (64, 64)], [(3, 90)]],
     "internvl": [[5], [1, 3], [13]],
 }
+TEMPLATE = (
+    "{% for message in messages %}USER: {% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}<image> {% else %}{{ part['text'] }}{% endif %}{% endfor %}"
+    "{% endfor %}{% if add_generation_prompt %} ASSISTANT: {% endif %}"
+)
+MESSAGES = [
+    [{"role": "user", "content": [{"type": "image"}] * images + [{"type": "text", "text": text}]}]
+    for images, text in ((1, "what is this ?"), (2, "what ?"))
+]
 
 
 def text_config(decoder: str, layers: int = 2, **options):
@@ -129,9 +138,48 @@ def batch(rows: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
 
 def rows_of(model, family: str) -> list[dict[str, torch.Tensor]]:
     lengths = ((3, 5), (1, 9), (6, 2))
-    return [
-        prompt(model, images, *lengths[number], seed=number) for number, images in enumerate(IMAGES[family])
-    ]
+    return [prompt(model, images, *lengths[number], seed=number) for number, images in enumerate(IMAGES[family])]
+
+
+def save(family: str, decoder: str, folder) -> None:
+    """A checkpoint with its processor, which needs torchvision."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import (
+        GotOcr2ImageProcessor,
+        InternVLProcessor,
+        InternVLVideoProcessor,
+        LlavaNextImageProcessor,
+        LlavaNextProcessor,
+        PreTrainedTokenizerFast,
+    )
+
+    build(family, decoder).save_pretrained(folder)
+    words = "<pad> <s> </s> <image> <unk> <img> </img> <video> USER: ASSISTANT: what is this ?".split()
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    special = {"image_token": "<image>"}
+    if family == "internvl":
+        special = {
+            "context_image_token": "<image>", "start_image_token": "<img>", "end_image_token": "</img>",
+            "video_token": "<video>",
+        }  # fmt: skip
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>",
+        extra_special_tokens=special, padding_side="right", model_input_names=["input_ids", "attention_mask"],
+    )  # fmt: skip
+    side = {"height": SIDE, "width": SIDE}
+    if family == "internvl":
+        images = GotOcr2ImageProcessor(size=side, crop_to_patches=True)
+        processor = InternVLProcessor(
+            images, fast, InternVLVideoProcessor(size=side), image_seq_length=GRID**2, chat_template=TEMPLATE
+        )
+    else:
+        images = LlavaNextImageProcessor(size={"shortest_edge": SIDE}, crop_size=side, image_grid_pinpoints=PINPOINTS)
+        processor = LlavaNextProcessor(
+            images, fast, patch_size=8, vision_feature_select_strategy="default",
+            num_additional_image_tokens=1, image_token="<image>", chat_template=TEMPLATE,
+        )  # fmt: skip
+    processor.save_pretrained(folder)
 
 
 def flat(kept) -> list[int]:
