@@ -155,6 +155,7 @@ def save(family: str, decoder: str, folder) -> None:
 
     build(family, decoder).save_pretrained(folder)
     words = "<pad> <s> </s> <image> <unk> <img> </img> <video> USER: ASSISTANT: what is this ?".split()
+    words += [f"word{number}" for number in range(len(words), VOCABULARY)]  # an answer can be told from another
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     special = {"image_token": "<image>"}

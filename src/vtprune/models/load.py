@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedConfig
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, PreTrainedConfig
 
 from vtprune.models.families import FAMILIES, family_of
 
@@ -44,7 +44,7 @@ def load(
         raise CheckpointError(f"checkpoint {name}: there is no such folder")
 
     with _explained(name, "its configuration cannot be read"):
-        # Read only: transformers cannot build the configuration of an architecture that it lacks.
+        # As it stands: transformers cannot build the configuration of an architecture that it lacks.
         config, _ = PreTrainedConfig.get_config_dict(name)
     architecture = (config.get("architectures") or [config.get("model_type")])[0]
     if architecture not in FAMILIES:
@@ -53,6 +53,8 @@ def load(
             f"checkpoint {name}: architecture {architecture} is not supported; supported: {supported}"
             f"{_elsewhere(architecture)}"
         )
+    with _explained(name, "its configuration cannot be read"):
+        AutoConfig.from_pretrained(name)
 
     options = {} if attn_implementation is None else {"attn_implementation": attn_implementation}
     with _explained(name, "its weights cannot be loaded"):
