@@ -269,16 +269,20 @@ def test_prompts_of_llava_next_that_cannot_be_pruned(models):
         ({**inputs, "image_sizes": None}, "needs the image_sizes"),
         ({**inputs, "image_sizes": inputs["image_sizes"][:1]}, "148 image tokens, but the image_sizes .* make 60"),
         ({**inputs, "image_sizes": torch.tensor([[30, 70], [64, 64], [9, 9]])}, "3 image_sizes, .* show 2 images"),
-        ({**text, "mm_encoder_outputs": {"image": outside}}, "computed within the with block"),
+        ({**text, "mm_encoder_outputs": {"image": outside}}, "need the image_sizes given with them"),
     ]
     with FastV(0.5, layer=1).attach(model):
         for these, message in refused:
             with pytest.raises(ValueError, match=message) as raised:
                 model(**these)
             assert "\n" not in str(raised.value)
-        features = model.get_image_features(inputs["pixel_values"], inputs["image_sizes"])
-        given = model(**text, mm_encoder_outputs={"image": features}).logits
-        torch.testing.assert_close(given, model(**inputs).logits)
+        expected = model(**inputs).logits
+        inside = model.get_image_features(inputs["pixel_values"], inputs["image_sizes"])
+        for more in (
+            {"mm_encoder_outputs": {"image": inside}},
+            {"mm_encoder_outputs": {"image": outside}, "image_sizes": inputs["image_sizes"]},
+        ):
+            torch.testing.assert_close(model(**text, **more).logits, expected)
 
 
 def test_the_class_token_of_llava_next(models):

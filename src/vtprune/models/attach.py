@@ -35,9 +35,10 @@ class Attachment:
     same image, repeats that prompt's selection: so ``generate(use_cache=False)`` prunes as the
     cached one does, by the prompt and not by what has been generated.
 
-    Hooks are added on entering and removed on leaving, also after an exception; the model is not
-    otherwise touched, but for LLaVA-NeXT's ``get_image_features``, which is listened to as long
-    (``generate`` tells the images' sizes to nothing else). Calls go through the model (or its ``model``), not through its decoder alone.
+    Hooks are added on entering and removed on leaving, also after an exception. The model is not
+    otherwise touched, but for LLaVA-NeXT's ``get_image_features``, which is listened to as long:
+    ``generate`` tells the images' sizes to nothing else. Calls go through the model (or its
+    ``model``), not through its decoder alone.
 
     Raises:
         ValueError: on creation, if the model's family is not supported or lacks a layer; on
@@ -61,7 +62,7 @@ class Attachment:
         self._last: Prompt | None = None
         self._end_forward()
         self._pixels: torch.Tensor | None = None
-        self._encoded: tuple[weakref.ref, torch.Tensor] | None = None
+        self._encoded: tuple[weakref.ref, torch.Tensor | None] | None = None
 
     def _end_forward(self) -> None:
         self._prompt: Prompt | None = None
@@ -186,10 +187,13 @@ class Attachment:
         return prompt
 
     def _image_sizes(self, given: dict[str, Any], images: Any) -> torch.Tensor | None:
-        if images is None:
+        if images is None or given.get("image_sizes") is not None:
             return given.get("image_sizes")
         if self._encoded is None or self._encoded[0]() is not images:
-            raise ValueError("the image features of a prompt must be computed within the with block, right before it")
+            raise ValueError(
+                "image features that were not computed within the with block, right before their prompt, "
+                "need the image_sizes given with them"
+            )
         return self._encoded[1]
 
     def _continues(self, last: Prompt, ids: torch.Tensor, given: dict[str, Any], images: Any) -> bool:

@@ -136,7 +136,8 @@ def llava_next_layout(
             tokens, end = tokens + sizes[end], end + 1
         if tokens != len(place):
             raise ValueError(
-                f"prompt {row} of the batch has {len(place)} image tokens, but the image_sizes of its images make {tokens}"
+                f"prompt {row} of the batch has {len(place)} image tokens, "
+                f"but the image_sizes of its images make {tokens}"
             )
         shown = enumerate(images[start:end])
         rows.append([replace(part, image=number) for number, parts in shown for part in parts])
