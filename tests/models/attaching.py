@@ -83,7 +83,8 @@ def recompute(model, inputs, kept: dict[int, list[int]], tokens=6):
     core, decoder = model.model, model.model.language_model
     ids, generated, logits = inputs["input_ids"], [], []
     image_at = (ids[0] == model.config.image_token_id).nonzero().flatten()
-    features = core.get_image_features(inputs["pixel_values"]).pooler_output
+    images = {name: inputs[name] for name in ("pixel_values", "image_sizes") if name in inputs}
+    features = core.get_image_features(**images).pooler_output
     for _ in range(tokens):
         embeds = core.get_input_embeddings()(ids)
         embeds[0, image_at] = torch.cat(list(features)).to(embeds)

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import tinyfamilies
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -123,3 +124,41 @@ def test_another_architecture(tmp_path):
     small = {"vocab_size": 32, "hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2}
     LlamaForCausalLM(LlamaConfig(num_hidden_layers=1, **small)).save_pretrained(tmp_path)
     assert "architecture LlamaForCausalLM is not supported; supported: LlavaForCond" in refused(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "hint"),
+    [
+        ("InternVLChatModel", "InternVLForConditionalGeneration (this one must be converted first"),
+        ("LlavaLlamaForCausalLM", "take the same model from llava-hf"),
+    ],
+)
+def test_the_authors_own_formats(tmp_path, architecture, hint):
+    config = {"architectures": [architecture], "model_type": "internvl_chat", "auto_map": {"AutoConfig": "code.Config"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert hint in refused(tmp_path)
+
+
+@pytest.mark.parametrize(("family", "decoder"), [("llava_next", "mistral"), ("internvl", "qwen2")])
+def test_the_other_families(family, decoder, tmp_path):
+    """Loaded, and given pictures of any shape by their own processors."""
+    pytest.importorskip("torchvision")
+    from PIL import Image
+
+    tinyfamilies.save(family, decoder, tmp_path)
+    model, processor = load(tmp_path, device="cpu", dtype="float32")
+    pictures = [Image.new("RGB", size, "red") for size in ((50, 40), (300, 20), (33, 90))]
+    text = [processor.apply_chat_template(message, add_generation_prompt=True) for message in tinyfamilies.MESSAGES]
+    inputs = processor(images=pictures, text=text, padding=True, return_tensors="pt")
+    assert inputs["attention_mask"][0, 0] == 0  # padded on the left
+    totals = (inputs["input_ids"] == model.config.image_token_id).sum(dim=1).tolist()
+    with FastV(0.25, layer=1).attach(model) as pruned:
+        assert model.generate(**inputs, max_new_tokens=3, min_new_tokens=3).shape[1] == inputs["input_ids"].shape[1] + 3
+        assert [sum(len(part.indices) for part in row) for row in pruned.kept] == [total // 4 for total in totals]
+        grids = [[part.grid for part in row if part.image == 0] for row in pruned.kept]
+    if family == "llava_next":
+        # 50 wide and 40 high goes on 2x2 tiles: 6 of the 8 rows. 300 by 20 on 3 beside one another,
+        # where it is less than a row high, and transformers leaves none.
+        assert grids == [[(4, 4), (6, 9)], [(4, 4), (0, 13)]]
+    else:  # twelve tiles, 4x3 of them and 12x1, and the thumbnail
+        assert grids == [[(4, 4)] * 13, [(4, 4)] * 13]

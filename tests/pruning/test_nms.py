@@ -86,6 +86,32 @@ def test_a_group_is_as_if_it_were_alone(case):
         assert (order[groups[order] == group] - group * n).tolist() == alone.tolist()
 
 
+@settings(max_examples=300, deadline=None)
+@given(st.lists(cases(), min_size=1, max_size=4), st.integers(0, 80))
+def test_groups_are_as_if_they_lay_out_of_each_others_reach(spans, keep):
+    """Suppression never crosses groups, whose tokens compete under one budget all the same.
+
+    The reference knows no groups. Given the same tokens with the groups moved further apart than any
+    radius, it chooses the same ones in the same order; and of each group what it would of that alone.
+    """
+    sizes = [scores.shape[1] for scores, *_ in spans]
+    groups = torch.arange(len(spans)).repeat_interleave(torch.tensor(sizes))
+    width = min(keys.shape[2] for _, keys, *_ in spans)
+    scores = torch.cat([scores[0].float() for scores, *_ in spans])
+    keys = torch.cat([keys[0, :, :width].float() for _, keys, *_ in spans])
+    positions = torch.cat([positions[0] for _, _, positions, *_ in spans])
+    parameters = spans[0][4]
+    chosen = adaptive_nms(scores, keys, positions, keep, groups=groups, **parameters)
+    apart = positions + torch.stack((1000 * groups, torch.zeros_like(groups)), dim=1)
+    assert chosen.tolist() == adaptive_nms_reference(scores, keys, apart, keep, **parameters).tolist()
+    assert len(set(chosen.tolist())) == min(keep, len(scores))
+    for group, size in enumerate(sizes):
+        there, start = groups == group, sum(sizes[:group])
+        alone = adaptive_nms_reference(scores[there], keys[there], positions[there], size, **parameters)
+        of_it = (chosen[groups[chosen] == group] - start).tolist()
+        assert of_it == alone[: len(of_it)].tolist()
+
+
 @pytest.mark.parametrize("select", [adaptive_nms, adaptive_nms_reference])
 def test_example_worked_by_hand(select):
     # Four tokens in a row, one cell apart; sigma_d = 1, radius 1. Token 1 leads, token 0 has its

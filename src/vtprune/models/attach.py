@@ -1,5 +1,6 @@
-"""Attaching a pruning method to a transformers model, with hooks alone."""
+"""Attaching a pruning method to a transformers model, with hooks."""
 
+import functools
 import inspect
 import weakref
 from dataclasses import replace
@@ -22,7 +23,7 @@ class Attachment:
 
         with AdaptPrune(keep=0.1).attach(model) as pruned:
             model.generate(**inputs)
-            pruned.kept[0][0].positions  # first row, first image
+            pruned.kept[0][0].positions  # first row, first image (or sub-image)
 
     Within the block every prompt forward (an empty cache, or none) is shortened before the layers
     that the method's stages name: those layers and all later ones see and cache the short sequence,
@@ -35,8 +36,10 @@ class Attachment:
     same image, repeats that prompt's selection: so ``generate(use_cache=False)`` prunes as the
     cached one does, by the prompt and not by what has been generated.
 
-    Hooks are added on entering and removed on leaving, also after an exception; the model is not
-    otherwise touched. Calls go through the model (or its ``model``), not through its decoder alone.
+    Hooks are added on entering and removed on leaving, also after an exception. The model is not
+    otherwise touched, but for LLaVA-NeXT's ``get_image_features``, which is listened to as long:
+    ``generate`` tells the images' sizes to nothing else. Calls go through the model (or its
+    ``model``), not through its decoder alone.
 
     Raises:
         ValueError: on creation, if the model's family is not supported, lacks a layer, or is so
@@ -60,6 +63,7 @@ class Attachment:
         self._last: Prompt | None = None
         self._end_forward()
         self._pixels: torch.Tensor | None = None
+        self._encoded: tuple[weakref.ref, torch.Tensor | None] | None = None
 
     def _end_forward(self) -> None:
         self._prompt: Prompt | None = None
@@ -70,7 +74,10 @@ class Attachment:
 
     @property
     def kept(self) -> list[list[Kept]]:
-        """Of the last prompt batch, by row and by image, the tokens that survived all stages."""
+        """Of the last prompt batch, by row, the tokens of each image that survived all stages.
+
+        An image in parts (LLaVA-NeXT's two sequences, InternVL's tiles) has an entry for each.
+        """
         return self._last_prompt().kept()
 
     def kept_at(self, layer: int) -> list[list[Kept]]:
@@ -97,6 +104,8 @@ class Attachment:
             self._pre(self._core, self._before_core)
             self._handles.append(self._core.register_forward_hook(self._after_core, always_call=True))
             self._pre(self._family.vision_tower(self.model), self._before_vision_tower)
+            if self._family.needs_sizes:
+                self._handles.append(_Listener(self._core, "get_image_features", self._after_encoding))
             for index, layer in enumerate(layers):
                 if index == 0 or index >= first:
                     self._pre(layer, self._layer_hook(index))
@@ -115,7 +124,7 @@ class Attachment:
             self._handles.pop().remove()
         self._prompts.clear()
         self._end_forward()
-        self._pixels = None
+        self._pixels = self._encoded = None
 
     def _pre(self, module: nn.Module, hook: Any) -> None:
         self._handles.append(module.register_forward_pre_hook(hook, with_kwargs=True))
@@ -143,6 +152,10 @@ class Attachment:
 
     def _before_vision_tower(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
         self._pixels = args[0] if args else kwargs.get("pixel_values")
+
+    def _after_encoding(self, given: dict[str, Any], output: Any) -> None:
+        # A plain tuple (return_dict=False) is no form in which features can be given to a forward.
+        self._encoded = None if isinstance(output, tuple) else (weakref.ref(output), given.get("image_sizes"))
 
     def _before_core(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
         self._end_forward()
@@ -177,10 +190,22 @@ class Attachment:
             prompt.input_ids, prompt.prompt_attended = last.input_ids, last.prompt_attended
             prompt.pixels = last.pixels
         else:
-            layout = self._family.layout(self.model.config, ids, attended)
+            sizes = self._image_sizes(given, images) if self._family.needs_sizes else None
+            layout = self._family.layout(self.model.config, ids, attended, sizes)
             prompt = Prompt.start(ids, layout, attended, self.model.config.image_token_id)
+        prompt.pixel_values = given.get("pixel_values")
         prompt.images = None if images is None else weakref.ref(images)
         return prompt
+
+    def _image_sizes(self, given: dict[str, Any], images: Any) -> torch.Tensor | None:
+        if images is None or given.get("image_sizes") is not None:
+            return given.get("image_sizes")
+        if self._encoded is None or self._encoded[0]() is not images:
+            raise ValueError(
+                "image features that were not computed within the with block, right before their prompt, "
+                "need the image_sizes given with them"
+            )
+        return self._encoded[1]
 
     def _continues(self, last: Prompt, ids: torch.Tensor, given: dict[str, Any], images: Any) -> bool:
         rows, length = last.input_ids.shape
@@ -188,7 +213,7 @@ class Attachment:
             return False
         pixels = given.get("pixel_values")
         if pixels is not None:
-            return last.pixels is not None and torch.equal(pixels, last.pixels)
+            return last.pixel_values is not None and torch.equal(pixels, last.pixel_values)
         return images is not None and last.images is not None and last.images() is images
 
     def _after_core(self, module: nn.Module, args: tuple, output: Any) -> None:
@@ -336,6 +361,28 @@ class Attachment:
             embeddings=lambda: _take(self._captured["embeddings"], prompt.layout.index),
             fingerprint=prompt.fingerprint,
         )
+
+
+class _Listener:
+    """Tells ``heard(arguments, result)`` of every call of one object's method, until removed."""
+
+    def __init__(self, owner: nn.Module, name: str, heard: Any) -> None:
+        self.owner, self.name, self.before = owner, name, vars(owner).get(name)
+        method = getattr(owner, name)
+        signature = inspect.signature(method)
+
+        @functools.wraps(method)
+        def listened(*args: Any, **kwargs: Any) -> Any:
+            result = method(*args, **kwargs)
+            heard(signature.bind(*args, **kwargs).arguments, result)
+            return result
+
+        setattr(owner, name, listened)
+
+    def remove(self) -> None:
+        delattr(self.owner, self.name)
+        if self.before is not None:
+            setattr(self.owner, self.name, self.before)
 
 
 def attach(method: Method, model: nn.Module) -> Attachment:

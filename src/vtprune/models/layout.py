@@ -1,11 +1,36 @@
 """Where a prompt's image tokens stand, and where on their image's grid they lie."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
+from transformers.models.llava_next.modeling_llava_next import get_anyres_image_grid_shape, unpad_image
 
-from vtprune.pruning.geometry import grid_positions
+
+@dataclass(frozen=True)
+class Part:
+    """Consecutive tokens of an image that form one grid: the whole image, or a sub-image.
+
+    Attributes:
+        image: which image of its prompt.
+        name: ``image`` (LLaVA-1.5), ``base`` and ``any-res`` (LLaVA-NeXT), ``tile`` and
+            ``thumbnail`` (InternVL).
+        grid: (height, width) in tokens.
+        lead: tokens before the grid that have no place on it.
+        pictures: how many pictures the vision tower is given for it.
+    """
+
+    image: int
+    name: str
+    grid: tuple[int, int]
+    lead: int = 0
+    pictures: int = 1
+
+    @property
+    def tokens(self) -> int:
+        return self.lead + self.grid[0] * self.grid[1]
 
 
 @dataclass(frozen=True)
@@ -13,14 +38,16 @@ class Layout:
     """The image tokens of ``b`` prompts, padded to the ``n`` of the row that has most.
 
     Attributes:
+        parts: by row, what its image tokens are made of, in their order.
         index: ``[b, n]`` where in the sequence each stands (0 where not valid).
         valid: ``[b, n]`` bool, False for padding and for tokens that no method may drop.
-        image: ``[b, n]`` which image of its row it belongs to.
-        cell: ``[b, n]`` its index on that image's grid, row by row.
+        image: ``[b, n]`` which of its row's parts it belongs to.
+        cell: ``[b, n]`` its index on that part's grid, row by row.
         positions: ``[b, n, 2]`` its (row, column) on that grid.
         grids: ``[b, n, 2]`` that grid's (height, width).
     """
 
+    parts: list[list[Part]]
     index: torch.Tensor
     valid: torch.Tensor
     image: torch.Tensor
@@ -30,7 +57,7 @@ class Layout:
 
 
 def square_grid(config: Any) -> tuple[int, int]:
-    """(height, width) in tokens of a fixed-size vision tower's output: image size over patch size.
+    """(height, width) in patches of a fixed-size vision tower's output: image size over patch size.
 
     Raises:
         ValueError: if the tower has no fixed image size.
@@ -45,7 +72,7 @@ def square_grid(config: Any) -> tuple[int, int]:
 
 
 def llava_layout(config: Any, input_ids: torch.Tensor, attended: torch.Tensor) -> Layout:
-    """The layout of LLaVA-1.5 prompts: every image one square grid, tokens in reading order.
+    """The layout of LLaVA-1.5 prompts: every image one grid, tokens in reading order.
 
     Args:
         config: a ``LlavaConfig``.
@@ -55,36 +82,152 @@ def llava_layout(config: Any, input_ids: torch.Tensor, attended: torch.Tensor) -
     Raises:
         ValueError: if a row has no image, or not as many image tokens as whole images have.
     """
-    height, width = square_grid(config)
     # With the strategy "full" CLIP's class token comes before the patches; it has no place on the
     # grid, so it is never dropped.
-    has_class = config.vision_feature_select_strategy == "full" and "clip" in config.vision_config.model_type
-    extra = int(has_class)
-    per_image = height * width + extra
-
-    is_image = (input_ids == config.image_token_id) & attended
-    counts = is_image.sum(dim=1)
-    totals = counts.tolist()
-    for row, total in enumerate(totals):
-        if total == 0:
-            raise ValueError(f"prompt {row} of the batch has no image, so there is nothing to prune in it")
-        if total % per_image:
+    image = Part(0, "image", square_grid(config), lead=int(_has_class_token(config)))
+    places = _places(config, input_ids, attended)
+    rows = []
+    for row, place in enumerate(places):
+        count, rest = divmod(len(place), image.tokens)
+        if rest:
             raise ValueError(
-                f"prompt {row} of the batch has {total} image tokens, which is no multiple of the "
-                f"{per_image} that an image of this model takes"
+                f"prompt {row} of the batch has {len(place)} image tokens, which is no multiple of the "
+                f"{image.tokens} that an image of this model takes"
             )
-    ordinal = torch.arange(max(totals), device=input_ids.device)
-    present = ordinal < counts[:, None]
-    index = is_image.logical_not().to(torch.uint8).argsort(dim=1, stable=True)[:, : max(totals)]
-    within = ordinal % per_image - extra
-    cell = within.clamp(min=0)
-    rows = len(totals)
-    positions = grid_positions(height, width, input_ids.device)[cell]
+        rows.append([replace(image, image=number) for number in range(count)])
+    return _assemble(places, rows, input_ids.device)
+
+
+def llava_next_layout(
+    config: Any, input_ids: torch.Tensor, attended: torch.Tensor, image_sizes: torch.Tensor | None
+) -> Layout:
+    """The layout of LLaVA-NeXT prompts: two sequences an image, the base and the any-resolution one.
+
+    The base is the whole image at the tower's own size. The any-resolution sequence is the grid that
+    the tiles make together, without what is padding on it; its rows each end in a newline token.
+    Those are image tokens like the others: counted by the budget, ranked, and dropped. Their places
+    are the last column of the grid, so that the sequence is a full ``height x (width + 1)`` grid
+    (AdaptPrune's supplement A: "we restore each image sequence to a two-dimensional arrangement").
+    Were they always kept, a tenth of the tokens would not be a tenth.
+
+    Args:
+        config: a ``LlavaNextConfig``.
+        input_ids: ``[b, length]``, image tokens expanded as the processor does it.
+        attended: ``[b, length]`` bool, False on padding.
+        image_sizes: ``[images, 2]`` (height, width) in pixels before any processing, of all rows'
+            images in order. Rows that repeat one another (beam search) may share theirs.
+
+    Raises:
+        ValueError: if a row has no image or other image tokens than its images' sizes make, if the
+            sizes are missing, or if the vision tower's class token is among the image tokens.
+    """
+    if _has_class_token(config):
+        raise ValueError("pruning LLaVA-NeXT needs vision_feature_select_strategy 'default', not 'full'")
+    places = _places(config, input_ids, attended)
+    if image_sizes is None:
+        raise ValueError("pruning LLaVA-NeXT needs the image_sizes that its processor gives")
+    images = [_next_parts(config, size) for size in torch.as_tensor(image_sizes).tolist()]
+    sizes = [sum(part.tokens for part in parts) for parts in images]
+    repeats = max(1, sum(map(len, places)) // max(1, sum(sizes)))
+    rows, start = [], 0
+    for row, place in enumerate(places):
+        end, tokens = start, 0
+        while tokens < len(place) and end < len(sizes):
+            tokens, end = tokens + sizes[end], end + 1
+        if tokens != len(place):
+            raise ValueError(
+                f"prompt {row} of the batch has {len(place)} image tokens, "
+                f"but the image_sizes of its images make {tokens}"
+            )
+        shown = enumerate(images[start:end])
+        rows.append([replace(part, image=number) for number, parts in shown for part in parts])
+        if row % repeats == repeats - 1:
+            start = end
+    if start != len(images):
+        raise ValueError(f"there are {len(images)} image_sizes, but the prompts show {start} images")
+    return _assemble(places, rows, input_ids.device)
+
+
+def internvl_layout(config: Any, input_ids: torch.Tensor, attended: torch.Tensor) -> Layout:
+    """The layout of InternVL prompts: every tile of an image a grid of its own, the thumbnail last.
+
+    An image's tokens are one run, set off by the tokens ``<img>`` and ``</img>``. An image of one
+    tile has no thumbnail. A video's frames are images of one tile.
+
+    Args:
+        config: an ``InternVLConfig``.
+        input_ids: ``[b, length]``, image tokens expanded as the processor does it.
+        attended: ``[b, length]`` bool, False on padding.
+
+    Raises:
+        ValueError: if a row has no image, or an image other tokens than whole tiles have.
+    """
+    height, width = (int(side * config.downsample_ratio) for side in square_grid(config))  # pixel shuffling
+    tile = Part(0, "tile", (height, width))
+    places = _places(config, input_ids, attended)
+    rows = []
+    for row, place in enumerate(places):
+        parts: list[Part] = []
+        run = torch.nn.functional.pad(place.diff() != 1, (1, 0)).cumsum(dim=0)
+        for number, length in enumerate(run.bincount().tolist()):
+            count, rest = divmod(length, tile.tokens)
+            if rest:
+                raise ValueError(
+                    f"image {number} of prompt {row} of the batch has {length} image tokens, which is no "
+                    f"multiple of the {tile.tokens} that a tile of this model takes"
+                )
+            parts += [replace(tile, image=number)] * count
+            if count > 1:
+                parts[-1] = replace(tile, image=number, name="thumbnail")
+        rows.append(parts)
+    return _assemble(places, rows, input_ids.device)
+
+
+def _has_class_token(config: Any) -> bool:
+    return config.vision_feature_select_strategy == "full" and "clip" in config.vision_config.model_type
+
+
+def _next_parts(config: Any, size: list[int]) -> list[Part]:
+    """Both sequences of an image of that (height, width), by the model's own functions."""
+    height, width = square_grid(config)
+    down, across = get_anyres_image_grid_shape(size, config.image_grid_pinpoints, config.vision_config.image_size)
+    canvas = torch.empty(1, down * height, across * width, device="meta")
+    _, rows, columns = unpad_image(canvas, size).shape
+    return [
+        Part(0, "base", (height, width)),
+        Part(0, "any-res", (rows, columns + 1), pictures=down * across),
+    ]
+
+
+def _places(config: Any, input_ids: torch.Tensor, attended: torch.Tensor) -> list[torch.Tensor]:
+    """By row, where its image tokens stand, on the CPU."""
+    is_image = ((input_ids == config.image_token_id) & attended).cpu()
+    places = [row.nonzero().flatten() for row in is_image]
+    for row, place in enumerate(places):
+        if len(place) == 0:
+            raise ValueError(f"prompt {row} of the batch has no image, so there is nothing to prune in it")
+    return places
+
+
+def _assemble(places: Sequence[torch.Tensor], rows: list[list[Part]], device: torch.device) -> Layout:
+    """The layout of rows whose image tokens stand at ``places`` and are made of those parts."""
+    columns = []
+    for place, parts in zip(places, rows, strict=True):
+        which = torch.arange(len(parts)).repeat_interleave(torch.tensor([part.tokens for part in parts]))
+        within = torch.cat([torch.arange(-part.lead, part.tokens - part.lead) for part in parts])
+        height, width = torch.tensor([part.grid for part in parts])[which].unbind(dim=1)
+        cell = within.clamp(min=0)
+        columns.append(
+            torch.stack((place, within >= 0, which, cell, cell // width, cell % width, height, width), dim=1)
+        )
+    table = pad_sequence(columns, batch_first=True).to(device)
+    index, valid, image, cell = table[..., :4].unbind(dim=-1)
     return Layout(
-        index=index.masked_fill(~present, 0),
-        valid=present & (within >= 0),
-        image=(ordinal // per_image).expand(rows, -1),
-        cell=cell.expand(rows, -1),
-        positions=positions.expand(rows, -1, -1),
-        grids=torch.tensor((height, width), device=input_ids.device).expand(rows, len(ordinal), 2),
+        parts=rows,
+        index=index,
+        valid=valid.bool(),
+        image=image,
+        cell=cell,
+        positions=table[..., 4:6],
+        grids=table[..., 6:].clamp(min=1),  # of padding, so that nobody divides by 0
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, PreTrainedConfig
 
 from vtprune.models.families import FAMILIES, family_of
 
@@ -44,13 +44,17 @@ def load(
         raise CheckpointError(f"checkpoint {name}: there is no such folder")
 
     with _explained(name, "its configuration cannot be read"):
-        config = AutoConfig.from_pretrained(name)
-    architecture = (config.architectures or [type(config).__name__])[0]
+        # As it stands: transformers cannot build the configuration of an architecture that it lacks.
+        config, _ = PreTrainedConfig.get_config_dict(name)
+    architecture = (config.get("architectures") or [config.get("model_type")])[0]
     if architecture not in FAMILIES:
         supported = ", ".join(FAMILIES)
         raise CheckpointError(
             f"checkpoint {name}: architecture {architecture} is not supported; supported: {supported}"
+            f"{_elsewhere(architecture)}"
         )
+    with _explained(name, "its configuration cannot be read"):
+        AutoConfig.from_pretrained(name)
 
     options = {} if attn_implementation is None else {"attn_implementation": attn_implementation}
     with _explained(name, "its weights cannot be loaded"):
@@ -78,6 +82,15 @@ def load(
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return model.to(device).eval(), processor
+
+
+def _elsewhere(architecture: str | None) -> str:
+    """A hint for those checkpoints of the families that are not in transformers' own format."""
+    if architecture == "InternVLChatModel":
+        return " (this one must be converted first, by transformers' convert_internvl_weights_to_hf.py)"
+    if str(architecture).startswith("Llava") and str(architecture).endswith("ForCausalLM"):
+        return " (this one is in the LLaVA authors' format; take the same model from llava-hf)"
+    return ""
 
 
 class _explained:

@@ -10,17 +10,22 @@ from vtprune.models.layout import Layout
 
 @dataclass(frozen=True)
 class Kept:
-    """The surviving tokens of one image.
+    """The surviving tokens of one image, or of one sub-image where the family has those.
 
     Attributes:
-        indices: ``[k]`` ascending, counted row by row over the image's grid.
+        indices: ``[k]`` ascending, counted row by row over the grid.
         positions: ``[k, 2]`` their (row, column).
-        grid: the grid's (height, width).
+        grid: the grid's (height, width); of ``any-res``, its newline tokens are the last column.
+        image: which image of its prompt it is, or is part of.
+        part: ``image`` (LLaVA-1.5), ``base`` or ``any-res`` (LLaVA-NeXT), ``tile`` or ``thumbnail``
+            (InternVL, tiles row by row).
     """
 
     indices: torch.Tensor
     positions: torch.Tensor
     grid: tuple[int, int]
+    image: int
+    part: str
 
 
 @dataclass
@@ -40,6 +45,7 @@ class Prompt:
         rotary, position_ids: those of the shortened sequence; None while it is whole.
         replay: ``kept_at`` of the prompt that this one continues; its stages repeat that selection.
         pixels: what the vision tower was given.
+        pixel_values: what the model was given, if it was.
         images: weak reference to image features that were computed ahead of the forward, if so.
     """
 
@@ -56,6 +62,7 @@ class Prompt:
     position_ids: torch.Tensor | None = None
     replay: dict[int, torch.Tensor] | None = None
     pixels: torch.Tensor | None = None
+    pixel_values: torch.Tensor | None = None
     images: Any = None
 
     @classmethod
@@ -101,20 +108,16 @@ class Prompt:
         return next((part for part in reversed(self.segments) if part[0] <= layer), None)
 
     def kept(self, layer: int | None = None) -> list[list[Kept]]:
-        """Survivors by row and image, after ``layer``'s stage or, without one, in the end."""
+        """Survivors by row and (sub-)image, after ``layer``'s stage or, without one, in the end."""
         alive = (self.alive if layer is None else self.kept_at[layer]).cpu()
-        image, cell = self.layout.image.cpu(), self.layout.cell.cpu()
-        positions, grids = self.layout.positions.cpu(), self.layout.grids.cpu()
-        valid = self.layout.valid.cpu()
+        image, cell, positions = (part.cpu() for part in (self.layout.image, self.layout.cell, self.layout.positions))
         result = []
-        for row in range(len(alive)):
-            images = []
-            for which in image[row][valid[row]].unique().tolist():
-                there = image[row] == which
-                mask = alive[row] & there
-                grid = grids[row][there][0].tolist()
-                images.append(Kept(cell[row][mask], positions[row][mask], (grid[0], grid[1])))
-            result.append(images)
+        for row, parts in enumerate(self.layout.parts):
+            survivors = []
+            for which, part in enumerate(parts):
+                mask = alive[row] & (image[row] == which)
+                survivors.append(Kept(cell[row][mask], positions[row][mask], part.grid, part.image, part.name))
+            result.append(survivors)
         return result
 
     def fingerprint(self) -> list[bytes]:
@@ -124,11 +127,11 @@ class Prompt:
         if self.pixels is None:
             return texts
         pixels = self.pixels.detach().cpu().contiguous().view(torch.uint8).flatten(1).numpy()
-        images = [int(row[valid].max()) + 1 for row, valid in zip(self.layout.image, self.layout.valid, strict=True)]
-        beams = max(1, sum(images) // len(pixels))  # beam search repeats prompts, not pixels
+        pictures = [sum(part.pictures for part in parts) for parts in self.layout.parts]
+        beams = max(1, sum(pictures) // len(pixels))  # beam search repeats prompts, not pixels
         result, first = [], 0
         for row, text in enumerate(texts):
-            result.append(text + pixels[first : first + images[row]].tobytes())
+            result.append(text + pixels[first : first + pictures[row]].tobytes())
             if row % beams == beams - 1:
-                first += images[row]
+                first += pictures[row]
         return result

@@ -29,7 +29,8 @@ class AdaptPrune(Method):
 
     ``sigma_d`` and ``radius`` are in cells of the paper's 24x24 grid and ``sigma_prior`` in its
     coordinates; other grids are rescaled to it (:mod:`vtprune.pruning.geometry`). Several images in
-    a prompt share one budget; each has its own prior, and suppression does not cross images.
+    a prompt, and the parts of an image (LLaVA-NeXT's two sequences, InternVL's tiles), share one
+    budget; each has its own prior and suppression does not cross from one to another (supplement A).
 
     Attributes:
         keep: fraction in (0, 1], count, or budget.

@@ -16,7 +16,9 @@ class Features:
         valid: ``[b, n]`` bool, False where a row has no token (padding, or dropped by an earlier stage).
         positions: ``[b, n, 2]`` (row, column) of each token on its image's grid, in grid cells.
         grids: ``[b, n, 2]`` (height, width) in cells of the grid that each token lies on.
-        image: ``[b, n]`` which image of its row a token belongs to.
+        image: ``[b, n]`` which image of its row a token belongs to. Of an image in parts, each with
+            a grid of its own (LLaVA-NeXT's two sequences, InternVL's tiles), every part counts as an
+            image: neighbourhood does not cross from one to another.
         attention: ``() -> [b, n]`` float32, what the last prompt token pays to each image token one
             layer earlier: softmax over its whole row, mean over heads; 0 where not valid.
         received: ``() -> ([b, n], [b, n])`` float32, what all text tokens together, and all image
