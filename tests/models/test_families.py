@@ -2,14 +2,14 @@
 
 import pytest
 import torch
-from attaching import WIDE, KeepNothing, PerRow, generate, hooks, recompute
+from attaching import WIDE, PerRow, generate, hooks, recompute
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tinyfamilies import CASES, GRID, IMAGE, IMAGES, batch, build, flat, prompt, rows_of
 from transformers import LlavaConfig, LlavaForConditionalGeneration, MistralConfig, Qwen3Config
 
 from vtprune.models import attach
-from vtprune.pruning import AdaptPrune, FastV, RandomPruning, adaptive_nms_reference, centre_prior, paper_positions
+from vtprune.pruning import VTW, AdaptPrune, FastV, RandomPruning, adaptive_nms_reference, centre_prior, paper_positions
 
 METHODS = [FastV(0.25, layer=1), RandomPruning(0.4, layer=1), AdaptPrune(0.3, layer=1, **WIDE)]
 FAMILIES = [("llava_next", "llama"), ("internvl", "qwen2")]
@@ -250,7 +250,7 @@ def test_a_method_that_somebody_else_replaced_is_given_back(models):
 def test_all_image_tokens_may_go(models, family, decoder):
     model = build(family, decoder, layers=3)
     inputs = prompt(model, IMAGES[family][2])
-    with attach(KeepNothing(), model) as pruned:
+    with attach(VTW(layer=2), model) as pruned:
         tokens = generate(model, inputs, tokens=3)
         assert flat(pruned.kept[0]) == []
     assert tokens[0].tolist() == recompute(model, inputs, {2: []}, tokens=3)[0]
