@@ -3,7 +3,26 @@
 from importlib.metadata import version
 
 from vtprune.models import load
-from vtprune.pruning import AdaptPrune, FastV, NoPruning, RandomPruning, adaptive_nms, get_method, methods
+from vtprune.pruning import (
+    AdaptPrune,
+    FastV,
+    NoPruning,
+    RandomPruning,
+    SpectralBudget,
+    adaptive_nms,
+    get_method,
+    methods,
+)
 
 __version__ = version("vtprune")
-__all__ = ["AdaptPrune", "FastV", "NoPruning", "RandomPruning", "adaptive_nms", "get_method", "load", "methods"]
+__all__ = [
+    "AdaptPrune",
+    "FastV",
+    "NoPruning",
+    "RandomPruning",
+    "SpectralBudget",
+    "adaptive_nms",
+    "get_method",
+    "load",
+    "methods",
+]

@@ -9,6 +9,8 @@ from vtprune.pruning.geometry import centre_prior, grid_positions, paper_positio
 from vtprune.pruning.nms import adaptive_nms, adaptive_nms_reference
 from vtprune.pruning.none import NoPruning
 from vtprune.pruning.random import RandomPruning
+from vtprune.pruning.spectra import Spectrum, energy_rank, spectrum
+from vtprune.pruning.spectral import SpectralBudget
 
 __all__ = [
     "AdaptPrune",
@@ -21,14 +23,18 @@ __all__ = [
     "NoPruning",
     "RandomPruning",
     "Ranking",
+    "SpectralBudget",
+    "Spectrum",
     "Stage",
     "adaptive_nms",
     "adaptive_nms_reference",
     "as_budget",
     "centre_prior",
+    "energy_rank",
     "get_method",
     "grid_positions",
     "methods",
     "paper_positions",
     "register",
+    "spectrum",
 ]
