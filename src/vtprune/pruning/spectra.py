@@ -134,7 +134,7 @@ def energy_rank(
     full = min(tokens, width)
     if route != "randomised":
         shares = spectrum(x, valid, route=route, centre=centre, power=power).shares
-        ranks = torch.minimum(_reached(shares, energy - ROUNDING, full).clamp(min=least), upper)
+        ranks = torch.minimum(ranks_at(shares, energy).clamp(min=least), upper)
         return ranks, torch.full_like(ranks, full)
 
     x, _ = _normalised(x, valid, centre)
@@ -144,7 +144,7 @@ def energy_rank(
         columns = rank + oversampling
         exact = 2 * columns > full
         if exact:
-            low = high = _reached(_gram(x[pending]), energy - ROUNDING, full)
+            low = high = ranks_at(_gram(x[pending]), energy)
         else:
             shares, slack = _randomised(x[pending], columns, iterations, seed)
             high = _reached(shares, energy - ROUNDING + _MARGIN, full)
@@ -159,6 +159,12 @@ def energy_rank(
         pending = pending[~settled]
         rank *= 2
     return ranks, used
+
+
+def ranks_at(shares: torch.Tensor, energy: float) -> torch.Tensor:
+    """``[b]`` the smallest k whose shares sum to ``energy``; as :func:`energy_rank`, of all shares ``[b, t]``."""
+    check_energy(energy)
+    return _reached(shares, energy - ROUNDING, shares.shape[1])
 
 
 def check_energy(energy: float) -> None:

@@ -77,13 +77,17 @@ class SpectralBudget:
             raise ValueError(f"centre must be True or False, not {self.centre!r}")
 
     def count(self, features: Features) -> torch.Tensor:
+        return self.settled(features)[0]
+
+    def settled(self, features: Features) -> tuple[torch.Tensor, torch.Tensor]:
+        """``[b]`` the budgets, and ``[b]`` the target rank at which each was certain."""
         x, valid = image_features(features, self.features)
-        ranks, _ = energy_rank(
+        ranks, used = energy_rank(
             x, self.energy, valid.to(x.device), least=self.k_min, most=self.k_max, route=self.route, rank=self.rank,
             oversampling=self.oversampling, iterations=self.iterations, seed=self.seed,
             centre=self.centre, power=self.power,
         )  # fmt: skip
-        return torch.minimum(ranks.to(features.valid.device), features.valid.sum(dim=1))
+        return torch.minimum(ranks.to(features.valid.device), features.valid.sum(dim=1)), used
 
     def signature(self) -> dict[str, Any]:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
