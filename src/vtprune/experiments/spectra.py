@@ -75,7 +75,9 @@ class Recorder:
 
 
 @torch.inference_mode()
-def record(loaded: Any, images: Sequence[Any], batch_size: int, budgets: Mapping[Any, SpectralBudget], bar: Any) -> tuple[dict, dict, int]:
+def record(
+    loaded: Any, images: Sequence[Any], batch_size: int, budgets: Mapping[Any, SpectralBudget], bar: Any
+) -> tuple[dict, dict, int]:
     """Spectra (by variant) and budgets (by name) of the images, and how many tokens an image has."""
     from vtprune.evaluation.generation import chat_prompt
 
@@ -226,33 +228,24 @@ def run(settings: Settings, *, targets: Sequence[float], calibration: int, seed:
     seconds["benchmarks"] = round(time.perf_counter() - start - seconds["calibration"], 1)
 
     names = np.array([benchmark for benchmark, _, _ in shown])
-    exact = {
-        key: budgets(shares_of(shares, *key[:3]), energy).numpy() for key, energy in energies.items()
-    }  # fmt: skip
-    calibrated = {key: budgets(shares_of(before, *key[:3]), energy).double().mean().item() for key, energy in energies.items()}
+    exact = {key: budgets(shares_of(shares, *key[:3]), energy).numpy() for key, energy in energies.items()}
+    on_pictures = {key: budgets(shares_of(before, *key[:3]), energy).numpy() for key, energy in energies.items()}
     tables = {
         "budgets": _budget_table(shown, facts_of, exact, targets),
-        "calibration": [
-            _variant(key) | {"tokens": fixed[key[3]], "energy": energy, "calibrated_mean": calibrated[key],
-                             "mean": exact[key].mean(), "sd": exact[key].std(), "least": exact[key].min(), "most": exact[key].max()}
-            for key, energy in energies.items()
-        ],
-        "means": [
-            _variant(key) | {"benchmark": scope, "n": int(here.sum()), "mean": exact[key][here].mean(), "sd": exact[key][here].std()}
-            for key in energies for scope, here in _scopes(names)
-        ],
+        "calibration": list(_calibration(exact, on_pictures, energies, fixed)),
+        "means": list(_means(exact, names)),
         "correlation": list(_correlations(exact, names, facts_of)),
         "agreement": list(_agreement(exact, found, names)),
         "decay": list(_decay(shares, names, facts_of)),
-    }  # fmt: skip
+    }
     out = Path(settings.out)
     shutil.rmtree(out / NAME, ignore_errors=True)
     for name, rows in tables.items():
         _write(out / NAME / f"{name}.csv", _as_csv(rows))
     path = _write(out / f"{NAME}.csv", to_csv(list(_headlines(tables, settings.model))))
     known = facts(settings, loaded, seconds=time.perf_counter() - start, cells=seconds, questions=0)
-    known["images"] = {"benchmarks": len(shown), "calibration": len(pictures), "tokens": tokens}
-    known["parameters"] |= {"targets": list(targets), "calibration": calibration, "calibration_seed": seed}
+    images = {"images": len(shown), "calibrated_on": len(pictures), "tokens": tokens}
+    known[NAME] = images | {"targets": list(targets), "calibration": calibration, "seed": seed}
     _write(out / f"{NAME}.json", json.dumps(known, indent=2) + "\n")
     return path
 
@@ -279,6 +272,20 @@ def _budget_table(shown: Sequence, known: Sequence[Mapping], exact: Mapping, tar
             row |= {f"{label}_{target:g}": int(exact[source, centre, 2.0, target][index]) for target in targets}
         rows.append(row)
     return rows
+
+
+def _calibration(exact: Mapping, on_pictures: Mapping, energies: Mapping, fixed: Mapping) -> Iterator[dict[str, Any]]:
+    """Each energy, the mean budget that it was fitted to, and what it gives the benchmarks' images."""
+    for key, counts in exact.items():
+        row = {"tokens": fixed[key[3]], "energy": energies[key], "calibrated_mean": on_pictures[key].mean()}
+        spread = {"mean": counts.mean(), "sd": counts.std(), "least": counts.min(), "most": counts.max()}
+        yield _variant(key) | row | spread
+
+
+def _means(exact: Mapping, names: np.ndarray) -> Iterator[dict[str, Any]]:
+    for key, counts in exact.items():
+        for scope, here in _scopes(names):
+            yield _variant(key) | {"benchmark": scope, "n": int(here.sum()), "mean": counts[here].mean(), "sd": counts[here].std()}
 
 
 def _correlations(exact: Mapping, names: np.ndarray, known: Sequence[Mapping]) -> Iterator[dict[str, Any]]:

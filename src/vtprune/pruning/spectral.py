@@ -37,7 +37,8 @@ class SpectralBudget:
             language model; ``hidden``: their hidden states before the pruned layer.
         centre: subtract the mean token first (our assumption: no, as the total is the norm of X).
         power: of the singular values; 2 is the paper's energy, another needs the route ``svd``.
-        route: ``randomised`` as in the paper, ``gram`` or ``svd``; all give the same budget.
+        route: ``randomised`` as in the paper, ``gram`` or ``svd``; all give the same budget, and which
+            is fastest depends on the matrix (benchmarks/spectra.py).
         rank: target rank t that the randomised route starts from (our assumption); it is doubled
             until the budget is certain, see :func:`vtprune.pruning.spectra.energy_rank`.
         oversampling, iterations: columns beyond t, and power iterations (our assumption).
