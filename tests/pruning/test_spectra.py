@@ -167,6 +167,15 @@ def test_bfloat16_is_computed_in_float32():
         torch.testing.assert_close(found.shares[0, :4].double(), wanted[:4], rtol=1e-4 if exact else 0.01, atol=0)
 
 
+def test_autocast_does_not_cut_the_arithmetic():
+    x = matrix("decaying", 60, 80, 0).float()[None]
+    for route in ("gram", "randomised"):
+        plain = spectrum(x, route=route, rank=8).shares
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert torch.equal(spectrum(x, route=route, rank=8).shares, plain)
+            assert energy_rank(x, 0.9, route=route)[0] == energy_rank(x, 0.9, route="svd")[0]
+
+
 def test_powers():
     x = torch.diag(torch.tensor([4.0, 2.0, 1.0, 1.0]))[None]
     assert spectrum(x, route="svd", power=1.0).shares[0].tolist() == pytest.approx([0.5, 0.25, 0.125, 0.125])

@@ -25,7 +25,7 @@ def by_prompt(outputs: torch.Tensor | None, counts: list[int]) -> tuple[torch.Te
     # A factor between them means that each prompt stands there once a beam.
     images = len(outputs) if outputs.ndim == 3 else 0
     beams = max(1, sum(counts) // max(1, images))
-    if images * beams != sum(counts):
+    if images == 0 or sum(counts[::beams]) != images:
         raise ValueError(
             f"the vision tower gave features of shape {list(outputs.shape)} for {sum(counts)} images, so it is "
             "not known which are of which prompt; take features='projected'"
