@@ -12,6 +12,7 @@ from torch import nn
 from vtprune.models.attention import attention_received, attention_row, layer_mask
 from vtprune.models.families import family_of
 from vtprune.models.prompt import Kept, Prompt
+from vtprune.models.vision import by_prompt
 from vtprune.pruning.base import Method, Stage, layer_at
 from vtprune.pruning.features import Features
 
@@ -64,6 +65,7 @@ class Attachment:
         self._end_forward()
         self._pixels: torch.Tensor | None = None
         self._encoded: tuple[weakref.ref, torch.Tensor | None] | None = None
+        self._vision: torch.Tensor | None = None
 
     def _end_forward(self) -> None:
         self._prompt: Prompt | None = None
@@ -106,6 +108,7 @@ class Attachment:
             self._pre(self._family.vision_tower(self.model), self._before_vision_tower)
             if self._family.needs_sizes:
                 self._handles.append(_Listener(self._core, "get_image_features", self._after_encoding))
+            self._pre(self._core.multi_modal_projector, self._before_projector)
             for index, layer in enumerate(layers):
                 if index == 0 or index >= first:
                     self._pre(layer, self._layer_hook(index))
@@ -124,7 +127,7 @@ class Attachment:
             self._handles.pop().remove()
         self._prompts.clear()
         self._end_forward()
-        self._pixels = self._encoded = None
+        self._pixels = self._encoded = self._vision = None
 
     def _pre(self, module: nn.Module, hook: Any) -> None:
         self._handles.append(module.register_forward_pre_hook(hook, with_kwargs=True))
@@ -156,6 +159,8 @@ class Attachment:
     def _after_encoding(self, given: dict[str, Any], output: Any) -> None:
         # A plain tuple (return_dict=False) is no form in which features can be given to a forward.
         self._encoded = None if isinstance(output, tuple) else (weakref.ref(output), given.get("image_sizes"))
+    def _before_projector(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+        self._vision = args[0] if args else next(iter(kwargs.values()))
 
     def _before_core(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
         self._end_forward()
@@ -222,7 +227,7 @@ class Attachment:
             prompt.rotary = prompt.position_ids = None
             if prompt.replay is None:
                 prompt.pixels = self._pixels
-            self._pixels = None
+            self._pixels = self._vision = None
             self._last = prompt
         self._end_forward()
 
@@ -350,6 +355,11 @@ class Attachment:
             states = _take(hidden, slots)
             return layer.self_attn.k_proj(layer.input_layernorm(states) if normalised else states)
 
+        def vision() -> tuple[torch.Tensor, torch.Tensor]:
+            layout = prompt.layout
+            last = layout.image.masked_fill(~layout.valid, -1).amax(dim=1)
+            return by_prompt(self._vision, (last + 1).tolist())
+
         return Features(
             valid=alive,
             positions=prompt.layout.positions.to(hidden.device),
@@ -360,6 +370,8 @@ class Attachment:
             keys=keys,
             embeddings=lambda: _take(self._captured["embeddings"], prompt.layout.index),
             fingerprint=prompt.fingerprint,
+            hidden=lambda: _take(hidden, slots),
+            vision=vision,
         )
 
 

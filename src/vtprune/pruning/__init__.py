@@ -16,6 +16,8 @@ from vtprune.pruning.none import NoPruning as NoPruning
 from vtprune.pruning.random import RandomPruning as RandomPruning
 from vtprune.pruning.random3x3 import Random3x3 as Random3x3
 from vtprune.pruning.skip import SkipPruning as SkipPruning
+from vtprune.pruning.spectra import Spectrum, energy_rank, spectrum
+from vtprune.pruning.spectral import SpectralBudget
 from vtprune.pruning.vtw import VTW as VTW
 
 __all__ = [
@@ -25,16 +27,20 @@ __all__ = [
     "Fraction",
     "Method",
     "Ranking",
+    "SpectralBudget",
+    "Spectrum",
     "Stage",
     "adaptive_nms",
     "adaptive_nms_reference",
     "as_budget",
     "centre_prior",
+    "energy_rank",
     "get_method",
     "grid_positions",
     "layer_at",
     "methods",
     "paper_positions",
     "register",
+    "spectrum",
 ]
 __all__ += [method.__name__ for method in methods().values()]

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 import torch
 
 
+def _absent() -> torch.Tensor:
+    raise ValueError("these features were not recorded with the image tokens")
+
+
 @dataclass(frozen=True)
 class Features:
     """Image tokens of ``b`` prompts, padded to ``n``, just before the layer that prunes them.
@@ -31,6 +35,10 @@ class Features:
         embeddings: ``() -> [b, n, d]``, the image tokens as they entered the language model.
         fingerprint: ``() -> list[bytes]``, one per row, of the prompt's token ids and pixels: what
             a seeded ranking derives its choice from, the same whatever batch the row is part of.
+        hidden: ``() -> [b, n, d]``, the image tokens' hidden states as they enter this layer.
+        vision: ``() -> ([b, m, d], [b, m])``, what the vision tower gives the projector for a row's
+            images, all tokens of all its tiles, and which of them are there (rows are padded). These
+            are whole images, whatever earlier stages have dropped.
     """
 
     valid: torch.Tensor
@@ -42,3 +50,5 @@ class Features:
     keys: Callable[[bool], torch.Tensor]
     embeddings: Callable[[], torch.Tensor]
     fingerprint: Callable[[], list[bytes]]
+    hidden: Callable[[], torch.Tensor] = _absent
+    vision: Callable[[], tuple[torch.Tensor, torch.Tensor]] = _absent

@@ -1,0 +1,164 @@
+"""Spectral budgets of an image by every route, for the shapes of real models.
+
+    python benchmarks/spectra.py [--device cuda] [--rounds 7] [--shapes 576x1024 2880x4096] [--json FILE]
+
+"budget" rows return a token count that is certain: our three routes. "rank t" rows return the first t
+energies and nothing more: our randomised spectrum without its retries, `torch.svd_lowrank` and
+scikit-learn's `randomized_svd`, whose errors stand beside them (in the share of the energy that the
+first t hold, and in the budget that follows). scikit-learn runs on the CPU alone and is left out where
+it is not installed. Ratios are to the full SVD, round by round, of interleaved calls. "cost" is what
+the paper gives, O(n d min(n, d)) against O(n d t + t^2 d), as the share of the full SVD's.
+
+The matrices are random ones with energies that fall as those of real features do: one component far
+above the rest, then a power of the index. ``--json`` writes the times with the machine they are of.
+"""
+
+import argparse
+import importlib.util
+import json
+import platform
+import statistics
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from timing import interleaved, milliseconds, ratio, table
+
+from vtprune.pruning import energy_rank, spectrum
+from vtprune.pruning.spectra import ranks_at
+
+# LLaVA-1.5's tower and language model, LLaVA-NeXT's five tiles, InternVL2-2B's tiles (1 and 12 and a thumbnail).
+SHAPES = ("576x1024", "576x4096", "2880x1024", "2880x4096", "256x2048", "3328x2048")
+
+
+def matrix(tokens: int, width: int, device: torch.device) -> torch.Tensor:
+    """``[1, tokens, width]``: the first energy holds about two thirds, the others fall as 1 / i^1.2."""
+    generator = torch.Generator().manual_seed(tokens + width)
+    least = min(tokens, width)
+    scales = torch.arange(1, least + 1).pow(-0.6)
+    scales[0] = (2 * scales[1:].square().sum()).sqrt()
+    # Gaussian factors are near enough to orthogonal, and cost less than exact ones.
+    left = torch.randn(tokens, least, generator=generator) / tokens**0.5
+    right = torch.randn(least, width, generator=generator) / width**0.5
+    return ((left * scales) @ right)[None].to(device)
+
+
+def candidates(x: torch.Tensor, energy: float, rank: int, oversampling: int, iterations: int) -> tuple[dict, dict]:
+    """What is timed, by name: what returns a budget, and what returns the first ``rank`` energies."""
+    options = {"rank": rank, "oversampling": oversampling, "iterations": iterations}
+    budget = {
+        "svd": lambda: energy_rank(x, energy, route="svd"),
+        "gram": lambda: energy_rank(x, energy, route="gram"),
+        "randomised": lambda: energy_rank(x, energy, **options),
+    }
+    total = x.square().sum()
+
+    def lowrank() -> torch.Tensor:
+        torch.manual_seed(0)
+        values = torch.svd_lowrank(x[0], q=rank + oversampling, niter=iterations)[1]
+        return values.square()[:rank] / total
+
+    leading = {
+        "randomised, rank t": lambda: spectrum(x, route="randomised", **options).shares[0],
+        "torch.svd_lowrank, rank t": lowrank,
+    }
+    if x.device.type == "cpu" and importlib.util.find_spec("sklearn"):
+        from sklearn.utils.extmath import randomized_svd
+
+        array = x[0].numpy()
+
+        def sklearn() -> torch.Tensor:
+            found = randomized_svd(array, rank, n_oversamples=oversampling, n_iter=iterations, random_state=0)[1]
+            return torch.from_numpy(found).square() / total
+
+        leading["sklearn randomized_svd, rank t"] = sklearn
+    return budget, leading
+
+
+def measure(shape: str, options: argparse.Namespace, device: torch.device) -> list[dict]:
+    tokens, width = map(int, shape.split("x"))
+    x = matrix(tokens, width, device)
+    least, t = min(tokens, width), options.rank
+    budget, leading = candidates(x, options.energy, t, options.oversampling, options.iterations)
+    exact = spectrum(x, route="svd").shares[0]
+    wanted = ranks_at(exact[None], options.energy).item()
+    seconds = interleaved(budget | leading, rounds=options.rounds, device=device, label=shape)
+    rows = []
+    for name, took in seconds.items():
+        row = {"shape": shape, "what": name, "seconds": took, "ratio": ratio(seconds["svd"], took)}
+        full = tokens * width * least
+        if name in budget:
+            ranks, used = (part.item() for part in budget[name]())
+            cost = 1.0 if used == least else (tokens * width * used + used**2 * width) / full
+            row |= {"tokens": ranks, "exact": wanted, "settled_at": used, "error": abs(ranks - wanted)}
+        else:
+            shares = leading[name]().to(exact)
+            cost = (tokens * width * t + t**2 * width) / full
+            reached = shares.sum() >= options.energy
+            error = (exact[:t].sum() - shares.sum()).item()
+            row |= {
+                "tokens": ranks_at(shares[None], options.energy).item() if reached else None,
+                "exact": wanted, "settled_at": t, "error": error,
+            }  # fmt: skip
+        rows.append(row | {"cost": cost})
+    return rows
+
+
+def written(row: dict) -> list[str]:
+    tokens = f"over {row['settled_at']}" if row["tokens"] is None else str(row["tokens"])
+    error = str(row["error"]) if isinstance(row["error"], int) else f"{row['error']:.1e} of the energy"
+    return [
+        row["shape"], row["what"], milliseconds(row["seconds"]), row["ratio"], f"{row['cost']:.3f}",
+        str(row["settled_at"]), f"{tokens} of {row['exact']}", error,
+    ]  # fmt: skip
+
+
+def provenance(device: torch.device) -> dict:
+    """The machine and the code that the times are of."""
+    root = Path(__file__).parents[1]
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True).stdout.strip()
+
+    packages = ("torch", "scikit-learn", "numpy")
+    return {
+        "commit": git("rev-parse", "--short=12", "HEAD"),
+        "dirty": bool(git("status", "--porcelain", "--untracked-files=no")),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
+        "threads": torch.get_num_threads(),
+        "versions": {"python": platform.python_version(), "cuda": torch.version.cuda}
+        | {name: version(name) for name in packages if importlib.util.find_spec(name.replace("scikit-learn", "sklearn"))},
+    }
+
+
+@torch.inference_mode()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--shapes", nargs="+", default=SHAPES, help="tokens x width")
+    parser.add_argument("--energy", type=float, default=0.9)
+    parser.add_argument("--rank", type=int, default=64, help="target rank t")
+    parser.add_argument("--oversampling", type=int, default=8)
+    parser.add_argument("--iterations", type=int, default=2, help="power iterations")
+    parser.add_argument("--json", type=Path, help="write the times here, with their provenance")
+    options = parser.parse_args()
+    device = torch.device(options.device)
+    rows = [row for shape in options.shapes for row in measure(shape, options, device)]
+    settings = {name: getattr(options, name) for name in ("rounds", "energy", "rank", "oversampling", "iterations")}
+    print(f"device {device.type}, {torch.get_num_threads()} threads, " + ", ".join(f"{k} {v}" for k, v in settings.items()) + "\n")
+    header = ["shape", "what", "ms", "svd / this [quartiles]", "cost", "settled at", "budget", "error"]
+    print(table(header, [written(row) for row in rows]))
+    if device.type == "cpu" and not importlib.util.find_spec("sklearn"):
+        print("\nscikit-learn is not installed, so its randomized_svd is left out.")
+    if options.json:
+        for row in rows:
+            row["median_ms"] = 1000 * statistics.median(row["seconds"])
+        found = {"benchmark": "spectra", "settings": settings, "provenance": provenance(device), "rows": rows}
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,374 @@
+"""Spectra and spectral budgets of the benchmarks' images, without asking a question about them.
+
+For each source of features, centred and not, with squared and plain singular values: the energy at
+which the mean budget equals a fixed one, calibrated on pictures from the training's side of the
+world, which no benchmark shows; the budgets that it gives the benchmarks' images; their rank
+correlation with how much the world put into each image; and whether the randomised budgets are the
+exact ones. ``python -m vtprune.experiments.spectra`` writes ``spectra.csv`` (the headline numbers,
+in the columns of all results), ``spectra.json`` (the facts of the run) and the tables under
+``spectra/``.
+"""
+
+import csv
+import io
+import json
+import math
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import torch
+
+from vtprune.evaluation.environment import data_root, prepare, quieten
+from vtprune.evaluation.errors import EvaluationError
+from vtprune.miniature.hub_schemas import BENCHMARKS
+from vtprune.pruning import FastV, Features, SpectralBudget, spectrum
+from vtprune.pruning.spectral import SOURCES, image_features
+
+from .calibration import budgets, calibrate
+from .common import _expected, _write
+from .provenance import facts
+from .results import COLUMNS, to_csv
+from .settings import Settings, parse
+
+NAME = "spectra"
+LAYER = 2  # before which the hidden states are taken: where FastV and AdaptPrune prune
+VARIANTS = tuple((source, centre) for source in SOURCES for centre in (False, True))
+DEFAULT = ("projected", False, 2.0)  # SpectralBudget's own assumptions
+POWERS = (2.0, 1.0)
+MEASURES = ("content", "objects", "characters", "chart_parts", "clutter")
+DECAY = 64  # components of the printed decay
+
+Table = list[dict[str, Any]]
+
+
+class Recorder:
+    """A budget that keeps every token, and takes down the spectra of the images on the way.
+
+    So spectra are of the very features that a :class:`SpectralBudget` is given when it prunes.
+
+    Attributes:
+        shares: by (source, centred), all energies' shares, an image a row.
+        counted: by name, what each of ``budgets`` gave and the rank that settled it, an image a row.
+    """
+
+    def __init__(self, budgets: Mapping[Any, SpectralBudget]) -> None:
+        self.budgets = budgets
+        self.shares: dict[tuple[str, bool], list[torch.Tensor]] = {variant: [] for variant in VARIANTS}
+        self.counted: dict[Any, list[torch.Tensor]] = {name: [] for name in budgets}
+
+    def count(self, features: Features) -> torch.Tensor:
+        for source, centre in VARIANTS:
+            x, valid = image_features(features, source)
+            self.shares[source, centre].append(spectrum(x, valid, route="svd", centre=centre).shares.cpu())
+        for name, budget in self.budgets.items():
+            self.counted[name].append(torch.stack(budget.settled(features), dim=1).cpu())
+        return features.valid.sum(dim=1)
+
+    def signature(self) -> str:
+        return "recorder"
+
+
+@torch.inference_mode()
+def record(
+    loaded: Any, images: Sequence[Any], batch_size: int, budgets: Mapping[Any, SpectralBudget], bar: Any
+) -> tuple[dict, dict, int]:
+    """Spectra (by variant) and budgets (by name) of the images, and how many tokens an image has."""
+    from vtprune.evaluation.generation import chat_prompt
+
+    recorder = Recorder(budgets)
+    prompt = chat_prompt(loaded.processor, "", 1)
+    tokens = 0
+    with FastV(recorder, layer=LAYER).attach(loaded.model) as pruned:
+        for start in range(0, len(images), batch_size):
+            batch = list(images[start : start + batch_size])
+            inputs = loaded.processor(
+                images=batch, text=[prompt] * len(batch), padding=True, return_tensors="pt", add_special_tokens=False
+            ).to(loaded.model.device, loaded.model.dtype)
+            loaded.model(**inputs, logits_to_keep=1)
+            tokens = sum(len(image.indices) for image in pruned.kept[0])
+            bar.update(len(batch))
+    return (
+        {name: torch.cat(parts) for name, parts in recorder.shares.items()},
+        {name: torch.cat(parts) for name, parts in recorder.counted.items()},
+        tokens,
+    )
+
+
+def shares_of(shares: Mapping[tuple[str, bool], torch.Tensor], source: str, centre: bool, power: float) -> torch.Tensor:
+    """Shares of ``s ** power``, from those of the squares."""
+    energies = shares[source, centre].pow(power / 2)
+    return energies / energies.sum(dim=1, keepdim=True).clamp(min=1e-30)
+
+
+def benchmark_images(root: Path, limit: int | None) -> Iterator[tuple[str, str, Any]]:
+    """(benchmark, image id, pillow image), each image of a benchmark once."""
+    import pyarrow.parquet as pq
+    from PIL import Image
+
+    for name, spec in BENCHMARKS.items():
+        config = spec.images[0] if spec.images else spec.config
+        stored = {}
+        for file in sorted((root / spec.path).glob(spec.pattern(config))):
+            for image in pq.read_table(file, columns=["image"]).column("image").to_pylist():
+                stored.setdefault(Path(image["path"]).stem, image["bytes"])
+        if not stored:
+            raise EvaluationError(f"{spec.title}: there are no images in {root / spec.path}")
+        for key in list(stored)[:limit]:
+            with Image.open(io.BytesIO(stored[key])) as image:
+                yield name, key, image.convert("RGB")
+
+
+def read_density(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """What each image holds, by (benchmark, image id); ``content`` is all but the clutter.
+
+    Raises:
+        EvaluationError: if the world's file cannot be read.
+    """
+    try:
+        rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    except OSError as error:
+        raise EvaluationError(f"{path} cannot be read ({error.strerror}): the images' densities stand there") from error
+    counted = ("objects", "characters", "chart_parts", "clutter")
+    for row in rows:
+        row |= {name: int(row[name]) for name in counted}
+        row["content"] = row["objects"] + row["characters"] + row["chart_parts"]
+    return {(row["benchmark"], row["image_id"]): row for row in rows}
+
+
+def calibration_images(density: Iterable[Mapping[str, Any]], each: int, seed: int) -> list[Any]:
+    """``each`` pictures a benchmark of the kinds that it shows, from the training's side of the split."""
+    from PIL import Image
+
+    from vtprune.miniature.pictures import sample
+    from vtprune.miniature.world import render
+
+    kinds: dict[str, list[str]] = {}
+    for row in density:
+        kinds.setdefault(row["benchmark"], []).append(row["kind"])
+    images = []
+    for benchmark, shown in kinds.items():
+        rng = Random(f"spectra-{benchmark}-{seed}")
+        images += [Image.fromarray(render(sample(rng, rng.choice(shown), held_out=False))) for _ in range(each)]
+    return images
+
+
+def spearman(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
+    """Rank correlation (mean ranks for ties) and its 95 % interval, NaN where one does not vary.
+
+    The interval is Fisher's, with the variance 1.06 / (n - 3) of Fieller, Hartley and Pearson (1957).
+    """
+    import pandas as pd
+
+    if len(a) < 4 or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return math.nan, math.nan, math.nan
+    value = float(np.corrcoef(pd.Series(a).rank(), pd.Series(b).rank())[0, 1])
+    middle, wide = math.atanh(min(max(value, -1 + 1e-12), 1 - 1e-12)), 1.96 * math.sqrt(1.06 / (len(a) - 3))
+    return value, math.tanh(middle - wide), math.tanh(middle + wide)
+
+
+def wilson(hits: int, n: int) -> tuple[float, float]:
+    """95 % interval of a percentage."""
+    share, z = hits / n, 1.96
+    middle, wide = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return 100 * (middle - wide) / (1 + z * z / n), 100 * (middle + wide) / (1 + z * z / n)
+
+
+def run(settings: Settings, *, targets: Sequence[float], calibration: int, seed: int) -> Path:
+    """Measure, and write the tables; returns ``spectra.csv``'s path.
+
+    Args:
+        targets: fixed budgets to match, as fractions of the tokens.
+        calibration: pictures a benchmark to calibrate on.
+        seed: of those pictures.
+
+    Raises:
+        EvaluationError, CheckpointError, ValueError: one sentence that says what is wrong.
+    """
+    start = time.perf_counter()
+    if settings.data is None:
+        raise EvaluationError("spectra need the miniature world's data: it alone knows how much each image holds")
+    if calibration < 1 or not targets or not all(0 < target <= 1 for target in targets):
+        raise EvaluationError("spectra need fractions in (0, 1] as targets, and at least one picture to calibrate on")
+    root = data_root(settings.data)
+    density = read_density(root / "density.csv")
+    prepare(offline=True)
+    from tqdm import tqdm
+
+    from vtprune.evaluation.model import Loaded
+
+    quieten()
+    loaded = Loaded.of(settings.checkpoint, device=settings.device, dtype=settings.dtype)
+    shown = list(benchmark_images(root, settings.limit))
+    pictures = calibration_images(density.values(), calibration, seed)
+    facts_of = [density.get((benchmark, key)) for benchmark, key, _ in shown]
+    if None in facts_of:
+        lost = shown[facts_of.index(None)]
+        raise EvaluationError(f"{root / 'density.csv'} does not know image {lost[1]} of {lost[0]}")
+
+    seconds = {}
+    with tqdm(total=len(pictures) + len(shown), unit="image", desc=NAME, dynamic_ncols=True) as bar:
+        before, _, tokens = record(loaded, pictures, settings.batch_size, {}, bar)
+        seconds["calibration"] = round(time.perf_counter() - start, 1)
+        fixed = {target: max(1, int(tokens * target)) for target in targets}
+        energies = {
+            (source, centre, power, target): calibrate(shares_of(before, source, centre, power), fixed[target])
+            for source, centre in VARIANTS for power in POWERS for target in targets
+        }  # fmt: skip
+        randomised = {
+            (source, target): SpectralBudget(energies[source, False, 2.0, target], features=source)
+            for source in SOURCES for target in targets
+        }  # fmt: skip
+        shares, found, _ = record(loaded, [image for _, _, image in shown], settings.batch_size, randomised, bar)
+    seconds["benchmarks"] = round(time.perf_counter() - start - seconds["calibration"], 1)
+
+    names = np.array([benchmark for benchmark, _, _ in shown])
+    exact = {key: budgets(shares_of(shares, *key[:3]), energy).numpy() for key, energy in energies.items()}
+    on_pictures = {key: budgets(shares_of(before, *key[:3]), energy).numpy() for key, energy in energies.items()}
+    tables = {
+        "budgets": _budget_table(shown, facts_of, exact, targets),
+        "calibration": list(_calibration(exact, on_pictures, energies, fixed)),
+        "means": list(_means(exact, names)),
+        "correlation": list(_correlations(exact, names, facts_of)),
+        "agreement": list(_agreement(exact, found, names)),
+        "decay": list(_decay(shares, names, facts_of)),
+    }
+    out = Path(settings.out)
+    shutil.rmtree(out / NAME, ignore_errors=True)
+    for name, rows in tables.items():
+        _write(out / NAME / f"{name}.csv", _as_csv(rows))
+    path = _write(out / f"{NAME}.csv", to_csv(list(_headlines(tables, settings.model))))
+    known = facts(settings, loaded, seconds=time.perf_counter() - start, cells=seconds, questions=0)
+    images = {"images": len(shown), "calibrated_on": len(pictures), "tokens": tokens}
+    known[NAME] = images | {"targets": list(targets), "calibration": calibration, "seed": seed}
+    _write(out / f"{NAME}.json", json.dumps(known, indent=2) + "\n")
+    return path
+
+
+def _variant(key: tuple[str, bool, float, float]) -> dict[str, Any]:
+    source, centre, power, target = key
+    return {"features": source, "centre": centre, "power": power, "target": target}
+
+
+def _scopes(names: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Every benchmark with its images, then all together."""
+    for name in dict.fromkeys(names.tolist()):
+        yield name, names == name
+    yield "all", np.ones(len(names), dtype=bool)
+
+
+def _budget_table(shown: Sequence, known: Sequence[Mapping], exact: Mapping, targets: Sequence[float]) -> Table:
+    """An image a row: what it holds, and its budgets from squared singular values."""
+    rows = []
+    for index, ((benchmark, key, _), facts_of) in enumerate(zip(shown, known, strict=True)):
+        row = {"benchmark": benchmark, "image_id": key, "kind": facts_of["kind"], **{name: facts_of[name] for name in MEASURES}}
+        for source, centre in VARIANTS:
+            label = source + "_centred" * centre
+            row |= {f"{label}_{target:g}": int(exact[source, centre, 2.0, target][index]) for target in targets}
+        rows.append(row)
+    return rows
+
+
+def _calibration(exact: Mapping, on_pictures: Mapping, energies: Mapping, fixed: Mapping) -> Iterator[dict[str, Any]]:
+    """Each energy, the mean budget that it was fitted to, and what it gives the benchmarks' images."""
+    for key, counts in exact.items():
+        row = {"tokens": fixed[key[3]], "energy": energies[key], "calibrated_mean": on_pictures[key].mean()}
+        spread = {"mean": counts.mean(), "sd": counts.std(), "least": counts.min(), "most": counts.max()}
+        yield _variant(key) | row | spread
+
+
+def _means(exact: Mapping, names: np.ndarray) -> Iterator[dict[str, Any]]:
+    for key, counts in exact.items():
+        for scope, here in _scopes(names):
+            yield _variant(key) | {"benchmark": scope, "n": int(here.sum()), "mean": counts[here].mean(), "sd": counts[here].std()}
+
+
+def _correlations(exact: Mapping, names: np.ndarray, known: Sequence[Mapping]) -> Iterator[dict[str, Any]]:
+    held = {measure: np.array([row[measure] for row in known]) for measure in MEASURES}
+    for key, counts in exact.items():
+        for scope, here in _scopes(names):
+            for measure in MEASURES:
+                value, low, high = spearman(counts[here], held[measure][here])
+                if not math.isnan(value):
+                    row = {"benchmark": scope, "measure": measure, "n": int(here.sum())}
+                    yield _variant(key) | row | {"spearman": value, "ci_low": low, "ci_high": high}
+
+
+def _agreement(exact: Mapping, found: Mapping, names: np.ndarray) -> Iterator[dict[str, Any]]:
+    for (source, target), counts in found.items():
+        settled = counts[:, 1].numpy()
+        apart = np.abs(counts[:, 0].numpy() - exact[source, False, 2.0, target])
+        for scope, here in _scopes(names):
+            n, hits = int(here.sum()), int((apart[here] == 0).sum())
+            yield {"features": source, "target": target, "benchmark": scope, "n": n, "same": hits,
+                   "percent": 100 * hits / n, "furthest": int(apart[here].max()),
+                   "at_first_rank": int((settled[here] == SpectralBudget.rank).sum())}  # fmt: skip
+
+
+def _decay(shares: Mapping, names: np.ndarray, known: Sequence[Mapping]) -> Iterator[dict[str, Any]]:
+    """Running sums by benchmark, and of the third of all images that holds least, and most."""
+    content = np.array([row["content"] for row in known])
+    low, high = np.quantile(content, [1 / 3, 2 / 3])
+    groups = [*_scopes(names), ("sparse third", content <= low), ("dense third", content >= high)]
+    for source, centre in VARIANTS:
+        sums = shares[source, centre].double().cumsum(dim=1).numpy()[:, :DECAY]
+        for group, here in groups:
+            quartiles = np.quantile(sums[here], [0.25, 0.5, 0.75], axis=0)
+            for k, (lower, middle, upper) in enumerate(quartiles.T, start=1):
+                yield {"features": source, "centre": centre, "group": group, "k": k,
+                       "q25": lower, "median": middle, "q75": upper}  # fmt: skip
+
+
+def _headlines(tables: Mapping[str, Table], model: str) -> Iterator[dict[str, Any]]:
+    """Rows in the columns of all results, for SpectralBudget's own assumptions."""
+
+    def ours(row: Mapping[str, Any]) -> bool:
+        return (row["features"], row.get("centre", False), row.get("power", 2.0)) == DEFAULT
+
+    def line(method: str, metric: str, row: Mapping[str, Any], value: float, low: float, high: float) -> dict[str, Any]:
+        values = (NAME, model, method, row["target"], row["benchmark"], metric, value, row["n"], low, high)
+        return dict(zip(COLUMNS, values, strict=True))
+
+    for row in filter(ours, tables["correlation"]):
+        if row["measure"] == "content":
+            yield line("budget_by_content", "rank_correlation", row, row["spearman"], row["ci_low"], row["ci_high"])
+    for row in filter(ours, tables["means"]):
+        wide = 1.96 * row["sd"] / math.sqrt(row["n"])
+        yield line("mean_budget", "tokens", row, row["mean"], row["mean"] - wide, row["mean"] + wide)
+    for row in filter(ours, tables["agreement"]):
+        yield line("randomised_is_exact", "percent", row, row["percent"], *wilson(row["same"], row["n"]))
+
+
+def _as_csv(rows: Table) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: f"{value:.5g}" if isinstance(value, float) else value for key, value in row.items()} for row in rows)
+    return text.getvalue()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The module's command; what a user can mend is one sentence and exit code 2."""
+    import yaml
+
+    try:
+        settings = parse(NAME, argv)
+        options = (yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8")) or {}).get(NAME)
+        if not isinstance(options, dict):
+            raise EvaluationError(f"params.yaml has no section '{NAME}'")
+        print(run(settings, **options))
+    except (EvaluationError, ValueError, OSError) as error:
+        if type(error) not in _expected():
+            raise
+        print(f"vtprune {NAME}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
