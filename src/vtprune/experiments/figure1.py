@@ -1,9 +1,10 @@
 """Figures 1, 6 and 7: the tokens that FastV and AdaptPrune leave, and the positions that are always kept.
 
 A position counts as *fixed* for a method on a benchmark when it survives in at least
-``settings.fixed`` of the images. *Fixed share* is the percentage of the kept tokens at such
-positions; its interval is bootstrapped over the questions. The pictures drawn are those of each
-benchmark's first questions: nobody chose them.
+``settings.fixed`` of the images; the figures mark these. The number beside them needs no threshold:
+the *overlap*, the percentage of the kept positions that two images have in common, mean over all
+pairs of images; a random choice has the kept share. Intervals are bootstrapped over the questions.
+The pictures drawn are those of each benchmark's first questions: nobody chose them.
 """
 
 import sys
@@ -48,6 +49,8 @@ def measure(study: Study) -> None:
     for benchmark in settings.benchmarks:
         asked = study.prompts(benchmark)
         questions = [question for _, question in asked]
+        if len(questions) < 2:
+            raise EvaluationError(f"{benchmark} needs at least 2 questions to compare images, not {len(questions)}")
         study.extend(len(questions) * len(methods))
         probe = study.probe()
         grid = probe.grid(questions)
@@ -67,21 +70,28 @@ def measure(study: Study) -> None:
                 kept.astype(float), np.zeros(len(kept), dtype=int),
                 resamples=settings.resamples, seed=settings.seed, name=benchmark,
             )  # fmt: skip
-            share = fixed_share(kept.mean(axis=0), settings.fixed)
-            study.add(f"{method} fixed", keep, benchmark, "fixed_share", share, len(kept), fixed_share(draws, settings.fixed))
+            value, sample = overlap(kept.mean(axis=0), draws, len(kept))
+            study.add(f"{method} overlap", keep, benchmark, "position_overlap", value, len(kept), sample)
     study.table("examples", examples)
     study.table("survivors", survivors)
     study.table("positions", positions)
 
 
-def fixed_share(shares: np.ndarray, least: float) -> np.ndarray:
-    """Percent of the kept tokens that lie at fixed positions.
+def overlap(shares: np.ndarray, draws: np.ndarray, images: int) -> tuple[float, np.ndarray]:
+    """Percent of the kept positions that two different images have in common, and its bootstrap.
+
+    An image has everything in common with itself, and with its copies in a resample: both are
+    taken out, so that neither the value nor the middle of the draws depends on the number of images.
 
     Args:
-        shares: ``[..., n]`` in how many of the images each position survives, in [0, 1].
-        least: from where on a position is fixed.
+        shares: ``[n]`` in how many of the images each position survives, in [0, 1].
+        draws: ``[resamples, n]`` the same of resampled images.
+        images: how many there are, at least 2; each keeps equally many positions.
     """
-    return 100 * np.where(shares >= least - 1e-9, shares, 0).sum(axis=-1) / shares.sum(axis=-1)
+    kept, alike = shares.sum(), (shares**2).sum()
+    value = (images * alike - kept) / (images - 1)
+    sample = value + ((draws**2).sum(axis=1) - alike) * images / (images - 1)
+    return float(100 * value / kept), 100 * sample / kept
 
 
 def _place(cell: int, grid: tuple[int, int]) -> dict[str, int]:
