@@ -93,6 +93,13 @@ def encode(model: Any, processor: Any, questions: Iterable[Question]) -> Any:
     ).to(model.device, model.dtype)
 
 
+def as_seen(processor: Any, pixels: torch.Tensor) -> Image.Image:
+    """The picture that a model sees: ``[3, height, width]`` pixel values, their normalisation undone."""
+    mean, std = (torch.tensor(getattr(processor.image_processor, name)).view(3, 1, 1) for name in ("image_mean", "image_std"))
+    values = (pixels.float().cpu() * std + mean).clamp(0, 1) * 255
+    return Image.fromarray(values.round().to(torch.uint8).permute(1, 2, 0).numpy())
+
+
 @torch.inference_mode()
 def answer(model: Any, processor: Any, questions: Iterable[Question], arguments: Mapping[str, Any]) -> list[str]:
     """Greedy answers to a batch of questions, cut at the first of ``until``; without special tokens.

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from vtprune.evaluation.errors import EvaluationError
-from vtprune.evaluation.generation import Question, encode
+from vtprune.evaluation.generation import Question, as_seen, encode
 from vtprune.models.attention import attention_row
 from vtprune.models.families import family_of
 from vtprune.pruning import Method
@@ -126,7 +126,7 @@ class Probe:
 
     def picture(self, question: Question) -> Image.Image:
         """The question's image as the model sees it: after the processor's resizing and cropping."""
-        return seen(self.processor, encode(self.model, self.processor, [question])["pixel_values"][0])
+        return as_seen(self.processor, encode(self.model, self.processor, [question])["pixel_values"][0])
 
     def _batches(self, questions: Sequence[Question]) -> Iterator[Any]:
         if not questions:
@@ -136,13 +136,6 @@ class Probe:
 
     def _layout(self, inputs: Any) -> Any:
         return self.family.layout(self.model.config, inputs["input_ids"], inputs["attention_mask"].bool())
-
-
-def seen(processor: Any, pixels: torch.Tensor) -> Image.Image:
-    """A picture out of ``[3, height, width]`` pixel values, their normalisation undone."""
-    mean, std = (torch.tensor(getattr(processor.image_processor, name)).view(3, 1, 1) for name in ("image_mean", "image_std"))
-    values = (pixels.float().cpu() * std + mean).clamp(0, 1) * 255
-    return Image.fromarray(values.round().to(torch.uint8).permute(1, 2, 0).numpy())
 
 
 def _at(tensor: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
