@@ -51,7 +51,7 @@ def run(experiment: Experiment, settings: Settings) -> Path:
     keeps = ratios(settings)
     evaluator = evaluator_of(settings)
     rows = {(name, keep): row for keep in keeps for name, row in experiment.rows.items() if row.prunes or keep == keeps[0]}
-    cells = {f"{name} {keep:g}" if len(keeps) > 1 else name: row.cell(keep) for (name, keep), row in rows.items()}
+    cells = {f"{name} {keep:g}" if row.prunes and len(keeps) > 1 else name: row.cell(keep) for (name, keep), row in rows.items()}
     for cell in cells.values():
         evaluator.check(cell)
     each = evaluator.questions(experiment.benchmarks)
