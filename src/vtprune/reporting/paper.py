@@ -88,14 +88,15 @@ def _attention(inputs: Inputs, model: str | None, folder: Path, out: Path) -> Se
     relative = maps.relative(_numbers(folder / "attention.csv", ATTENTION, ("layer", "row", "column", "attention")))
     benchmarks = list(dict.fromkeys(benchmark for benchmark, _ in relative))
     groups = {"figure2": benchmarks[:2], "figure8": benchmarks[2:3], "figure9": benchmarks[3:]}
-    section.charts += [maps.heatmaps(relative, names, out, figure) for figure, names in groups.items() if names]
+    section.charts.extend(maps.heatmaps(relative, names, out, figure) for figure, names in groups.items() if names)
     results = inputs.results
     if len(benchmarks) > 1:
         lines = _numbers(folder / "correlation.csv", CORRELATION, ("layer", "correlation", "ci_low", "ci_high"))
         section.charts.append(maps.agreement(lines, out, "figure2_correlation", inputs.interval))
-        section.sentences += [
-            f"Correlation of two benchmarks' maps, mean over pairs and layers: {_with_interval(m, 2)}."
-            for m in [results.cell("figure2", model, "benchmarks alike", "mean")] if m]
+        alike = results.cell("figure2", model, "benchmarks alike", "mean")
+        if alike:
+            section.sentences.append(
+                f"Correlation of two benchmarks' maps, mean over pairs and layers: {_with_interval(alike, 2)}.")
     for method, sentence in (
         ("halves alike", "The same between two halves of one benchmark's own questions, which is as alike as the sample lets maps be"),
         ("last quarter", "Share of the image attention that the last quarter of the image tokens receives (0.25 if position did not matter)"),
@@ -109,13 +110,13 @@ def _attention(inputs: Inputs, model: str | None, folder: Path, out: Path) -> Se
 
 
 def _redundancy(inputs: Inputs, model: str) -> list[str]:
-    """FastV's kept set against AdaptPrune's, at the fraction kept in the tables if it was run, else the least."""
+    """FastV's kept set against AdaptPrune's, at the least kept."""
     told = []
     for metric, title in (("neighbour_similarity", "similarity to the nearest kept token"),
                           ("adjacency", "percentage of kept tokens next to another one")):
         pair = f"fastv {metric} - adaptprune {metric}"
         for benchmark in inputs.results.benchmarks("figure3", model):
-            every = [m for m in curves.series(inputs.results, "figure3", model, pair, benchmark)]
+            every = curves.series(inputs.results, "figure3", model, pair, benchmark)
             told += [f"{benchmark_label(benchmark)}, {survivors.percent(1 - m.keep)} pruned: the {title} is "
                      f"{_with_interval(m, 2 if metric != 'adjacency' else 1, sign=True)} from AdaptPrune to FastV."
                      for m in every[-1:]]
