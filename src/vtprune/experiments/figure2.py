@@ -4,7 +4,7 @@ The paper's claim (section 3): the maps of different tasks are almost identical,
 gathers at the end of the image sequence. Here the first is the Pearson correlation between two
 benchmarks' mean maps, the second the share of the image attention that the last quarter of the
 image tokens receive (a quarter, if position did not matter). Intervals are bootstrapped over the
-questions, benchmarks apart. The noise of a finite sample lowers a correlation; how far is seen from
+questions, benchmarks apart, and centred on the measured correlation. The noise of a finite sample lowers a correlation; how far is seen from
 that of two halves of one benchmark's own questions.
 """
 
@@ -34,9 +34,9 @@ def measure(study: Study) -> None:
         draws[name] = _resampled(maps, settings, name)
         if len(maps) > 1:
             halves = {"even": maps[::2], "odd": maps[1::2]}
-            point = correlation(*(half.mean(axis=0) for half in halves.values())).mean()
-            sample = correlation(*(_resampled(half, settings, f"{name} {which}") for which, half in halves.items())).mean(axis=1)
-            study.add("halves alike", 1.0, name, "pearson", point, len(maps), sample)
+            point = correlation(*(half.mean(axis=0) for half in halves.values()))
+            sample = correlation(*(_resampled(half, settings, f"{name} {which}") for which, half in halves.items()))
+            study.add("halves alike", 1.0, name, "pearson", point.mean(), len(maps), centred(sample, point).mean(axis=1))
 
     study.table("attention", (
         {"benchmark": name, "layer": layer, "row": cell // width, "column": cell % width, "attention": float(value)}
@@ -58,7 +58,8 @@ def _between_benchmarks(study: Study, means: dict, draws: dict, sizes: dict) -> 
     """By layer for the drawing; their mean over layers, and over all pairs, as results."""
     lines, points, samples = [], [], []
     for first, second in combinations(means, 2):
-        point, sample = correlation(means[first], means[second]), correlation(draws[first], draws[second])
+        point = correlation(means[first], means[second])
+        sample = centred(correlation(draws[first], draws[second]), point)
         for layer, value in enumerate(point):
             low, high = interval(sample[:, layer])
             lines.append({"layer": layer, "first": first, "second": second, "correlation": float(value), "ci_low": low, "ci_high": high})
@@ -86,9 +87,9 @@ def _between_layers(study: Study, means: dict, draws: dict, sizes: dict) -> None
     """Do the same tokens stay ahead in other layers of the same benchmark? Mean over all pairs of layers."""
     for name, mean in means.items():
         pairs = list(combinations(range(len(mean)), 2))
-        point = np.mean([correlation(mean[a], mean[b]) for a, b in pairs])
-        sample = np.mean([correlation(draws[name][:, a], draws[name][:, b]) for a, b in pairs], axis=0)
-        study.add("layers alike", 1.0, name, "pearson", point, sizes[name], sample)
+        points = np.array([correlation(mean[a], mean[b]) for a, b in pairs])
+        samples = np.stack([correlation(draws[name][:, a], draws[name][:, b]) for a, b in pairs], axis=1)
+        study.add("layers alike", 1.0, name, "pearson", points.mean(), sizes[name], centred(samples, points).mean(axis=1))
 
 
 def correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -97,6 +98,17 @@ def correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     second = second - second.mean(axis=-1, keepdims=True)
     scale = np.sqrt((first**2).sum(axis=-1) * (second**2).sum(axis=-1))
     return (first * second).sum(axis=-1) / np.where(scale > 0, scale, np.inf)
+
+
+def centred(draws: np.ndarray, point: np.ndarray) -> np.ndarray:
+    """Resampled correlations about the measured one: ``[resamples, k]`` and ``[k]`` to ``[resamples, k]``.
+
+    A resample is a sample of the sample: its noise comes on top and lowers the correlation once
+    more. So the draws are moved, on Fisher's scale, to where they say how far the value may be off.
+    """
+    edge = 1 - 1e-9
+    scaled, wanted = np.arctanh(np.clip(draws, -edge, edge)), np.arctanh(np.clip(point, -edge, edge))
+    return np.tanh(scaled - scaled.mean(axis=0) + wanted)
 
 
 def late_share(maps: np.ndarray) -> np.ndarray:
