@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent / "evaluation"))
 
@@ -107,3 +108,39 @@ def test_bugs_keep_their_traceback(place, monkeypatch):
     monkeypatch.setattr("vtprune.evaluation.run.check_benchmarks", lambda names: [][0])
     with pytest.raises(IndexError):
         evaluate(place)
+
+
+def ask(place, tmp_path, *more, image=None, question="What color is the Cup?", out="seen.png") -> int:
+    if image is None:
+        image = tmp_path / "image.png"
+        Image.new("RGB", (40, 30), (200, 30, 30)).save(image)
+    given = ("--checkpoint", place / "tiny-llava", "--device", "cpu", "--max-new-tokens", 2, "--out", tmp_path / out, *more)
+    return cli.main(["ask", str(image), question, *map(str, given)])
+
+
+def test_ask(place, tmp_path, capsys):
+    assert ask(place, tmp_path, "--keep", 0.25) == 0
+    first, second, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("unpruned") and "16 image tokens" in first
+    assert second.startswith("adaptprune, keep 0.25") and " 4 image tokens" in second
+    assert last == f"picture: {tmp_path / 'seen.png'}" and Image.open(tmp_path / "seen.png").width > 500
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ({"image": "/nowhere.png"}, "the image /nowhere.png cannot be read (No such file or directory)"),
+        ({"image": __file__}, "cannot be read (it is damaged or no image)"),
+        ({"question": " "}, "the question is empty"),
+        ({"out": "seen.txt"}, "the picture can be written as .png, .svg, .pdf, not as 'seen.txt'"),
+        ({"options": ("--method", "none")}, "method 'none' prunes nothing"),
+        ({"options": ("--method", "nope")}, "there is no method 'nope'"),
+        ({"options": ("--keep", "2.0")}, "keep as a fraction must lie in (0, 1], not 2.0"),
+        ({"options": ("--max-new-tokens", "0")}, "max-new-tokens must be at least 1, not 0"),
+        ({"options": ("--checkpoint", "/nowhere/at/all")}, "there is no such folder"),
+    ],
+)
+def test_mistakes_in_asking(place, tmp_path, capsys, more, sentence):
+    assert ask(place, tmp_path, *more.pop("options", ()), **more) == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("vtprune: ")]
+    assert len(said) == 1 and sentence in said[0]

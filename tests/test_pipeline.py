@@ -83,6 +83,16 @@ def test_the_committed_reports_belong_to_the_committed_code():
     assert not changed, f"run `make reproduce` and commit what it writes; changed: {changed}"
 
 
+def test_every_notebook_is_executed_and_none_holds_outputs():
+    named = {Path(dep) for dep in STAGES["notebooks"]["deps"] if dep.endswith(".ipynb")}
+    assert named == {f.relative_to(ROOT) for f in (ROOT / "notebooks").glob("*.ipynb")} and len(named) >= 5
+    reading_order = (ROOT / "notebooks/README.md").read_text()
+    for path in named:
+        cells = json.loads((ROOT / path).read_text())["cells"]
+        assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells), path
+        assert f"({path.name})" in reading_order and f"notebooks/{path.stem}.html)" in reading_order
+
+
 def test_the_lock_file_names_no_host():
     lines = (ROOT / "requirements.lock").read_text().splitlines()
     assert len(lines) > 50

@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 DEFAULT_BENCHMARKS = "pope"
+MINIATURE = "data/checkpoints/miniature-llava"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -32,6 +33,20 @@ def _parser() -> argparse.ArgumentParser:
 
     methods = commands.add_parser("methods", help="list the pruning methods")
     methods.set_defaults(run=_methods)
+
+    ask = commands.add_parser("ask", help="ask about an image, without and with pruning, and see which tokens survive")
+    ask.add_argument("image", metavar="IMAGE", help="an image file")
+    ask.add_argument("question", metavar="QUESTION", help="such as: What color is the boat?")
+    ask.add_argument("--checkpoint", default=MINIATURE, help=f"a folder, or an id on the Hugging Face Hub (default: {MINIATURE})")
+    ask.add_argument("--method", default="adaptprune", help="one of those that `vtprune methods` lists (default: adaptprune)")
+    ask.add_argument("--keep", type=float, help="fraction of the image tokens that stay, in (0, 1] (default: 0.1)")
+    ask.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", help="another parameter of the method")
+    ask.add_argument("--out", default="survivors.png", help="where the picture is written (default: survivors.png)")
+    ask.add_argument("--plain", action="store_true", help="leave out the request for a short answer that benchmarks add to a question")
+    ask.add_argument("--max-new-tokens", type=int, default=48, help="at most so many tokens in the answer (default: 48)")
+    ask.add_argument("--device", help="such as cpu or cuda:1 (default: a GPU if there is one)")
+    ask.add_argument("--dtype", help="such as bfloat16 (default: float32 on a CPU, else the checkpoint's own)")
+    ask.set_defaults(run=_ask)
 
     evaluate = commands.add_parser("evaluate", help="score a checkpoint with a method on benchmarks")
     evaluate.add_argument("--checkpoint", required=True, help="a folder, or an id on the Hugging Face Hub")
@@ -61,6 +76,21 @@ def _methods(arguments: argparse.Namespace, rest: list[str]) -> int:
     width = max(map(len, found))
     for name, cls in found.items():
         print(f"{name:{width}}  {cls.__doc__.strip().splitlines()[0]}")
+    return 0
+
+
+def _ask(arguments: argparse.Namespace, rest: list[str]) -> int:
+    from vtprune.ask import ask
+
+    found = ask(
+        arguments.image, arguments.question, arguments.checkpoint, arguments.method, arguments.keep, arguments.out,
+        parameters=dict(map(_parameter, arguments.param)), short=not arguments.plain,
+        max_new_tokens=arguments.max_new_tokens, device=arguments.device, dtype=arguments.dtype,
+    )  # fmt: skip
+    width = max(len(answer.label) for answer in found)
+    for answer in found:
+        print(f"{answer.label:{width}}  {answer.tokens:5d} image tokens  {answer.seconds:8.3f} s  {answer.text}")
+    print(f"picture: {arguments.out}")
     return 0
 
 

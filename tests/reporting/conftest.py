@@ -24,6 +24,6 @@ def read(tmp_path):
     """The inputs as the report loads them."""
     def make(found=None, profile="miniature"):
         files = synthetic.write(tmp_path, found or synthetic.rows(), profile)
-        files.pop("out")
+        del files["out"], files["figures"]
         return load(**files)
     return make

@@ -59,4 +59,5 @@ def write(folder: Path, found: list[dict], profile: str = "miniature", columns: 
         "versions": {"torch": "2.11"}, "machine": {"cpus": 2, "gpu": None}}))
     (folder / "params.yaml").write_text("report:\n  tolerances: {default: 1.0, mme: 20}\n")
     return {"results": folder / "results.csv", "provenance": folder / "provenance.json",
-            "params": folder / "params.yaml", "published": PUBLISHED, "out": folder / "out"}
+            "params": folder / "params.yaml", "published": PUBLISHED,
+            "figures": folder / "figures", "out": folder / "out"}

@@ -73,7 +73,7 @@ def test_the_page_is_self_contained(default):
 def test_markdown_links_to_figures_that_exist(default):
     out = default
     linked = re.findall(r"!\[[^\]]*\]\((.*?)\)", (out / "README.md").read_text())
-    assert len(linked) == 4
+    assert len(linked) == 5
     for link in linked:
         assert (out / link).is_file() and (out / link).with_suffix(".svg").is_file()
 
@@ -92,7 +92,7 @@ def test_markdown_tables_are_whole(default):
 def test_two_reports_are_the_same_bytes(default, report):
     first, second = ({p.relative_to(out): p.read_bytes() for p in out.rglob("*") if p.is_file()}
                      for out in (default, report()))
-    assert first == second and len(first) == 12
+    assert first == second and len(first) == 14
 
 
 def test_no_machine_path_gets_in(default):

@@ -72,6 +72,34 @@ def batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
         yield order[start : start + size]
 
 
+def encode(model: Any, processor: Any, questions: Iterable[Question]) -> Any:
+    """What a model is given for a batch of questions, on its device, padded on the left.
+
+    Raises:
+        EvaluationError: for a question without an image.
+    """
+    questions = list(questions)
+    for question in questions:
+        if not question.images:
+            raise EvaluationError(f"question {question.doc} has no image, so there is nothing to prune in its prompt")
+    texts, start = [question.text for question in questions], processor.tokenizer.bos_token
+    begun = start is not None and all(text.startswith(start) for text in texts)
+    return processor(
+        images=[image for question in questions for image in question.images],
+        text=texts,
+        padding=True,
+        return_tensors="pt",
+        **({"add_special_tokens": False} if begun else {}),
+    ).to(model.device, model.dtype)
+
+
+def as_seen(processor: Any, pixels: torch.Tensor) -> Image.Image:
+    """The picture that a model sees: ``[3, height, width]`` pixel values, their normalisation undone."""
+    mean, std = (torch.tensor(getattr(processor.image_processor, name)).view(3, 1, 1) for name in ("image_mean", "image_std"))
+    values = (pixels.float().cpu() * std + mean).clamp(0, 1) * 255
+    return Image.fromarray(values.round().to(torch.uint8).permute(1, 2, 0).numpy())
+
+
 @torch.inference_mode()
 def answer(model: Any, processor: Any, questions: Iterable[Question], arguments: Mapping[str, Any]) -> list[str]:
     """Greedy answers to a batch of questions, cut at the first of ``until``; without special tokens.
@@ -80,20 +108,8 @@ def answer(model: Any, processor: Any, questions: Iterable[Question], arguments:
         EvaluationError: for a question without an image.
         Exception: whatever the model or the processor raise; nothing is swallowed.
     """
-    questions = list(questions)
-    for question in questions:
-        if not question.images:
-            raise EvaluationError(f"question {question.doc} has no image, so there is nothing to prune in its prompt")
+    inputs = encode(model, processor, questions)
     tokenizer = processor.tokenizer
-    texts = [question.text for question in questions]
-    begun = tokenizer.bos_token is not None and all(text.startswith(tokenizer.bos_token) for text in texts)
-    inputs = processor(
-        images=[image for question in questions for image in question.images],
-        text=texts,
-        padding=True,
-        return_tensors="pt",
-        **({"add_special_tokens": False} if begun else {}),
-    ).to(model.device, model.dtype)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     output = model.generate(
         **inputs,

@@ -47,15 +47,24 @@ def _joined(runs: dict[str, dict[str, Any]]) -> dict[str, Any]:
     if len(profiles) > 1:
         raise EvaluationError(f"the experiments were run under different profiles: {', '.join(profiles)}")
     joined: dict[str, Any] = {"profile": profiles[0]}
-    for key in ("commit", "model", "checkpoint", "checkpoint_digest", "parameters", "versions", "machine"):
-        values = [run.get(key) for run in runs.values()]
-        same = all(value == values[0] for value in values)
-        joined[key] = values[0] if same else dict(zip(runs, values, strict=True))
+    for key in ("commit", "model", "checkpoint", "checkpoint_digest", "versions", "machine"):
+        joined[key] = _common({name: run.get(key) for name, run in runs.items()})
+    settings = [run.get("parameters") or {} for run in runs.values()]
+    joined["parameters"] = {
+        key: _common({name: run["parameters"][key] for name, run in runs.items() if key in (run.get("parameters") or {})})
+        for key in dict.fromkeys(key for own in settings for key in own)
+    }
     joined["dirty"] = any(run.get("dirty") for run in runs.values())
     joined["seconds"] = round(sum(run["seconds"] for run in runs.values()), 1)
     joined["n_questions"] = sum(run["n_questions"] for run in runs.values())
     joined["experiments"] = {name: {"seconds": run["seconds"], "cells": run["seconds_by_cell"]} for name, run in runs.items()}
     return joined
+
+
+def _common(values: dict[str, Any]) -> Any:
+    """The one value of all experiments, or each one's."""
+    first = next(iter(values.values()))
+    return first if all(value == first for value in values.values()) else values
 
 
 def _natural(name: str) -> list[int | str]:

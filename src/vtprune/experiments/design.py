@@ -26,6 +26,11 @@ class Row:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     image: str = "shown"
 
+    @property
+    def prunes(self) -> bool:
+        """Whether it depends on a keep ratio."""
+        return self.method != "none"
+
     def cell(self, keep: float) -> "Cell":
         """The cell at that keep ratio.
 
@@ -35,7 +40,7 @@ class Row:
         from vtprune.evaluation.model import method_of
         from vtprune.evaluation.run import Cell
 
-        kept = {} if self.method == "none" else {"keep": keep}
+        kept = {"keep": keep} if self.prunes else {}
         return Cell(method_of(self.method, **kept, **self.parameters), self.image)
 
 

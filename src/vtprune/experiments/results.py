@@ -46,11 +46,9 @@ def rows_of(
     found: list[Row] = []
 
     def add(method: str, benchmark: str, metric: str, value: float, n: int | None, draws: np.ndarray | None) -> None:
-        low, high = (math.nan, math.nan) if draws is None else interval(draws, level)
         parts = method.split(" - ")
         ratio = None if method == "chance" else 1.0 if set(parts) <= set(UNPRUNED) else keep
-        values = (experiment.name, model, method, ratio, benchmark, metric, value, n, low, high)
-        found.append(dict(zip(COLUMNS, values, strict=True)))
+        found.append(row_of(experiment.name, model, method, ratio, benchmark, metric, value, n, draws, level))
 
     def compare(benchmark: str, metric: str, point: np.ndarray, draws: np.ndarray, n: int) -> None:
         for column, method in enumerate(names):
@@ -79,6 +77,15 @@ def rows_of(
     if np.isfinite(points).all():  # else the baseline is 0 somewhere, and there is no percent of it
         compare(MEAN, PERCENT, np.mean(points, axis=0), np.mean(percents, axis=0), asked)
     return found
+
+
+def row_of(
+    experiment: str, model: str, method: str, keep: float | None, benchmark: str, metric: str, value: float,
+    n: int | None, draws: np.ndarray | None, level: float = 95.0,
+) -> Row:  # fmt: skip
+    """One row of results.csv; ``draws`` are the ``[resamples]`` values of its bootstrap, None for no interval."""
+    low, high = (math.nan, math.nan) if draws is None else interval(draws, level)
+    return dict(zip(COLUMNS, (experiment, model, method, keep, benchmark, metric, value, n, low, high), strict=True))
 
 
 def to_csv(rows: list[Row]) -> str:

@@ -1,6 +1,7 @@
 """What an experiment reads from params.yaml, and what its command line may change."""
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from vtprune.evaluation.errors import EvaluationError
 
 @dataclass(frozen=True)
 class Settings:
-    """The section ``evaluation`` of params.yaml, and where things are written.
+    """The section ``evaluation`` of params.yaml, with the experiment's own of ``figures``; and where things are written.
 
     Attributes:
         profile: miniature, lite or paper.
@@ -18,6 +19,7 @@ class Settings:
         data: the folder of the data sets; None for the Hub's.
         batch_size: questions at a time.
         keep: fraction of the image tokens that stay, in (0, 1].
+        keeps: several such fractions in place of one; empty for the one.
         limit: only so many questions of each task; None for all.
         max_new_tokens: at most so many, whatever a task says; None for the tasks' own.
         resamples, seed: of the bootstrap.
@@ -32,6 +34,7 @@ class Settings:
     data: str | None = "data/miniature"
     batch_size: int = 32
     keep: float = 0.1
+    keeps: tuple[float, ...] = ()
     limit: int | None = None
     max_new_tokens: int | None = None
     resamples: int = 2000
@@ -49,25 +52,43 @@ class Settings:
         return folder.resolve().name if folder.is_dir() else self.checkpoint
 
 
-def parse(name: str, argv: list[str] | None = None) -> Settings:
+@dataclass(frozen=True)
+class FigureSettings(Settings):
+    """Of a figure's experiment.
+
+    Attributes:
+        benchmarks: whose questions are shown to the model.
+    """
+
+    benchmarks: tuple[str, ...] = ()
+
+
+def parse(name: str, argv: list[str] | None = None, kind: type[Any] = Settings) -> Any:
     """Settings of an experiment: params.yaml, then the command line.
+
+    Args:
+        name: of the experiment; the section ``figures.<name>`` of params.yaml goes before ``evaluation``.
+        kind: which settings it has.
 
     Raises:
         EvaluationError: if params.yaml cannot be used.
     """
     parser = argparse.ArgumentParser(prog=f"python -m vtprune.experiments.{name}", description=f"Run {name}.")
-    parser.add_argument("--params", default="params.yaml", help="read its keys profile and evaluation")
-    for field in fields(Settings):
-        kind = {"int": int, "float": float}.get(str(getattr(field.type, "__name__", field.type)).split(" ")[0], str)
+    parser.add_argument("--params", default="params.yaml", help="read its keys profile, evaluation and figures")
+    for field in fields(kind):
         option = "--" + field.name.replace("_", "-")
-        parser.add_argument(option, type=kind, default=None, help=f"in place of {field.name} in params.yaml")
+        parser.add_argument(option, type=_reader(field.type), default=None, help=f"in place of {field.name} in params.yaml")
     given = vars(parser.parse_args(argv))
-    settings = read(Path(given.pop("params")))
+    settings = read(Path(given.pop("params")), name, kind)
     return replace(settings, **{key: value for key, value in given.items() if value is not None})
 
 
-def read(path: Path) -> Settings:
+def read(path: Path, name: str = "", kind: type[Any] = Settings) -> Any:
     """Settings from a params.yaml.
+
+    Args:
+        name: of the experiment.
+        kind: which settings it has.
 
     Raises:
         EvaluationError: if there is none, or a key is not known.
@@ -82,8 +103,21 @@ def read(path: Path) -> Settings:
         raise EvaluationError(f"{path} is not valid YAML ({str(error).splitlines()[0]})") from error
     if not isinstance(params, dict) or not isinstance(params.get("evaluation"), dict):
         raise EvaluationError(f"{path} has no section 'evaluation'")
-    known = {field.name for field in fields(Settings)}
-    unknown = [key for key in params["evaluation"] if key not in known]
-    if unknown:
-        raise EvaluationError(f"{path}: 'evaluation.{unknown[0]}' is not known; known are {', '.join(sorted(known))}")
-    return Settings(**{"profile": params.get("profile", Settings.profile), **params["evaluation"]})
+    own = (params.get("figures") or {}).get(name) or {}
+    common = {field.name for field in fields(Settings)}
+    known = {field.name for field in fields(kind)}
+    for section, keys, allowed in (("evaluation", params["evaluation"], common), (f"figures.{name}", own, known)):
+        unknown = [key for key in keys if key not in allowed]
+        if unknown:
+            raise EvaluationError(f"{path}: '{section}.{unknown[0]}' is not known; known are {', '.join(sorted(allowed))}")
+    values = {"profile": params.get("profile", Settings.profile), **params["evaluation"], **own}
+    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+
+
+def _reader(kind: Any) -> Callable[[str], Any]:
+    """What reads a field of that type off the command line; several values have commas between."""
+    name = str(kind)
+    if name.startswith("tuple"):
+        one = float if "float" in name else str
+        return lambda text: tuple(one(part) for part in text.split(","))
+    return {"int": int, "float": float}.get(getattr(kind, "__name__", name).split(" ")[0], str)

@@ -31,7 +31,7 @@ from vtprune.pruning import FastV, Features, SpectralBudget, spectrum
 from vtprune.pruning.spectral import SOURCES, image_features
 
 from .calibration import budgets, calibrate
-from .common import _expected, _write
+from .common import one_sentence, write
 from .provenance import facts
 from .results import COLUMNS, to_csv
 from .settings import Settings, parse
@@ -241,12 +241,12 @@ def run(settings: Settings, *, targets: Sequence[float], calibration: int, seed:
     out = Path(settings.out)
     shutil.rmtree(out / NAME, ignore_errors=True)
     for name, rows in tables.items():
-        _write(out / NAME / f"{name}.csv", _as_csv(rows))
-    path = _write(out / f"{NAME}.csv", to_csv(list(_headlines(tables, settings.model))))
+        write(out / NAME / f"{name}.csv", _as_csv(rows))
+    path = write(out / f"{NAME}.csv", to_csv(list(_headlines(tables, settings.model))))
     known = facts(settings, loaded, seconds=time.perf_counter() - start, cells=seconds, questions=0)
     images = {"images": len(shown), "calibrated_on": len(pictures), "tokens": tokens}
     known[NAME] = images | {"targets": list(targets), "calibration": calibration, "seed": seed}
-    _write(out / f"{NAME}.json", json.dumps(known, indent=2) + "\n")
+    write(out / f"{NAME}.json", json.dumps(known, indent=2) + "\n")
     return path
 
 
@@ -356,18 +356,13 @@ def main(argv: list[str] | None = None) -> int:
     """The module's command; what a user can mend is one sentence and exit code 2."""
     import yaml
 
-    try:
-        settings = parse(NAME, argv)
+    def work() -> Path:
         options = (yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8")) or {}).get(NAME)
         if not isinstance(options, dict):
             raise EvaluationError(f"params.yaml has no section '{NAME}'")
-        print(run(settings, **options))
-    except (EvaluationError, ValueError, OSError) as error:
-        if type(error) not in _expected():
-            raise
-        print(f"vtprune {NAME}: {error}", file=sys.stderr)
-        return 2
-    return 0
+        return run(parse(NAME, argv), **options)
+
+    return one_sentence(NAME, work)
 
 
 if __name__ == "__main__":

@@ -18,16 +18,17 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 def build_report(results: str | Path = "reports/results.csv", provenance: str | Path = "reports/provenance.json",
                  params: str | Path = "params.yaml", published: str | Path = "data/published",
-                 out: str | Path = "reports") -> Path:
+                 figures: str | Path = "reports/results", out: str | Path = "reports") -> Path:
     """Write index.html, README.md, verdicts.csv, claims.csv and figures/ to ``out``; return the page's path.
 
+    ``figures`` is the folder of what the figures' experiments wrote: ``figure1/`` and so on.
     Raises ``ReportError`` with one sentence when an input is missing or wrong.
     """
     out = Path(out)
     inputs = load(Path(results), Path(provenance), Path(params), Path(published))
     cells, claims = judge_cells(inputs), judge_claims(inputs)
     out.mkdir(parents=True, exist_ok=True)
-    view = build_view(inputs, cells, claims, out)
+    view = build_view(inputs, cells, claims, Path(figures), out)
     _write(out / "verdicts.csv", cells_frame(cells))
     _write(out / "claims.csv", claims_frame(claims))
     (out / "README.md").write_text(_render("report.md.j2", view), encoding="utf-8")

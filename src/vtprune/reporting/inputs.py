@@ -118,21 +118,21 @@ class Inputs:
 
 def load(results: Path, provenance: Path, params: Path, published: Path) -> Inputs:
     """Read all inputs. ``published`` is the folder with adaptprune.csv and claims.yaml."""
-    report = _mapping(params).get("report")
+    report = mapping(params).get("report")
     if not isinstance(report, dict) or "default" not in (report.get("tolerances") or {}):
         raise ReportError(f"{params} has no 'report.tolerances.default', the tolerance for absolute scores.")
-    info = _mapping(provenance)
+    info = mapping(provenance)
     if not isinstance(info.get("profile"), str):
         raise ReportError(f"{provenance} does not say which 'profile' was run.")
     return Inputs(
         results=load_results(results), provenance=info,
         tolerances={str(k): float(v) for k, v in report["tolerances"].items()},
         interval=float(report.get("interval", 95)),
-        published=load_published(published / "adaptprune.csv"), claims=_mapping(published / "claims.yaml"))
+        published=load_published(published / "adaptprune.csv"), claims=mapping(published / "claims.yaml"))
 
 
 def load_results(path: Path) -> Results:
-    frame = _table(path, RESULT_COLUMNS)
+    frame = table(path, RESULT_COLUMNS)
     if frame.empty:
         raise ReportError(f"{path} holds no results.")
     numbers = {}
@@ -160,13 +160,14 @@ def load_results(path: Path) -> Results:
 
 def load_published(path: Path) -> pd.DataFrame:
     """The printed cells; ``value`` stays the printed string, ``number`` is NaN where it is not a plain number."""
-    frame = _table(path, PUBLISHED_COLUMNS)
+    frame = table(path, PUBLISHED_COLUMNS)
     frame["table"] = frame["table"].astype(int)
     frame["number"] = pd.to_numeric(frame["value"], errors="coerce")
     return frame
 
 
-def _table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+def table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    """A CSV file as text; ``ReportError`` if it is not there or lacks a column."""
     _exists(path)
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -178,7 +179,8 @@ def _table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     return frame
 
 
-def _mapping(path: Path) -> dict:
+def mapping(path: Path) -> dict:
+    """A JSON or YAML file that holds a mapping; ``ReportError`` for anything else."""
     _exists(path)
     try:
         text = path.read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ import math
 import re
 from pathlib import Path
 
-from . import figures, fmt, text
+from . import figures, fmt, paper, text
 from .audit import audit
 from .cells import Cell
 from .claims import ClaimResult
@@ -25,8 +25,11 @@ HEADLINES = (("table1", ("adaptprune", "fastv")), ("table1", ("adaptprune", "ran
 KEY_MODEL = "LLaVA-1.5-7B"
 
 
-def build_view(inputs: Inputs, cells: list[Cell], claims: list[ClaimResult], folder: Path) -> dict:
-    """All that the templates need; draws the figures into ``folder``/figures on the way."""
+def build_view(inputs: Inputs, cells: list[Cell], claims: list[ClaimResult], data: Path, folder: Path) -> dict:
+    """All that the templates need; draws the figures into ``folder``/figures on the way.
+
+    ``data`` is the folder of what the paper's figures are drawn from.
+    """
     ours = inputs.results.model_for(KEY_MODEL)
     compared = {name: comparisons(inputs, name, ours) if ours else [] for name, _, _ in STUDIES}
     sanity = _sanity(inputs, ours)
@@ -39,6 +42,7 @@ def build_view(inputs: Inputs, cells: list[Cell], claims: list[ClaimResult], fol
         "sanity": sanity, "sanity_sentence": text.sanity_sentence(sanity),
         "studies": [_study(inputs, name, table, list(methods), compared[name], drawn, folder)
                     for name, table, methods in STUDIES],
+        "pictured": paper.sections(inputs, ours, data, folder / "figures"),
         "others": [b for b in drawn if b.table not in {table for _, table, _ in STUDIES}],
         "audit": audit(inputs.published),
         "own_failures": [c for c in claims if c.paper == "fails"],

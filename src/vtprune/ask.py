@@ -1,0 +1,141 @@
+"""One image, one question: the answers without and with pruning, and a picture of the surviving tokens."""
+
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+SHORT = "\nAnswer the question using a single word or phrase."  # LLaVA's own; the miniature was trained with it
+DEFAULT_KEEP = 0.1
+FORMATS = (".png", ".svg", ".pdf")
+RUNS = 3
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model said.
+
+    Attributes:
+        label: the method and what it keeps.
+        text: the answer.
+        seconds: from the picture and the question to the answer, the middle one of three runs after a first.
+        tokens: image tokens that the last layer saw.
+    """
+
+    label: str
+    text: str
+    seconds: float
+    tokens: int
+
+
+def ask(
+    image: str | Path,
+    question: str,
+    checkpoint: str | Path,
+    method: str = "adaptprune",
+    keep: float | None = None,
+    out: str | Path = "survivors.png",
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    short: bool = True,
+    max_new_tokens: int = 48,
+    device: str | None = None,
+    dtype: str | None = None,
+) -> list[Answer]:
+    """The answers without and with pruning, in this order; writes the picture to ``out``.
+
+    Args:
+        keep: fraction of the image tokens that stay; None for 0.1 where the method takes one.
+        parameters: the method's others.
+        short: ask for a single word or phrase.
+
+    Raises:
+        ValueError, CheckpointError: one sentence that says what is wrong.
+    """
+    import torch
+
+    from vtprune.evaluation.generation import Question, chat_prompt
+    from vtprune.models import load
+
+    out = Path(out)
+    if out.suffix.lower() not in FORMATS:
+        raise ValueError(f"the picture can be written as {', '.join(FORMATS)}, not as {out.name!r}")
+    if not question.strip():
+        raise ValueError("the question is empty")
+    if max_new_tokens < 1:
+        raise ValueError(f"max-new-tokens must be at least 1, not {max_new_tokens}")
+    shown = _opened(image)
+    pruner = _method(method, keep, parameters or {})
+    if dtype is None and (device or ("cuda" if torch.cuda.is_available() else "cpu")).startswith("cpu"):
+        dtype = "float32"
+    model, processor = load(checkpoint, device=device, dtype=dtype)
+    asked = Question(0, chat_prompt(processor, question.strip() + (SHORT if short else ""), 1), (shown,))
+    arguments = {"max_new_tokens": max_new_tokens, "num_beams": 1, "until": []}
+
+    text, seconds = _timed(model, processor, asked, arguments)
+    with pruner.attach(model) as pruned:
+        pruned_text, pruned_seconds = _timed(model, processor, asked, arguments)
+        kept = pruned.kept[0]
+    masks = []
+    for grid in kept:
+        mask = torch.zeros(grid.grid[0] * grid.grid[1], dtype=torch.bool)
+        mask[grid.indices] = True
+        masks.append(mask.view(grid.grid).numpy())
+    total, left = sum(mask.size for mask in masks), sum(int(mask.sum()) for mask in masks)
+    label = method if getattr(pruner, "keep", None) is None else f"{method}, keep {pruner.keep:g}"
+    _draw(model, processor, asked, [(f"{method}: {int(mask.sum())} of {mask.size} tokens", mask) for mask in masks], out)
+    return [Answer("unpruned", text, seconds, total), Answer(label, pruned_text, pruned_seconds, left)]
+
+
+def _opened(path: str | Path) -> Image.Image:
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # pillow's own for broken files
+        reason = getattr(error, "strerror", None) or "it is damaged or no image"
+        raise ValueError(f"the image {path} cannot be read ({reason})") from error
+
+
+def _method(name: str, keep: float | None, parameters: Mapping[str, Any]) -> Any:
+    from vtprune.pruning import get_method, methods
+
+    if name == "none":
+        raise ValueError("method 'none' prunes nothing: name one to compare the unpruned model with")
+    takes_keep = name in methods() and "keep" in {field.name for field in fields(methods()[name])}
+    if keep is None and takes_keep:
+        keep = DEFAULT_KEEP
+    return get_method(name, **({} if keep is None else {"keep": keep}), **parameters)
+
+
+def _timed(model: Any, processor: Any, question: Any, arguments: Mapping[str, Any]) -> tuple[str, float]:
+    """The answer, and the middle time of some runs after a first that warms up."""
+    import torch
+
+    from vtprune.evaluation.generation import answer
+
+    times = []
+    for _ in range(1 + RUNS):
+        start = time.perf_counter()
+        (text,) = answer(model, processor, [question], arguments)
+        if model.device.type == "cuda":
+            torch.cuda.synchronize(model.device)
+        times.append(time.perf_counter() - start)
+    return text.strip(), statistics.median(times[1:])
+
+
+def _draw(model: Any, processor: Any, question: Any, shown: list[tuple[str, Any]], out: Path) -> None:
+    from vtprune.evaluation.generation import as_seen, encode
+    from vtprune.reporting.survivors import picture
+
+    pixels = encode(model, processor, [question])["pixel_values"]
+    # Tiles of one picture are not the picture: over these, the grids are laid on the whole of it.
+    image = as_seen(processor, pixels[0]) if len(pixels) == 1 and pixels.ndim == 4 else question.images[0]
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        picture(image, shown, out)
+    except OSError as error:
+        raise ValueError(f"the picture {out} cannot be written ({error.strerror})") from error

@@ -1,0 +1,195 @@
+"""The figures' measurements, on arrays whose answer is known, and on a tiny model."""
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "evaluation"))
+
+from tinyllava import build_checkpoint, write_data
+
+from vtprune.evaluation.errors import EvaluationError
+from vtprune.experiments import common, figure1, figure2, figure3, figure5, figures
+from vtprune.experiments.design import Experiment
+from vtprune.experiments.results import COLUMNS
+from vtprune.experiments.settings import FigureSettings, Settings, parse
+
+
+def test_correlation():
+    a = np.array([1.0, 2, 3, 4])
+    assert figure2.correlation(a, 10 * a + 3) == pytest.approx(1) and figure2.correlation(a, -a) == pytest.approx(-1)
+    assert figure2.correlation(a, np.ones(4)) == 0
+    b = np.random.default_rng(0).random((5, 4))
+    assert figure2.correlation(np.tile(a, (5, 1)), b) == pytest.approx([np.corrcoef(a, row)[0, 1] for row in b])
+
+
+def test_draws_of_a_correlation_lie_about_it():
+    draws = np.tanh(np.random.default_rng(0).normal(0.3, 0.1, (500, 2)))
+    found = figure2.centred(draws, np.array([0.6, -0.2]))
+    assert np.arctanh(found).mean(axis=0) == pytest.approx(np.arctanh([0.6, -0.2]))
+    assert np.arctanh(found).std(axis=0) == pytest.approx(np.arctanh(draws).std(axis=0))
+
+
+def test_the_share_of_the_last_quarter():
+    assert figure2.late_share(np.ones((2, 8))) == pytest.approx([0.25, 0.25])
+    assert figure2.late_share(np.array([0.0, 0, 0, 1])) == 1
+
+
+def test_redundancy():
+    grid = (3, 3)
+    kept = np.zeros(9, dtype=bool)
+    kept[[0, 1, 8]] = True  # two beside each other, one on its own
+    features = np.zeros((9, 2))
+    features[[0, 1]], features[8] = (1, 0), (0, 1)
+    assert figure3.adjacency(kept, grid) == pytest.approx(200 / 3)
+    assert figure3.neighbour_similarity(kept, features, grid) == pytest.approx(2 / 3)
+    kept[1] = False
+    assert figure3.adjacency(kept, grid) == 0 and figure3.neighbour_similarity(kept, features, grid) == 0
+    kept[:] = False
+    kept[[1, 3, 5]] = True  # 3 and 5 are both two columns or a diagonal away: 1 has two nearest
+    features[[1, 3]], features[5] = (1, 0), (0, 1)
+    assert figure3.neighbour_similarity(kept, features, grid) == pytest.approx((0.5 + 1 + 0) / 3)
+
+
+def test_overlap():
+    kept = np.array([[1, 1, 0, 0], [1, 0, 1, 0], [1, 1, 0, 0]], dtype=float)
+    pairs = np.mean([len(set(np.flatnonzero(kept[i])) & set(np.flatnonzero(kept[j]))) / 2 for i, j in ((0, 1), (0, 2), (1, 2))])
+    rng = np.random.default_rng(0)
+    draws = np.stack([kept[rng.integers(0, 3, 3)].mean(axis=0) for _ in range(20000)])
+    value, sample = figure1.overlap(kept.mean(axis=0), draws, 3)
+    assert value == pytest.approx(100 * pairs) and sample.mean() == pytest.approx(value, abs=1)
+
+
+def test_settings_of_a_figure(tmp_path):
+    params = tmp_path / "params.yaml"
+    params.write_text("evaluation: {keep: 0.2, limit: null}\nfigures:\n  figure1: {benchmarks: [gqa], keeps: [0.5, 0.1], limit: 7}\n")
+    found = parse("figure1", ["--params", str(params), "--fixed", "0.8", "--keeps", "0.3,0.2"], figure1.SurvivorSettings)
+    assert (found.benchmarks, found.keeps, found.limit, found.fixed, found.keep) == (("gqa",), (0.3, 0.2), 7, 0.8, 0.2)
+    assert parse("table1", ["--params", str(params)]) == Settings(keep=0.2)
+    with pytest.raises(EvaluationError, match="'figures.figure1.fixed' is not known"):
+        params.write_text("evaluation: {}\nfigures: {figure1: {fixed: 1}}\n")
+        parse("figure1", ["--params", str(params)], FigureSettings)
+
+
+@pytest.mark.parametrize(("keeps", "sentence"), [((0.5, 1.5), "keep must lie in"), ((0.5, 0.5), "keeps must differ")])
+def test_wrong_ratios(keeps, sentence):
+    with pytest.raises(EvaluationError, match=sentence):
+        common.ratios(Settings(keeps=keeps))
+
+
+def test_figure5_is_of_eight_benchmarks_and_asks_the_unpruned_model_once():
+    assert len(figure5.EXPERIMENT.benchmarks) == 8
+    assert [name for name, row in figure5.EXPERIMENT.rows.items() if not row.prunes] == ["baseline"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A checkpoint of 4 layers and 4 x 4 image tokens, and two data sets."""
+    folder = tmp_path_factory.mktemp("place")
+    build_checkpoint(folder / "tiny-llava")
+    write_data(folder / "data", "pope", "vqav2")
+    return folder
+
+
+def settings(place, out, kind=FigureSettings, **more):
+    given = {"checkpoint": str(place / "tiny-llava"), "data": str(place / "data"), "store": str(place / "store"), "out": str(out)}
+    return kind(**given | {"device": "cpu", "limit": 4, "resamples": 50, "max_new_tokens": 2, "batch_size": 3} | more)
+
+
+def rows(path):
+    with path.open() as file:
+        found = list(csv.DictReader(file))
+    assert tuple(found[0]) == COLUMNS
+    return found
+
+
+def test_attention_is_that_of_the_model(place, tmp_path):
+    """The maps equal the last row of transformers' own attention weights; padding changes nothing."""
+    from vtprune.evaluation.generation import encode
+
+    study = figures.Study("figure2", settings(place, tmp_path, benchmarks=("pope",)), bar=None)
+    questions = [question for _, question in study.prompts("pope")]
+    study.bar = type("Bar", (), {"update": lambda self, n: None})()
+    probe = study.probe()
+    assert probe.grid(questions) == (4, 4)
+    seen = probe.look(questions)
+    assert seen.attention.shape == (4, 4, 16)
+    model, processor = probe.model, probe.processor
+    model.set_attn_implementation("eager")
+    with torch.inference_mode():
+        for row, question in enumerate(questions):
+            inputs = encode(model, processor, [question])
+            whole = model(**inputs, output_attentions=True, output_hidden_states=True)
+            image = inputs["input_ids"][0] == model.config.image_token_id
+            wanted = torch.stack([layer[0].mean(dim=0)[-1][image] for layer in whole.attentions])
+            assert np.allclose(seen.attention[row], wanted, atol=1e-5)
+            assert np.allclose(seen.embeddings[row], whole.hidden_states[0][0][image], atol=1e-5)
+            keys = model.model.language_model.layers[2].self_attn.k_proj(whole.hidden_states[2][0][image])
+            assert np.allclose(seen.keys[row], keys, atol=1e-4)
+
+
+def test_figure2(place, tmp_path):
+    path = figures.run("figure2", figure2.measure, settings(place, tmp_path, benchmarks=("pope", "vqav2")))
+    found = {(r["method"], r["benchmark"]): r for r in rows(path)}
+    assert ("benchmarks alike", "pope ~ vqav2") in found and ("layers alike", "pope") in found
+    assert found["benchmarks alike", "mean"]["value"] == found["benchmarks alike", "pope ~ vqav2"]["value"]
+    for row in found.values():
+        assert float(row["ci_low"]) <= float(row["ci_high"]) and int(row["n"]) in (4, 8)
+    with (tmp_path / "figure2/attention.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 2 * 4 * 16
+    facts = json.loads(path.with_suffix(".json").read_text())
+    assert facts["n_questions"] == 8 and facts["parameters"]["benchmarks"] == ["pope", "vqav2"]
+
+
+def test_figure1(place, tmp_path):
+    given = settings(place, tmp_path, figure1.SurvivorSettings, benchmarks=("vqav2",), keeps=(0.5, 0.25), examples=2)
+    path = figures.run("figure1", figure1.measure, given)
+    found = {(r["method"], r["keep"]): float(r["value"]) for r in rows(path)}
+    assert len(found) == 6 and all(0 <= value <= 100 for value in found.values())
+    with (tmp_path / "figure1/survivors.csv").open() as file:
+        kept = [r for r in csv.DictReader(file) if (r["method"], r["keep"], r["example"]) == ("fastv", "0.25", "1")]
+    assert len({(r["row"], r["column"]) for r in kept}) == 4
+    assert Image.open(tmp_path / "figure1/vqav2-1.png").size == (32, 32)
+    first = path.read_bytes(), (tmp_path / "figure1/survivors.csv").read_bytes()
+    figures.run("figure1", figure1.measure, given)
+    assert first == (path.read_bytes(), (tmp_path / "figure1/survivors.csv").read_bytes())
+
+
+def test_figure3(place, tmp_path):
+    path = figures.run("figure3", figure3.measure, settings(place, tmp_path, benchmarks=("vqav2",), keeps=(0.25,)))
+    found = {r["method"]: float(r["value"]) for r in rows(path)}
+    for metric in figure3.METRICS:
+        gap = found[f"fastv {metric}"] - found[f"adaptprune {metric}"]
+        assert found[f"fastv {metric} - adaptprune {metric}"] == pytest.approx(gap, abs=2e-4)
+    assert found["none adjacency"] == 100
+
+
+def test_an_experiment_at_several_ratios(place, tmp_path):
+    experiment = Experiment("demo", ("pope",), {k: figure5.EXPERIMENT.rows[k] for k in ("baseline", "fastv")}, ("fastv - baseline",))
+    path = common.run(experiment, settings(place, tmp_path, Settings, keeps=(0.5, 0.25)))
+    found = [(r["method"], r["keep"]) for r in rows(path) if r["benchmark"] == "pope"]
+    assert sorted(found) == [("baseline", "1"), ("fastv", "0.25"), ("fastv", "0.5"), ("fastv - baseline", "0.25"), ("fastv - baseline", "0.5")]
+    assert set(json.loads(path.with_suffix(".json").read_text())["seconds_by_cell"]) == {"baseline", "fastv 0.5", "fastv 0.25"}
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ({"benchmarks": ()}, "figure1 needs benchmarks"),
+        ({"benchmarks": ("popes",)}, "there is no benchmark 'popes'"),
+        ({"fixed": 0.0}, "fixed must lie in (0, 1], not 0"),
+        ({"examples": 0}, "examples must be at least 1, not 0"),
+        ({"checkpoint": "/nowhere/at/all"}, "there is no such folder"),
+    ],
+)
+def test_mistakes_are_one_sentence(place, tmp_path, capsys, more, sentence):
+    given = settings(place, tmp_path, figure1.SurvivorSettings, **{"benchmarks": ("pope",), **more})
+    assert common.one_sentence("figure1", lambda: figures.run("figure1", figure1.measure, given)) == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("vtprune figure1: ")]
+    assert len(said) == 1 and sentence in said[0]
