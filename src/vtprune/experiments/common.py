@@ -28,7 +28,7 @@ def main(experiment: Experiment, argv: list[str] | None = None) -> int:
 
 
 def run(experiment: Experiment, settings: Settings) -> Path:
-    """Evaluate all cells and write ``<out>/<name>.csv`` and ``<name>.json``; returns the former's path.
+    """Evaluate all cells and write a CSV of results and a JSON of facts; returns the former's path.
 
     Two runs write the same CSV, byte for byte; the JSON holds times.
 
@@ -36,6 +36,7 @@ def run(experiment: Experiment, settings: Settings) -> Path:
         EvaluationError, CheckpointError, DatasetError, ValueError: one sentence that says what is wrong.
     """
     from vtprune.evaluation.run import Evaluator, check_benchmarks
+    from vtprune.evaluation.scores import parts_of
     from vtprune.miniature.hub_schemas import BENCHMARKS
 
     start = time.perf_counter()
@@ -59,6 +60,8 @@ def run(experiment: Experiment, settings: Settings) -> Path:
             bar.set_description(f"{experiment.name} {number}/{len(cells)} {name}")
             began = time.perf_counter()
             scores[name] = evaluator.evaluate(cell, experiment.benchmarks, bar)
+            if experiment.parts:
+                scores[name] |= {key: part for whole in list(scores[name].values()) for key, part in parts_of(whole).items()}
             seconds[name] = round(time.perf_counter() - began, 1)
     chance = {}
     if experiment.chance:
@@ -70,9 +73,10 @@ def run(experiment: Experiment, settings: Settings) -> Path:
         experiment, settings.model, settings.keep, scores, chance, resamples=settings.resamples, seed=settings.seed
     )
     out = Path(settings.out)
-    path = _write(out / f"{experiment.name}.csv", to_csv(rows))
+    stem = settings.name or experiment.name
+    path = _write(out / f"{stem}.csv", to_csv(rows))
     found = facts(settings, evaluator.loaded, seconds=time.perf_counter() - start, cells=seconds, questions=each * len(cells))
-    _write(out / f"{experiment.name}.json", json.dumps(found, indent=2) + "\n")
+    _write(out / f"{stem}.json", json.dumps(found, indent=2) + "\n")
     return path
 
 

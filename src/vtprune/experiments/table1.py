@@ -1,4 +1,4 @@
-"""Table 1, block LLaVA-1.5-7B: FastV, AdaptPrune in both readings and random against the whole model."""
+"""Table 1, a block of it for each model: VTW, FastV, AdaptPrune in both readings and random against the whole model."""
 
 import sys
 
@@ -12,6 +12,7 @@ EXPERIMENT = Experiment(
     rows={
         "baseline": Row(),
         "blind": Row(image="blank"),
+        "vtw": Row("vtw"),
         "fastv": Row("fastv"),
         "adaptprune": Row("adaptprune", {"reading": "as_published"}),
         "adaptprune_as_written": Row("adaptprune", {"reading": "as_written"}),
@@ -21,6 +22,7 @@ EXPERIMENT = Experiment(
         "adaptprune - fastv",
         "adaptprune - random",
         "fastv - random",
+        "fastv - vtw",
         "adaptprune_as_written - adaptprune",
         "fastv - baseline",
         "adaptprune - baseline",

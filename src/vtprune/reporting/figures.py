@@ -17,7 +17,8 @@ from matplotlib.lines import Line2D
 
 from . import fmt
 from .differences import HIGHER, LOWER, OPEN, Comparison
-from .relations import LINKS, benchmark_label, method_label
+from .printed import KEEP
+from .relations import benchmark_label, method_label
 from .tables import Percent
 
 INK, GRID = "#222222", "#dddddd"
@@ -84,7 +85,7 @@ def retention(percent: Percent, folder: Path, name: str, interval: float) -> Fig
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5), frameon=False)
     save(figure, folder, name)
     return Figure(name, "How much of the unpruned score is left",
-                  f"Each model against its own unpruned score, at {100 * LINKS[percent.table].keep:g} % of the image "
+                  f"Each model against its own unpruned score, at {100 * KEEP:g} % of the image "
                   f"tokens. Bars: {interval:g} % intervals of ours; the paper prints none.",
                   "Dot plot of the percent of the unpruned score for "
                   f"{fmt.names([method_label(m) for m in percent.methods])}")
