@@ -12,6 +12,7 @@ from tinyllava import build_checkpoint, write_data
 
 from vtprune import cli
 from vtprune.experiments import common, table1
+from vtprune.pruning import methods
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,9 @@ def evaluate(place, **options) -> int:
 def test_methods(capsys):
     assert cli.main(["methods"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["adaptprune", "fastv", "none", "random"]
+    assert [line.split()[0] for line in lines] == sorted(methods())
+    for line in lines:
+        assert len(line.split()) > 3 and len(line) < 120, f"one short line a method, not {line!r}"
 
 
 def test_evaluate_prints_a_table(place, capsys):

@@ -1,13 +1,14 @@
 """Methods, prompts' lengths and an independent oracle, shared by the tests of attaching."""
 
+from dataclasses import replace
+
 import torch
 
-from vtprune.pruning import AdaptPrune, FastV, NoPruning, RandomPruning, Stage
-from vtprune.pruning.base import Method
-from vtprune.pruning.budget import Fraction
+from vtprune.pruning import AdaptPrune, FastV, Fraction, Method, NoPruning, RandomPruning, Stage, get_method
 
 # On a 4x4 grid the paper's radius is less than a cell; this one suppresses.
 WIDE = {"sigma_d": 9.0, "sigma_s": 0.5, "radius": 18.0}
+# What every test of attaching runs on; each registered method has a line here.
 METHODS = [
     FastV(0.25),
     FastV(0.5, layer=1),
@@ -17,9 +18,23 @@ METHODS = [
     AdaptPrune(0.5, reading="as_written", **WIDE),
     AdaptPrune(0.3, similarity=False, **WIDE),
     NoPruning(),
+    get_method("vtw"),
+    get_method("vtw", layer=3),
+    get_method("fitprune", keep=0.3),
+    get_method("fitprune", keep=0.5, layer=1),
+    get_method("skip", keep=0.3),
+    get_method("random3x3", keep=0.4),  # more than the four cells of a 4x4 grid
+    get_method("maxpool3x3", keep=0.4),
+    get_method("avgpool3x3", keep=0.3),
+    get_method("last", keep=0.3),
 ]
 LENGTHS = ((3, 5), (1, 9), (6, 2))
 BY_NAME = {"ids": lambda method: f"{method.name}-{getattr(method, 'keep', '')}"}
+
+
+def one_of_each(keep) -> list[Method]:
+    """Every method that takes a budget once, with this one."""
+    return [replace(method, keep=keep) for method in {type(m): m for m in METHODS if hasattr(m, "keep")}.values()]
 
 
 class PerRow:
@@ -40,19 +55,6 @@ class Pyramid(Method):
 
     def stages(self):
         return [Stage(1, FastV(0.5), Fraction(0.5)), Stage(3, AdaptPrune(0.5, **WIDE), Fraction(0.5))]
-
-
-class KeepNothing(Method):
-    """All image tokens are dropped before layer 2."""
-
-    name = "nothing"
-
-    class Zero:
-        def count(self, features):
-            return torch.zeros(len(features.valid), dtype=torch.long)
-
-    def stages(self):
-        return [Stage(2, RandomPruning(1.0), self.Zero())]
 
 
 def hooks(model) -> int:

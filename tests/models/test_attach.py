@@ -2,27 +2,34 @@
 
 import pytest
 import torch
-from attaching import BY_NAME, LENGTHS, METHODS, KeepNothing, PerRow, Pyramid, generate, indices, recompute
+from attaching import BY_NAME, LENGTHS, METHODS, PerRow, Pyramid, generate, indices, one_of_each, recompute
 
 from vtprune.models import attach
 from vtprune.models.attention import attention_row
 from vtprune.pruning import (
+    VTW,
     AdaptPrune,
+    Count,
     FastV,
+    Fraction,
     NoPruning,
-    RandomPruning,
     adaptive_nms_reference,
     centre_prior,
     grid_positions,
+    layer_at,
+    methods,
 )
+
+
+def test_every_method_is_among_the_tested():
+    assert {method.name for method in METHODS} == set(methods())
+
 
 # ---- nothing dropped
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-@pytest.mark.parametrize(
-    "method", [FastV(1.0), AdaptPrune(1.0), RandomPruning(1.0), FastV(400), NoPruning()], **BY_NAME
-)
+@pytest.mark.parametrize("method", [*one_of_each(1.0), FastV(400), NoPruning()], **BY_NAME)
 def test_keeping_everything_is_bit_equal(tiny, method, attention):
     model = tiny.build(kv_heads=2, attention=attention)
     inputs = tiny.prompts(LENGTHS)
@@ -52,7 +59,7 @@ def test_cached_generation_equals_recomputation(tiny, method, kv_heads):
         ((kept,),) = indices(pruned)
         uncached = generate(model, inputs, use_cache=False)
         assert indices(pruned) == [[kept]]
-    layer = getattr(method, "layer", 0)
+    layer = layer_at(getattr(method, "layer", 0), 4)
     tokens, logits = recompute(model, inputs, {layer: kept})
     assert full.sequences[0, -6:].tolist() == tokens == uncached[0].tolist()
     torch.testing.assert_close(torch.cat(full.logits), logits, rtol=1e-4, atol=1e-4)
@@ -135,7 +142,7 @@ def test_layers_see_the_kept_tokens_at_their_own_positions(tiny, model):
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize(
     "method",
-    [*METHODS, FastV(PerRow()), AdaptPrune(PerRow()), RandomPruning(PerRow(), layer=1), Pyramid(), KeepNothing()],
+    [*METHODS, *one_of_each(PerRow()), Pyramid()],
     **BY_NAME,
 )
 def test_left_padded_batch_equals_single_rows(tiny, method, attention):
@@ -153,7 +160,7 @@ def test_left_padded_batch_equals_single_rows(tiny, method, attention):
                 torch.testing.assert_close(together[row], by_itself[0], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("method", [FastV(0.3), AdaptPrune(0.3), RandomPruning(0.3), AdaptPrune(PerRow())], **BY_NAME)
+@pytest.mark.parametrize("method", [*one_of_each(0.3), AdaptPrune(PerRow()), VTW()], **BY_NAME)
 def test_several_images_and_different_numbers_of_them(tiny, model, method):
     inputs = tiny.prompts(LENGTHS, images=(1, 2, 3))
     with method.attach(model) as pruned:
@@ -164,8 +171,18 @@ def test_several_images_and_different_numbers_of_them(tiny, model, method):
             alone = generate(model, tiny.single(inputs, row, images=(1, 2, 3)))
             assert indices(pruned) == [kept[row]]
             assert alone[0].tolist() == batch[row].tolist()
-    if method.keep == 0.3:
+    if getattr(method, "keep", None) == 0.3:
         assert [sum(map(len, row)) for row in kept] == [4, 9, 14]
+
+
+@pytest.mark.parametrize("budget", [Count(1), Count(7), Count(20), Fraction(0.1), Fraction(0.7)])
+def test_budgets_are_exact(tiny, model, budget):
+    inputs = tiny.prompts(LENGTHS, images=(1, 2, 3))
+    expected = [min(budget.tokens, n) if isinstance(budget, Count) else int(budget.fraction * n) for n in (16, 32, 48)]
+    for method in one_of_each(budget):
+        with torch.no_grad(), method.attach(model) as pruned:
+            model(**inputs)
+        assert [sum(map(len, row)) for row in indices(pruned)] == expected
 
 
 @pytest.mark.parametrize("method", METHODS, **BY_NAME)
@@ -181,12 +198,22 @@ def test_sdpa_equals_eager(tiny, method):
     assert results[0][2] == results[1][2]
 
 
-@pytest.mark.parametrize("method", [Pyramid(), KeepNothing()], **BY_NAME)
-def test_methods_of_other_shapes_fit_the_same_mechanism(tiny, model, method):
+def test_methods_of_several_stages_fit_the_same_mechanism(tiny, model):
     inputs = tiny.prompts(((4, 6),))
-    with method.attach(model) as pruned:
+    with Pyramid().attach(model) as pruned:
         out = generate(model, inputs)
-        kept = {layer: pruned.kept_at(layer)[0][0].indices.tolist() for layer in [s.layer for s in method.stages()]}
+        kept = {layer: pruned.kept_at(layer)[0][0].indices.tolist() for layer in (1, 3)}
         assert torch.equal(out, generate(model, inputs, use_cache=False))
     assert out[0].tolist() == recompute(model, inputs, kept)[0]
-    assert [len(tokens) for tokens in kept.values()] == ([8, 4] if isinstance(method, Pyramid) else [0])
+    assert [len(tokens) for tokens in kept.values()] == [8, 4]
+
+
+def test_layers_as_fractions_of_the_depth(tiny, model):
+    inputs = tiny.prompts(LENGTHS)
+    with torch.no_grad():
+        for fraction, whole in ((0.5, 2), (0.99, 3), (0.01, 1)):
+            with FastV(0.25, layer=whole).attach(model):
+                expected = model(**inputs).logits
+            with FastV(0.25, layer=fraction).attach(model) as pruned:
+                assert torch.equal(model(**inputs).logits, expected)
+                assert len(pruned.kept_at(whole)) == 3

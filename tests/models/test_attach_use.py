@@ -189,6 +189,17 @@ def test_layer_beyond_the_model(model, method):
         method.attach(model)
 
 
+def test_two_stages_on_one_layer(model):
+    class Clash(Method):
+        name = "clash"
+
+        def stages(self):
+            return [Stage(0.5, RandomPruning(0.5), Fraction(0.5)), Stage(2, RandomPruning(0.5), Fraction(0.5))]
+
+    with pytest.raises(ValueError, match="clash has two stages before layer 2 of this model's 4"):
+        attach(Clash(), model)
+
+
 def test_random_needs_no_layer_before_its_own(tiny, model):
     inputs = tiny.prompts(LENGTHS)
     with RandomPruning(0.25, layer=0).attach(model) as pruned:

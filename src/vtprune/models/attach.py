@@ -2,15 +2,16 @@
 
 import inspect
 import weakref
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
-from vtprune.models.attention import attention_row, layer_mask
+from vtprune.models.attention import attention_received, attention_row, layer_mask
 from vtprune.models.families import family_of
 from vtprune.models.prompt import Kept, Prompt
-from vtprune.pruning.base import Method, Stage
+from vtprune.pruning.base import Method, Stage, layer_at
 from vtprune.pruning.features import Features
 
 
@@ -38,9 +39,10 @@ class Attachment:
     otherwise touched. Calls go through the model (or its ``model``), not through its decoder alone.
 
     Raises:
-        ValueError: on creation, if the model's family is not supported or lacks a layer; on
-            entering, if the model is being pruned already; in a forward, for a prompt without an
-            image or without ``input_ids``, padding on the right, a static or foreign cache.
+        ValueError: on creation, if the model's family is not supported, lacks a layer, or is so
+            shallow that two stages fall on one; on entering, if the model is being pruned already;
+            in a forward, for a prompt without an image or without ``input_ids``, padding on the
+            right, a static or foreign cache.
     """
 
     def __init__(self, method: Method, model: nn.Module) -> None:
@@ -49,8 +51,7 @@ class Attachment:
         self._family = family_of(model)
         self._core = self._family.core(model)
         self._decoder = self._family.language_model(model)
-        self._stages = {stage.layer: stage for stage in method.stages()}
-        self._check_stages()
+        self._stages = self._placed(method.stages())
         self._handles: list[Any] = []
         self._reset()
 
@@ -100,10 +101,10 @@ class Attachment:
                 if index == 0 or index >= first:
                     self._pre(layer, self._layer_hook(index))
             for stage in self._stages.values():
-                if stage.ranking.uses_attention:
-                    attention = layers[stage.layer - 1].self_attn
-                    for name in ("q_proj", "k_proj"):
-                        self._handles.append(getattr(attention, name).register_forward_hook(self._capture(name)))
+                if _least(stage) > 0:
+                    attention, whole = layers[stage.layer - 1].self_attn, stage.ranking.uses_received
+                    self._handles.append(attention.q_proj.register_forward_hook(self._capture("q_proj", whole)))
+                    self._handles.append(attention.k_proj.register_forward_hook(self._capture("k_proj")))
         except BaseException:
             self.__exit__()
             raise
@@ -119,15 +120,24 @@ class Attachment:
     def _pre(self, module: nn.Module, hook: Any) -> None:
         self._handles.append(module.register_forward_pre_hook(hook, with_kwargs=True))
 
-    def _check_stages(self) -> None:
+    def _placed(self, stages: list[Stage]) -> dict[int, Stage]:
+        """The stages by their layers in this model."""
         count = len(self._decoder.layers)
-        for layer, stage in self._stages.items():
-            least = 1 if stage.ranking.uses_attention else 0
+        placed: dict[int, Stage] = {}
+        for stage in stages:
+            layer, least = layer_at(stage.layer, count), _least(stage)
             if not least <= layer < count:
                 raise ValueError(
                     f"layer must lie between {least} and {count - 1} for {self.method.name} "
                     f"on this model of {count} layers, not be {layer}"
                 )
+            if layer in placed:
+                raise ValueError(
+                    f"{self.method.name} has two stages before layer {layer} of this model's {count}; "
+                    "each stage needs a layer of its own"
+                )
+            placed[layer] = replace(stage, layer=layer)
+        return placed
 
     # ---- hooks
 
@@ -161,13 +171,14 @@ class Attachment:
         images = (given.get("mm_encoder_outputs") or {}).get("image")
         last = self._last
         if given.get("use_cache") is False and last is not None and self._continues(last, ids, given, images):
-            prompt = Prompt.start(ids, last.layout, attended)
+            prompt = Prompt.start(ids, last.layout, attended, self.model.config.image_token_id)
             prompt.replay = last.kept_at
             # Remember the prompt, not what has been generated since: the next step continues it too.
             prompt.input_ids, prompt.prompt_attended = last.input_ids, last.prompt_attended
             prompt.pixels = last.pixels
         else:
-            prompt = Prompt.start(ids, self._family.layout(self.model.config, ids, attended), attended)
+            layout = self._family.layout(self.model.config, ids, attended)
+            prompt = Prompt.start(ids, layout, attended, self.model.config.image_token_id)
         prompt.images = None if images is None else weakref.ref(images)
         return prompt
 
@@ -190,11 +201,11 @@ class Attachment:
             self._last = prompt
         self._end_forward()
 
-    def _capture(self, name: str) -> Any:
+    def _capture(self, name: str, whole: bool = True) -> Any:
         def hook(module: nn.Module, args: tuple, output: torch.Tensor) -> None:
             if self._prompt is not None and not self._decoding and self._prompt.replay is None:
-                # Of the queries only one row is wanted: let the others go.
-                self._captured[name] = output[:, -1].clone() if name == "q_proj" else output
+                # Mostly only the last token's query is wanted: let the others go.
+                self._captured[name] = output if whole else output[:, -1:].clone()
 
         return hook
 
@@ -292,11 +303,23 @@ class Attachment:
         layer = self._decoder.layers[stage.layer]
         attended, alive, slots = prompt.attended, prompt.alive, prompt.slots
 
+        def layer_before(what: str) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
+            if not getattr(stage.ranking, f"uses_{what}"):
+                name = type(stage.ranking).__name__
+                raise ValueError(f"{name} asks for features.{what}() and so must set uses_{what} = True")
+            query, key = (self._captured[name].to(hidden.device) for name in ("q_proj", "k_proj"))
+            return self._decoder.layers[stage.layer - 1].self_attn, query, key
+
         def attention() -> torch.Tensor:
-            before = self._decoder.layers[stage.layer - 1].self_attn
-            query = self._captured["q_proj"].to(hidden.device)
-            key = self._captured["k_proj"].to(hidden.device)
-            return attention_row(before, query, key, rotary, attended).gather(1, slots).masked_fill(~alive, 0.0)
+            before, query, key = layer_before("attention")
+            row = attention_row(before, query[:, -1], key, rotary, attended)
+            return row.gather(1, slots).masked_fill(~alive, 0.0)
+
+        def received() -> tuple[torch.Tensor, torch.Tensor]:
+            payers = torch.stack((prompt.text, attended & ~prompt.text), dim=1)
+            paid = attention_received(*layer_before("received"), rotary, attended, payers)
+            from_text, from_image = (part.gather(1, slots).masked_fill(~alive, 0.0) for part in paid.unbind(1))
+            return from_text, from_image
 
         def keys(normalised: bool) -> torch.Tensor:
             states = _take(hidden, slots)
@@ -308,6 +331,7 @@ class Attachment:
             grids=prompt.layout.grids.to(hidden.device),
             image=prompt.layout.image.to(hidden.device),
             attention=attention,
+            received=received,
             keys=keys,
             embeddings=lambda: _take(self._captured["embeddings"], prompt.layout.index),
             fingerprint=prompt.fingerprint,
@@ -317,6 +341,11 @@ class Attachment:
 def attach(method: Method, model: nn.Module) -> Attachment:
     """Prune ``model``'s prompts with ``method`` within a ``with`` block; see :class:`Attachment`."""
     return Attachment(method, model)
+
+
+def _least(stage: Stage) -> int:
+    """The lowest layer that a stage can stand before: scores need one before it."""
+    return int(stage.ranking.uses_attention or stage.ranking.uses_received)
 
 
 def _take(tensor: torch.Tensor, index: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""One row of a decoder layer's attention, and masks for shortened sequences."""
+"""What a pruner needs of a decoder layer's attention, and masks for shortened sequences."""
 
 import sys
 from typing import Any
@@ -29,21 +29,63 @@ def attention_row(
     Returns:
         ``[b, length]`` float32.
     """
-    rows, length = attended.shape
-    size = layer_attention.head_dim
-    query = query.view(rows, 1, -1, size).transpose(1, 2)
-    key = key.view(rows, length, -1, size).transpose(1, 2)
-    # The layer's own function: its module imports it, whichever family it is of.
-    rotate = sys.modules[type(layer_attention).__module__].apply_rotary_pos_emb
-    cos, sin = rotary
-    last, _ = rotate(query, query, cos[:, -1:], sin[:, -1:])
-    _, key = rotate(key, key, cos, sin)
-    heads, kv_heads = query.shape[1], key.shape[1]
-    # Grouped queries: consecutive query heads share a key head.
-    grouped = last.reshape(rows, kv_heads, heads // kv_heads, size).float()
-    logits = grouped @ key.float().transpose(-1, -2) * layer_attention.scaling
+    last = _rotated(layer_attention, query[:, None], tuple(part[:, -1:] for part in rotary))
+    logits = _logits(layer_attention, last, _rotated(layer_attention, key, rotary))
     logits = logits.masked_fill(~attended[:, None, None], float("-inf"))
     return logits.softmax(dim=-1).mean(dim=(1, 2))
+
+
+def attention_received(
+    layer_attention: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    rotary: tuple[torch.Tensor, torch.Tensor],
+    attended: torch.Tensor,
+    payers: torch.Tensor,
+    block: int = 128,
+) -> torch.Tensor:
+    """What groups of tokens pay to every token: softmax over whole rows, largest over heads, summed.
+
+    The same numbers as from ``output_attentions``, ``block`` rows at a time: memory is one float32
+    ``[b, heads, block, length]``.
+
+    Args:
+        layer_attention: as of :func:`attention_row`.
+        query: ``[b, length, heads * head_dim]``, every token's query, before rotary embedding.
+        key, rotary, attended: as of :func:`attention_row`.
+        payers: ``[b, groups, length]`` bool, which tokens belong to each group.
+        block: how many rows of attention to hold at a time.
+
+    Returns:
+        ``[b, groups, length]`` float32.
+    """
+    query, key = (_rotated(layer_attention, states, rotary).float() for states in (query, key))
+    place = torch.arange(key.shape[2], device=key.device)
+    total = torch.zeros(payers.shape, dtype=torch.float32, device=key.device)
+    for rows in place.split(block):
+        logits = _logits(layer_attention, query[:, :, rows], key)
+        seen = attended[:, None] & (place <= rows[:, None])
+        # Not -inf: the rows of padding see nothing, and must stay numbers to count nothing.
+        logits = logits.masked_fill(~seen[:, None], torch.finfo(logits.dtype).min)
+        total += payers[:, :, rows].float() @ logits.softmax(dim=-1).amax(dim=1)
+    return total
+
+
+def _rotated(layer_attention: nn.Module, states: torch.Tensor, rotary: tuple) -> torch.Tensor:
+    """``[b, length, heads * head_dim]`` queries or keys by head, rotated: ``[b, heads, length, head_dim]``."""
+    states = states.unflatten(-1, (-1, layer_attention.head_dim)).transpose(1, 2)
+    # The layer's own function: its module imports it, whichever family it is of.
+    rotate = sys.modules[type(layer_attention).__module__].apply_rotary_pos_emb
+    return rotate(states, states, *rotary)[0]
+
+
+def _logits(layer_attention: nn.Module, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
+    """``[b, heads, queries, length]`` float32, before masking."""
+    batch, heads, queries, size = query.shape
+    # Grouped queries: consecutive query heads share a key head.
+    grouped = query.reshape(batch, key.shape[1], -1, size).float()
+    logits = grouped @ key.float().transpose(-1, -2) * layer_attention.scaling
+    return logits.view(batch, heads, queries, -1)
 
 
 def layer_mask(config: Any, attended: torch.Tensor, queries: int, dtype: torch.dtype) -> torch.Tensor | None:

@@ -32,6 +32,7 @@ class Prompt:
         layout: its image tokens, ``n`` per row.
         prompt_attended: ``[b, length]`` bool, False on padding.
         attended: ``[b, current length]`` the same over the sequence as it is now.
+        text: ``[b, current length]`` bool, which of these are no image tokens.
         alive: ``[b, n]`` bool, which image tokens are still there.
         slots: ``[b, n]`` where each of them stands now.
         kept_at: by layer, ``alive`` after that layer's stage.
@@ -46,6 +47,7 @@ class Prompt:
     layout: Layout
     prompt_attended: torch.Tensor
     attended: torch.Tensor
+    text: torch.Tensor
     alive: torch.Tensor
     slots: torch.Tensor
     kept_at: dict[int, torch.Tensor] = field(default_factory=dict)
@@ -57,8 +59,9 @@ class Prompt:
     images: Any = None
 
     @classmethod
-    def start(cls, input_ids: torch.Tensor, layout: Layout, attended: torch.Tensor) -> "Prompt":
-        return cls(input_ids, layout, attended, attended, alive=layout.valid, slots=layout.index)
+    def start(cls, input_ids: torch.Tensor, layout: Layout, attended: torch.Tensor, image_token: int) -> "Prompt":
+        text = attended & (input_ids != image_token)
+        return cls(input_ids, layout, attended, attended, text, alive=layout.valid, slots=layout.index)
 
     def drop(self, layer: int, alive: torch.Tensor) -> torch.Tensor | None:
         """Leave only the image tokens in ``alive`` from ``layer`` on.
@@ -82,7 +85,7 @@ class Prompt:
         order = stay.to(torch.uint8).argsort(dim=1, stable=True)[:, length - longest :]
         moved = torch.zeros(rows, length, dtype=torch.long, device=alive.device)
         moved.scatter_(1, order, torch.arange(longest, device=alive.device).expand(rows, -1))
-        self.attended = stay.gather(1, order)
+        self.attended, self.text = stay.gather(1, order), self.text.gather(1, order)
         self.slots = moved.gather(1, self.slots)
         self.segments.append((layer, self.attended))
         return order
@@ -90,7 +93,7 @@ class Prompt:
     def to(self, device: torch.device) -> None:
         """Follow the hidden states to another device (models spread over several)."""
         if self.alive.device != device:
-            for name in ("attended", "alive", "slots"):
+            for name in ("attended", "text", "alive", "slots"):
                 setattr(self, name, getattr(self, name).to(device))
 
     def segment(self, layer: int) -> tuple[int, torch.Tensor] | None:

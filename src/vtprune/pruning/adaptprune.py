@@ -48,7 +48,7 @@ class AdaptPrune(Method):
     uses_attention: ClassVar[bool] = True
 
     keep: float | int | Budget
-    layer: int = 2
+    layer: int | float = 2
     reading: Literal["as_published", "as_written"] = "as_published"
     correction: bool = True
     distance: bool = True

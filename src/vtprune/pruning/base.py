@@ -18,6 +18,9 @@ class Ranking(Protocol):
     uses_attention: bool
     """Whether ``select`` asks for ``features.attention()``; needs a layer before the stage's."""
 
+    uses_received: bool
+    """Whether ``select`` asks for ``features.received()``; needs a layer before the stage's."""
+
     def select(self, features: Features, counts: torch.Tensor) -> torch.Tensor:
         """Choose tokens.
 
@@ -32,9 +35,9 @@ class Ranking(Protocol):
 
 @dataclass(frozen=True)
 class Stage:
-    """One pruning step: before 0-based decoder ``layer``, ``ranking`` fills ``budget``."""
+    """One pruning step: before decoder ``layer`` (see :func:`layer_at`), ``ranking`` fills ``budget``."""
 
-    layer: int
+    layer: int | float
     ranking: Ranking
     budget: Budget
 
@@ -49,6 +52,7 @@ class Method:
 
     name: ClassVar[str]
     uses_attention: ClassVar[bool] = False
+    uses_received: ClassVar[bool] = False
 
     def stages(self) -> list[Stage]:
         """The pruning steps, by increasing layer."""
@@ -62,8 +66,12 @@ class Method:
         if hasattr(self, "keep"):
             as_budget(self.keep)
         layer = getattr(self, "layer", 0)
-        if isinstance(layer, bool) or not isinstance(layer, int) or layer < 0:
-            raise ValueError(f"layer must be a whole number of at least 0, not {layer!r}")
+        whole = isinstance(layer, int) and not isinstance(layer, bool) and layer >= 0
+        if not whole and not (isinstance(layer, float) and 0 < layer < 1):
+            raise ValueError(
+                "layer must be a whole number of at least 0, or a fraction of the decoder's depth in (0, 1), "
+                f"not {layer!r}"
+            )
 
     def signature(self) -> dict[str, Any]:
         """Name and all parameters as plain JSON data, keys sorted: a key for stored predictions."""
@@ -71,7 +79,7 @@ class Method:
         for field in fields(self):
             value = getattr(self, field.name)
             # One spelling per value: radius=5 and radius=5.0 are the same method.
-            parameters[field.name] = float(value) if isinstance(field.default, float) else value
+            parameters[field.name] = float(value) if field.type is float else value
         if "keep" in parameters:
             parameters["keep"] = as_budget(parameters["keep"]).signature()
         return {"name": self.name, **dict(sorted(parameters.items()))}
@@ -85,6 +93,16 @@ class Method:
         from vtprune.models import attach  # here, so that this package needs torch alone
 
         return attach(self, model)
+
+
+def layer_at(layer: int | float, depth: int) -> int:
+    """The 0-based layer that a method's ``layer`` stands for in a decoder of ``depth`` layers.
+
+    As with ``keep``, the type decides: a whole number is that layer, a fraction in (0, 1) that part
+    of the depth, rounded to the nearest layer (halves up) from 1 to the last one. So a setting that
+    was published for 32 layers carries over: 5 / 32 is layer 5 of 32, 6 of 40, 1 of 6.
+    """
+    return layer if isinstance(layer, int) else max(1, min(depth - 1, int(layer * depth + 0.5)))
 
 
 _METHODS: dict[str, type[Method]] = {}
@@ -119,6 +137,16 @@ def get_method(name: str, **parameters: Any) -> Method:
         if field.default is MISSING and field.default_factory is MISSING and key not in parameters:
             raise ValueError(f"method {name!r} needs the parameter {key!r}")
     return cls(**parameters)
+
+
+def ranks(scores: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+    """The place of each token in its row from the highest score (0) on, ties to the lowest index.
+
+    ``[b, n]`` like ``scores``; tokens that are not valid come after all others.
+    """
+    order = scores.float().masked_fill(~valid, float("-inf")).argsort(dim=1, descending=True, stable=True)
+    places = torch.arange(order.shape[1], device=order.device).expand_as(order)
+    return torch.empty_like(order).scatter_(1, order, places)
 
 
 def highest(scores: torch.Tensor, counts: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:

@@ -24,7 +24,7 @@ class FastV(Method):
     uses_attention: ClassVar[bool] = True
 
     keep: float | int | Budget
-    layer: int = 2
+    layer: int | float = 2
 
     def select(self, features: Features, counts: torch.Tensor) -> torch.Tensor:
         return highest(features.attention(), counts, features.valid)

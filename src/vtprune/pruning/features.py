@@ -19,6 +19,10 @@ class Features:
         image: ``[b, n]`` which image of its row a token belongs to.
         attention: ``() -> [b, n]`` float32, what the last prompt token pays to each image token one
             layer earlier: softmax over its whole row, mean over heads; 0 where not valid.
+        received: ``() -> ([b, n], [b, n])`` float32, what all text tokens together, and all image
+            tokens together, pay to each image token one layer earlier: softmax over their whole
+            rows, the largest over heads, summed over the paying tokens; 0 where not valid. A token
+            pays only to itself and to earlier ones.
         keys: ``(normalised) -> [b, n, d]``, this layer's key projection of its incoming hidden
             states, before rotary embedding, all heads concatenated; of the hidden states after the
             layer's input norm (``True``) or as they come (``False``).
@@ -32,6 +36,7 @@ class Features:
     grids: torch.Tensor
     image: torch.Tensor
     attention: Callable[[], torch.Tensor]
+    received: Callable[[], tuple[torch.Tensor, torch.Tensor]]
     keys: Callable[[bool], torch.Tensor]
     embeddings: Callable[[], torch.Tensor]
     fingerprint: Callable[[], list[bytes]]

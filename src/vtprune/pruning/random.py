@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import torch
 
-from vtprune.pruning.base import Method, register
+from vtprune.pruning.base import Method, highest, register
 from vtprune.pruning.budget import Budget
 from vtprune.pruning.features import Features
 
@@ -27,16 +27,24 @@ class RandomPruning(Method):
     name: ClassVar[str] = "random"
 
     keep: float | int | Budget
-    layer: int = 2
+    layer: int | float = 2
     seed: int = 0
 
     def select(self, features: Features, counts: torch.Tensor) -> torch.Tensor:
-        chosen = torch.full((len(counts), int(counts.max())), -1, dtype=torch.long)
-        valid = features.valid.cpu()
-        for row, (count, fingerprint) in enumerate(zip(counts.tolist(), features.fingerprint(), strict=True)):
-            digest = hashlib.blake2b(fingerprint, digest_size=8, salt=b"vtprune", key=str(self.seed).encode())
-            generator = torch.Generator().manual_seed(int.from_bytes(digest.digest(), "little") >> 1)
-            candidates = valid[row].nonzero().flatten()
-            order = torch.randperm(len(candidates), generator=generator)
-            chosen[row, :count] = candidates[order[:count]]
-        return chosen.to(counts.device)
+        return highest(draw(features, self.seed), counts, features.valid)
+
+
+def draw(features: Features, seed: int) -> torch.Tensor:
+    """A score for each token that puts every row's tokens into a random order: ``[b, n]``.
+
+    The order is drawn from ``seed`` and the row's fingerprint alone, on the CPU.
+    """
+    valid = features.valid.cpu()
+    scores = torch.zeros(valid.shape, dtype=torch.long)
+    for row, fingerprint in enumerate(features.fingerprint()):
+        digest = hashlib.blake2b(fingerprint, digest_size=8, salt=b"vtprune", key=str(seed).encode())
+        generator = torch.Generator().manual_seed(int.from_bytes(digest.digest(), "little") >> 1)
+        candidates = valid[row].nonzero().flatten()
+        order = torch.randperm(len(candidates), generator=generator)
+        scores[row, candidates[order]] = -torch.arange(len(candidates))
+    return scores.to(features.valid.device)

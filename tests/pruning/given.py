@@ -1,0 +1,49 @@
+"""Features that methods are given, and what they select from them, shared by the tests of this folder."""
+
+from dataclasses import fields, replace
+
+import torch
+
+from vtprune.pruning import Features, grid_positions
+
+
+def features(height=4, width=4, rows=2, seed=0, images=None) -> Features:
+    """Random features; ``images`` is a list of (height, width), one image each, in place of a single one."""
+    grids = images or [(height, width)]
+    generator = torch.Generator().manual_seed(seed)
+    sizes = [down * across for down, across in grids]
+    n = sum(sizes)
+    attention = torch.rand(rows, n, generator=generator)
+    keys = {normalised: torch.randn(rows, n, 8, generator=generator) for normalised in (False, True)}
+    received = tuple(torch.rand(2, rows, n, generator=generator))
+    sizes = torch.tensor(sizes)
+    return Features(
+        valid=torch.ones(rows, n, dtype=torch.bool),
+        positions=torch.cat([grid_positions(*grid) for grid in grids]).expand(rows, -1, -1),
+        grids=torch.tensor(grids).repeat_interleave(sizes, dim=0).expand(rows, n, 2),
+        image=torch.arange(len(grids)).repeat_interleave(sizes).expand(rows, -1),
+        attention=lambda: attention,
+        received=lambda: received,
+        keys=keys.__getitem__,
+        embeddings=lambda: keys[False],
+        fingerprint=lambda: [bytes([row]) for row in range(rows)],
+    )
+
+
+def on(device: str, given: Features) -> Features:
+    """The same features on another device."""
+    moved = {f.name: getattr(given, f.name).to(device) for f in fields(Features) if f.type is torch.Tensor}
+    return replace(
+        given,
+        **moved,
+        attention=lambda: given.attention().to(device),
+        received=lambda: tuple(part.to(device) for part in given.received()),
+        keys=lambda normalised: given.keys(normalised).to(device),
+        embeddings=lambda: given.embeddings().to(device),
+    )
+
+
+def select(method, given: Features) -> list[list[int]]:
+    (stage,) = method.stages()
+    chosen = stage.ranking.select(given, stage.budget.count(given))
+    return [[i for i in row if i >= 0] for row in chosen.tolist()]
