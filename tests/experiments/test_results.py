@@ -10,7 +10,7 @@ from vtprune.evaluation.errors import EvaluationError
 from vtprune.evaluation.scores import Scores
 from vtprune.experiments import table1, table2, table4, table5, table6_7, table8
 from vtprune.experiments.collect import collect
-from vtprune.experiments.design import Experiment, Row, at
+from vtprune.experiments.design import Experiment, Row
 from vtprune.experiments.results import COLUMNS, rows_of, to_csv
 from vtprune.experiments.settings import parse, read
 from vtprune.pruning import AdaptPrune, FastV, NoPruning
@@ -61,7 +61,7 @@ def test_the_same_bytes_and_columns_as_the_report_reads(cells, tmp_path):
     text = to_csv(rows(cells))
     assert text == to_csv(rows(cells)) and COLUMNS == RESULT_COLUMNS
     (tmp_path / "results.csv").write_text(text.replace("tiny", "miniature-llava"))
-    measures = load_results(tmp_path / "results.csv")
+    measures = load_results(tmp_path / "results.csv", {"LLaVA-1.5-7B": "miniature-llava"})
     found = measures.difference("demo", "miniature-llava", "random - fastv", "gqa", 0.1)
     assert found.has_interval and found.value < 0
 
@@ -78,13 +78,17 @@ def test_no_percent_of_nothing(cells):
     assert "mean" not in {row["benchmark"] for row in rows(cells)}
 
 
-def test_rows_at_a_ratio_of_their_own(cells):
-    found = Experiment("demo", ("pope",), {"baseline": Row(), **at(0.25, fastv=Row("fastv"))}, ("baseline - fastv@0.25",))
-    assert found.rows["fastv@0.25"].cell(0.1).method == FastV(0.25)
-    rows = rows_of(found, "tiny", 0.1, {"baseline": cells["baseline"], "fastv@0.25": cells["fastv"]}, {}, resamples=9, seed=0)
-    by_method = {row["method"]: row["keep"] for row in rows if row["benchmark"] == "pope"}
-    assert by_method == {"baseline": 1.0, "fastv": 0.25, "baseline - fastv": 0.25}
-    assert "mean" not in {row["benchmark"] for row in rows}  # over one benchmark
+def test_one_benchmark_has_no_mean(cells):
+    found = rows_of(Experiment("demo", ("pope",), DEMO.rows, ()), "tiny", 0.1, {n: {"pope": c["pope"]} for n, c in cells.items()}, {}, resamples=9, seed=0)
+    assert {row["benchmark"] for row in found} == {"pope"}
+
+
+def test_a_method_without_a_ratio_has_none(cells):
+    withdrawn = Experiment("demo", ("pope",), {**DEMO.rows, "vtw": Row("vtw")}, ("fastv - vtw", "baseline - vtw"))
+    found = rows_of(withdrawn, "tiny", 0.1, {**cells, "vtw": cells["random"]}, {}, resamples=9, seed=0)
+    keeps = {row["method"]: row["keep"] for row in found if row["benchmark"] == "pope"}
+    assert keeps == {"baseline": 1.0, "fastv": 0.1, "random": 0.1, "vtw": None, "fastv - vtw": 0.1, "baseline - vtw": None}
+    assert not withdrawn.rows["vtw"].takes_keep
 
 
 ALL = [table1, table2, table4, table5, table6_7, table8]
@@ -95,7 +99,7 @@ def test_a_table_is_whole(module):
     """Its rows are methods that there are, its pairs are of its rows, and the report knows them all."""
     experiment = module.EXPERIMENT
     assert experiment.name == module.__name__.rpartition(".")[2]
-    assert {name.partition("@")[0] for name in experiment.rows} <= set(METHOD_LABELS)
+    assert set(experiment.rows) <= set(METHOD_LABELS)
     for row in experiment.rows.values():
         assert row.cell(0.1)
     for pair in experiment.pairs:
@@ -115,7 +119,7 @@ def test_the_tables():
 
 def test_every_printed_row_has_one_of_ours():
     """But for Table 3, whose rows are those of Table 1."""
-    rows = {module.EXPERIMENT.name: {(n.partition("@")[0]) for n in module.EXPERIMENT.rows} for module in ALL}
+    rows = {module.EXPERIMENT.name: set(module.EXPERIMENT.rows) for module in ALL}
     for link in LINKS.values():
         for row in link.methods.values():
             for experiment, method in row.sources:
@@ -131,7 +135,7 @@ def test_settings(tmp_path):
     assert found.checkpoint == "here" and parse("table1", ["--params", str(params), "--model", "two"]).model == "owner/name"
     assert parse("table1", ["--params", str(params), "--checkpoint", "else"]).checkpoint == "else"
     with pytest.raises(EvaluationError, match=r"'evaluation\.models' has no three; it has one, two"):
-        read(params, "three")
+        read(params, model="three")
 
 
 @pytest.mark.parametrize(

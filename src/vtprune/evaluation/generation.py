@@ -72,6 +72,27 @@ def batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
         yield order[start : start + size]
 
 
+def encode(model: Any, processor: Any, questions: Iterable[Question]) -> Any:
+    """What a model is given for a batch of questions, on its device, padded on the left.
+
+    Raises:
+        EvaluationError: for a question without an image.
+    """
+    questions = list(questions)
+    for question in questions:
+        if not question.images:
+            raise EvaluationError(f"question {question.doc} has no image, so there is nothing to prune in its prompt")
+    texts, start = [question.text for question in questions], processor.tokenizer.bos_token
+    begun = start is not None and all(text.startswith(start) for text in texts)
+    return processor(
+        images=[image for question in questions for image in question.images],
+        text=texts,
+        padding=True,
+        return_tensors="pt",
+        **({"add_special_tokens": False} if begun else {}),
+    ).to(model.device, model.dtype)
+
+
 @torch.inference_mode()
 def answer(model: Any, processor: Any, questions: Iterable[Question], arguments: Mapping[str, Any]) -> list[str]:
     """Greedy answers to a batch of questions, cut at the first of ``until``; without special tokens.
@@ -80,20 +101,8 @@ def answer(model: Any, processor: Any, questions: Iterable[Question], arguments:
         EvaluationError: for a question without an image.
         Exception: whatever the model or the processor raise; nothing is swallowed.
     """
-    questions = list(questions)
-    for question in questions:
-        if not question.images:
-            raise EvaluationError(f"question {question.doc} has no image, so there is nothing to prune in its prompt")
+    inputs = encode(model, processor, questions)
     tokenizer = processor.tokenizer
-    texts = [question.text for question in questions]
-    begun = tokenizer.bos_token is not None and all(text.startswith(tokenizer.bos_token) for text in texts)
-    inputs = processor(
-        images=[image for question in questions for image in question.images],
-        text=texts,
-        padding=True,
-        return_tensors="pt",
-        **({"add_special_tokens": False} if begun else {}),
-    ).to(model.device, model.dtype)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     output = model.generate(
         **inputs,

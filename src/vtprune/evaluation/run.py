@@ -20,6 +20,8 @@ from .scores import Scores, scores_of
 if TYPE_CHECKING:
     from vtprune.pruning import Method
 
+    from .generation import Question
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -97,6 +99,24 @@ class Evaluator:
         """How many questions the benchmarks ask of each cell."""
         counts = [len(self._task(name).eval_docs_no_media) for name in benchmarks]
         return sum(min(count, self.limit or count) for count in counts)
+
+    def prompts(self, name: str, count: int | None = None) -> list[tuple[str, "Question"]]:
+        """The first ``count`` questions of a benchmark: as the task words them, and as the model is given them.
+
+        Raises:
+            EvaluationError, DatasetError: one sentence that says what is wrong.
+        """
+        from .generation import Question, chat_prompt
+
+        task = self._task(name)
+        with muted():
+            task.build_all_requests(limit=count)
+        found = []
+        for request in task.instances:
+            text, _, to_visual, doc, _, split = request.args
+            images = tuple(to_visual(task.dataset[split][doc]) or ())
+            found.append((text, Question(doc, chat_prompt(self.loaded.processor, text, len(images)), images)))
+        return found
 
     def check(self, cell: Cell) -> None:
         """Raise `ValueError` if the model lacks a layer that the cell's method needs."""

@@ -4,7 +4,9 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from vtprune.evaluation.errors import EvaluationError
 
@@ -16,12 +18,17 @@ from .settings import Settings, parse
 
 def main(experiment: Experiment, argv: list[str] | None = None) -> int:
     """The command of an experiment's module; what a user can mend is one sentence and exit code 2."""
+    return one_sentence(experiment.name, lambda: run(experiment, parse(experiment.name, argv)))
+
+
+def one_sentence(name: str, work: Callable[[], Path]) -> int:
+    """Do the work and print the path of what it wrote; returns the command's exit code."""
     try:
-        path = run(experiment, parse(experiment.name, argv))
+        path = work()
     except (EvaluationError, ValueError, OSError) as error:
         if type(error) not in _expected():
             raise
-        print(f"vtprune {experiment.name}: {error}", file=sys.stderr)
+        print(f"vtprune {name}: {error}", file=sys.stderr)
         return 2
     print(path)
     return 0
@@ -30,38 +37,36 @@ def main(experiment: Experiment, argv: list[str] | None = None) -> int:
 def run(experiment: Experiment, settings: Settings) -> Path:
     """Evaluate all cells and write a CSV of results and a JSON of facts; returns the former's path.
 
-    Two runs write the same CSV, byte for byte; the JSON holds times.
+    With several keep ratios every pruned row is run at each of them. Two runs write the same
+    CSV, byte for byte; the JSON holds times.
 
     Raises:
         EvaluationError, CheckpointError, DatasetError, ValueError: one sentence that says what is wrong.
     """
-    from vtprune.evaluation.run import Evaluator, check_benchmarks
+    from vtprune.evaluation.run import check_benchmarks
     from vtprune.evaluation.scores import parts_of
     from vtprune.miniature.hub_schemas import BENCHMARKS
 
     start = time.perf_counter()
     check_benchmarks(experiment.benchmarks)
-    if not 0 < settings.keep <= 1:
-        raise EvaluationError(f"keep must lie in (0, 1], not {settings.keep:g}")
-    evaluator = Evaluator(
-        settings.checkpoint, settings.data, store=settings.store, reuse=[settings.reuse] if settings.reuse else [],
-        batch_size=settings.batch_size, limit=settings.limit, max_new_tokens=settings.max_new_tokens, device=settings.device, dtype=settings.dtype,
-    )  # fmt: skip
-    cells = {name: row.cell(settings.keep) for name, row in experiment.rows.items()}
+    keeps = ratios(settings, experiment.keeps)
+    evaluator = evaluator_of(settings)
+    rows = {(name, keep): row for keep in keeps for name, row in experiment.rows.items() if row.takes_keep or keep == keeps[0]}
+    cells = {f"{name} {keep:g}" if len(keeps) > 1 else name: row.cell(keep) for (name, keep), row in rows.items()}
     for cell in cells.values():
         evaluator.check(cell)
     each = evaluator.questions(experiment.benchmarks)
 
-    scores, seconds = {}, {}
+    found, seconds = {}, {}
     from tqdm import tqdm
 
     with tqdm(total=each * len(cells), unit="question", smoothing=0.1, dynamic_ncols=True) as bar:
-        for number, (name, cell) in enumerate(cells.items(), start=1):
+        for number, (row, (name, cell)) in enumerate(zip(rows, cells.items(), strict=True), start=1):
             bar.set_description(f"{experiment.name} {number}/{len(cells)} {name}")
             began = time.perf_counter()
-            scores[name] = evaluator.evaluate(cell, experiment.benchmarks, bar)
+            found[row] = evaluator.evaluate(cell, experiment.benchmarks, bar)
             if experiment.parts:
-                scores[name] |= {key: part for whole in list(scores[name].values()) for key, part in parts_of(whole).items()}
+                found[row] |= {key: part for whole in list(found[row].values()) for key, part in parts_of(whole).items()}
             seconds[name] = round(time.perf_counter() - began, 1)
     chance = {}
     if experiment.chance:
@@ -69,18 +74,49 @@ def run(experiment: Experiment, settings: Settings) -> Path:
         guessed = evaluator.constant([b for b in experiment.benchmarks if b not in chance])
         chance |= {name: found.value for name, found in guessed.items()}
 
-    rows = rows_of(
-        experiment, settings.model, settings.keep, scores, chance, resamples=settings.resamples, seed=settings.seed
-    )
+    measured = []
+    for keep in keeps:
+        scores = {name: found[name, keep if row.takes_keep else keeps[0]] for name, row in experiment.rows.items()}
+        new = rows_of(experiment, settings.model, keep, scores, chance, resamples=settings.resamples, seed=settings.seed)
+        measured += [row for row in new if row not in measured]  # unpruned rows are the same at each ratio
     out = Path(settings.out)
     stem = settings.name or experiment.name
-    path = _write(out / f"{stem}.csv", to_csv(rows))
+    path = write(out / f"{stem}.csv", to_csv(measured))
     found = facts(settings, evaluator.loaded, seconds=time.perf_counter() - start, cells=seconds, questions=each * len(cells))
-    _write(out / f"{stem}.json", json.dumps(found, indent=2) + "\n")
+    write(out / f"{stem}.json", json.dumps(found, indent=2) + "\n")
     return path
 
 
-def _write(path: Path, text: str) -> Path:
+def evaluator_of(settings: Settings) -> Any:
+    """The evaluator that an experiment's settings describe.
+
+    Raises:
+        CheckpointError, EvaluationError, DatasetError: one sentence that says what is wrong.
+    """
+    from vtprune.evaluation.run import Evaluator
+
+    return Evaluator(
+        settings.checkpoint, settings.data, store=settings.store, reuse=[settings.reuse] if settings.reuse else [],
+        batch_size=settings.batch_size, limit=settings.limit, max_new_tokens=settings.max_new_tokens, device=settings.device, dtype=settings.dtype,
+    )  # fmt: skip
+
+
+def ratios(settings: Settings, published: tuple[float, ...] = ()) -> tuple[float, ...]:
+    """The fractions of the image tokens that stay, in the order given: the settings', else those of the published table.
+
+    Raises:
+        EvaluationError: if one is no fraction, or stands there twice.
+    """
+    keeps = settings.keeps or published or (settings.keep,)
+    for keep in keeps:
+        if not 0 < keep <= 1:
+            raise EvaluationError(f"keep must lie in (0, 1], not {keep:g}")
+    if len(set(keeps)) < len(keeps):
+        raise EvaluationError(f"keeps must differ from one another, unlike {', '.join(f'{keep:g}' for keep in keeps)}")
+    return keeps
+
+
+def write(path: Path, text: str) -> Path:
     """All of it or nothing: through a file beside it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.part")

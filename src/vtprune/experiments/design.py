@@ -1,7 +1,7 @@
 """What an experiment is: its cells, the pairs that are compared, and its benchmarks."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,13 +19,28 @@ class Row:
         method: name of the pruning method.
         parameters: its other parameters.
         image: ``shown`` or ``blank``.
-        keep: a ratio of its own, in (0, 1]; None for that of the run.
     """
 
     method: str = "none"
     parameters: Mapping[str, Any] = field(default_factory=dict)
     image: str = "shown"
-    keep: float | None = None
+
+    @property
+    def takes_keep(self) -> bool:
+        """Whether it depends on a keep ratio: neither the unpruned model nor VTW does.
+
+        Raises:
+            ValueError: if there is no such method.
+        """
+        from vtprune.pruning import methods
+
+        if self.method not in methods():
+            raise ValueError(f"there is no method {self.method!r}; the methods are {', '.join(methods())}")
+        return any(field.name == "keep" for field in fields(methods()[self.method]))
+
+    def ratio(self, keep: float) -> float | None:
+        """The fraction of the image tokens that stays: 1 unpruned, None for a method without that parameter."""
+        return 1.0 if self.method == "none" else keep if self.takes_keep else None
 
     def cell(self, keep: float) -> "Cell":
         """The cell at that keep ratio.
@@ -36,28 +51,8 @@ class Row:
         from vtprune.evaluation.model import method_of
         from vtprune.evaluation.run import Cell
 
-        kept = {} if self.ratio(keep) is None or self.method == "none" else {"keep": self.ratio(keep)}
+        kept = {"keep": keep} if self.takes_keep else {}
         return Cell(method_of(self.method, **kept, **self.parameters), self.image)
-
-    def ratio(self, keep: float) -> float | None:
-        """The fraction of the image tokens that it keeps; None for a method that has no such parameter (VTW).
-
-        Raises:
-            ValueError: if there is no such method.
-        """
-        if self.method == "none":
-            return 1.0
-        from vtprune.pruning import methods
-
-        if self.method not in methods():
-            raise ValueError(f"there is no method {self.method!r}; the methods are {', '.join(methods())}")
-        takes = any(field.name == "keep" for field in fields(methods()[self.method]))
-        return (self.keep or keep) if takes else None
-
-
-def at(keep: float, **rows: Row) -> dict[str, Row]:
-    """Rows at a ratio of their own, named ``fastv@0.25``: results.csv has ``fastv`` and 0.25 in its columns."""
-    return {f"{name}@{keep:g}": replace(row, keep=keep) for name, row in rows.items()}
 
 
 @dataclass(frozen=True)
@@ -72,6 +67,7 @@ class Experiment:
         chance: whether to add what one answer to every question scores.
         parts: whether to add MMBench's categories and their groups, and MME's sub-tasks, each as a
             benchmark of its own (``mmbench/ocr``).
+        keeps: the ratios of the published table; empty for those of the settings.
     """
 
     name: str
@@ -80,3 +76,4 @@ class Experiment:
     pairs: tuple[str, ...]
     chance: bool = False
     parts: bool = False
+    keeps: tuple[float, ...] = ()

@@ -46,14 +46,10 @@ def rows_of(
     found: list[Row] = []
 
     def add(method: str, benchmark: str, metric: str, value: float, n: int | None, draws: np.ndarray | None) -> None:
-        low, high = (math.nan, math.nan) if draws is None else interval(draws, level)
-        parts = method.split(" - ")
         # A difference has the ratio of what is pruned in it.
-        ratios = {None} if method == "chance" else {experiment.rows[part].ratio(keep) for part in parts} - {1.0}
+        ratios = {None} if method == "chance" else {experiment.rows[part].ratio(keep) for part in method.split(" - ")} - {1.0}
         ratio = min(ratios - {None}, default=None) if ratios else 1.0
-        plain = " - ".join(part.partition("@")[0] for part in parts)
-        values = (experiment.name, model, plain, ratio, benchmark, metric, value, n, low, high)
-        found.append(dict(zip(COLUMNS, values, strict=True)))
+        found.append(row_of(experiment.name, model, method, ratio, benchmark, metric, value, n, draws, level))
 
     def compare(benchmark: str, metric: str, point: np.ndarray, draws: np.ndarray, n: int) -> None:
         for column, method in enumerate(names):
@@ -83,6 +79,15 @@ def rows_of(
     if len(points) > 1 and np.isfinite(points).all():
         compare(MEAN, PERCENT, np.mean(points, axis=0), np.mean(percents, axis=0), asked)
     return found
+
+
+def row_of(
+    experiment: str, model: str, method: str, keep: float | None, benchmark: str, metric: str, value: float,
+    n: int | None, draws: np.ndarray | None, level: float = 95.0,
+) -> Row:  # fmt: skip
+    """One row of results.csv; ``draws`` are the ``[resamples]`` values of its bootstrap, None for no interval."""
+    low, high = (math.nan, math.nan) if draws is None else interval(draws, level)
+    return dict(zip(COLUMNS, (experiment, model, method, keep, benchmark, metric, value, n, low, high), strict=True))
 
 
 def to_csv(rows: list[Row]) -> str:

@@ -1,6 +1,7 @@
 """What an experiment reads from params.yaml, and what its command line may change."""
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from vtprune.evaluation.errors import EvaluationError
 
 @dataclass(frozen=True)
 class Settings:
-    """The section ``evaluation`` of params.yaml for one of its models, and where things are written.
+    """The section ``evaluation`` of params.yaml for one of its models, with the experiment's own of ``figures``;
+    and where things are written.
 
     Attributes:
         profile: miniature, lite or paper.
@@ -18,6 +20,7 @@ class Settings:
         data: the folder of the data sets; None for the Hub's.
         batch_size: questions at a time.
         keep: fraction of the image tokens that stay, in (0, 1].
+        keeps: several such fractions in place of one; empty for the one.
         limit: only so many questions of each task; None for all.
         max_new_tokens: at most so many, whatever a task says; None for the tasks' own.
         resamples, seed: of the bootstrap.
@@ -33,6 +36,7 @@ class Settings:
     data: str | None = None
     batch_size: int = 32
     keep: float = 0.1
+    keeps: tuple[float, ...] = ()
     limit: int | None = None
     max_new_tokens: int | None = None
     resamples: int = 2000
@@ -51,41 +55,64 @@ class Settings:
         return folder.resolve().name if folder.is_dir() else self.checkpoint
 
 
-def parse(name: str, argv: list[str] | None = None) -> Settings:
+@dataclass(frozen=True)
+class FigureSettings(Settings):
+    """Of a figure's experiment.
+
+    Attributes:
+        benchmarks: whose questions are shown to the model.
+    """
+
+    benchmarks: tuple[str, ...] = ()
+
+
+def parse(name: str, argv: list[str] | None = None, kind: type[Any] = Settings) -> Any:
     """Settings of an experiment: params.yaml, then the command line.
 
+    Args:
+        name: of the experiment; the section ``figures.<name>`` of params.yaml goes before ``evaluation``.
+        kind: which settings it has.
+
     Raises:
-        EvaluationError: if params.yaml cannot be used, or it has no such model.
+        EvaluationError: if params.yaml cannot be used.
     """
     parser = argparse.ArgumentParser(prog=f"python -m vtprune.experiments.{name}", description=f"Run {name}.")
-    parser.add_argument("--params", default="params.yaml", help="read its keys profile and evaluation")
+    parser.add_argument("--params", default="params.yaml", help="read its keys profile, evaluation and figures")
     parser.add_argument("--model", help="one of evaluation.models in params.yaml (default: its first)")
-    for field in fields(Settings):
-        kind = {"int": int, "float": float}.get(str(getattr(field.type, "__name__", field.type)).split(" ")[0], str)
+    for field in fields(kind):
         option = "--" + field.name.replace("_", "-")
-        parser.add_argument(option, type=kind, default=None, help=f"in place of {field.name} in params.yaml")
+        parser.add_argument(option, type=_reader(field.type), default=None, help=f"in place of {field.name} in params.yaml")
     given = vars(parser.parse_args(argv))
-    settings = read(Path(given.pop("params")), given.pop("model"))
+    settings = read(Path(given.pop("params")), name, kind, given.pop("model"))
     return replace(settings, **{key: value for key, value in given.items() if value is not None})
 
 
-def read(path: Path, model: str | None = None) -> Settings:
-    """Settings from a params.yaml, with the checkpoint of ``model`` (default: of the first one).
+def read(path: Path, name: str = "", kind: type[Any] = Settings, model: str | None = None) -> Any:
+    """Settings from a params.yaml.
+
+    Args:
+        name: of the experiment.
+        kind: which settings it has.
+        model: whose checkpoint; None for the first of ``evaluation.models``.
 
     Raises:
         EvaluationError: if there is no such file or model, or a key is not known.
     """
     params = load(path)
-    given = dict(params["evaluation"])
-    models = given.pop("models")
-    name = model or next(iter(models))
-    if name not in models:
-        raise EvaluationError(f"{path}: 'evaluation.models' has no {name}; it has {', '.join(models)}")
-    known = {field.name for field in fields(Settings)} - {"profile", "checkpoint", "name"}
-    unknown = [key for key in given if key not in known]
-    if unknown:
-        raise EvaluationError(f"{path}: 'evaluation.{unknown[0]}' is not known; known are {', '.join(sorted(known | {'models'}))}")
-    return Settings(profile=params["profile"], checkpoint=models[name]["checkpoint"], **given)
+    evaluation = dict(params["evaluation"])
+    models = evaluation.pop("models")
+    model = model or next(iter(models))
+    if model not in models:
+        raise EvaluationError(f"{path}: 'evaluation.models' has no {model}; it has {', '.join(models)}")
+    own = (params.get("figures") or {}).get(name) or {}
+    common = {field.name for field in fields(Settings)} - {"profile", "checkpoint", "name"}
+    known = {field.name for field in fields(kind)} - {"profile", "checkpoint", "name"}
+    for section, keys, allowed in (("evaluation", evaluation, common), (f"figures.{name}", own, known)):
+        unknown = [key for key in keys if key not in allowed]
+        if unknown:
+            raise EvaluationError(f"{path}: '{section}.{unknown[0]}' is not known; known are {', '.join(sorted(allowed))}")
+    values = {"profile": params["profile"], "checkpoint": models[model]["checkpoint"], **evaluation, **own}
+    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -109,7 +136,16 @@ def load(path: Path) -> dict[str, Any]:
     models = params["evaluation"].get("models")
     if not isinstance(models, dict) or not models:
         raise EvaluationError(f"{path} has no table 'evaluation.models'")
-    for name, model in models.items():
-        if not isinstance(model, dict) or set(model) != {"checkpoint", "paper"}:
+    for name, entry in models.items():
+        if not isinstance(entry, dict) or set(entry) != {"checkpoint", "paper"}:
             raise EvaluationError(f"{path}: 'evaluation.models.{name}' must have the keys checkpoint and paper, and no others")
     return params
+
+
+def _reader(kind: Any) -> Callable[[str], Any]:
+    """What reads a field of that type off the command line; several values have commas between."""
+    name = str(kind)
+    if name.startswith("tuple"):
+        one = float if "float" in name else str
+        return lambda text: tuple(one(part) for part in text.split(","))
+    return {"int": int, "float": float}.get(getattr(kind, "__name__", name).split(" ")[0], str)
