@@ -92,7 +92,7 @@ def test_markdown_tables_are_whole(default):
 def test_two_reports_are_the_same_bytes(default, report):
     first, second = ({p.relative_to(out): p.read_bytes() for p in out.rglob("*") if p.is_file()}
                      for out in (default, report()))
-    assert first == second and len(first) == 12
+    assert first == second and len(first) == 13
 
 
 def test_no_machine_path_gets_in(default):
@@ -172,6 +172,7 @@ def test_wrong_input_is_one_sentence(tmp_path, capsys):
     error("no model that stands for one of the paper's (found: gpt)", rows=synthetic.rows(model="gpt"))
     error("no 'report.tolerances.default'", params="report: {}\n")
     error("cannot be read", params="a: [\n")
+    error("must have a 'paper' and a 'checkpoint'", params="report: {tolerances: {default: 1}}\nevaluation: {models: {a: b}}\n")
     error("does not say which 'profile'", provenance="{}")
     error("cannot be read", provenance="{")
 
