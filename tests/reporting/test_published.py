@@ -4,7 +4,15 @@ import pytest
 import yaml
 from synthetic import PUBLISHED
 
-from vtprune.experiments import figure5, table1, table2, table4, table5, table6_7, table8
+from vtprune.experiments import (
+    figure5,
+    table1,
+    table2,
+    table4,
+    table5,
+    table6_7,
+    table8,
+)
 from vtprune.miniature import hub_schemas
 from vtprune.reporting.audit import AGREE, DISAGREE, audit
 from vtprune.reporting.claims import KINDS

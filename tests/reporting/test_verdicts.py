@@ -113,9 +113,9 @@ def test_claims_about_ratios(read, at_half, at_tenth, each, grows):
     assert (measured.low, measured.high) == (at_tenth - at_half - 2, at_tenth - at_half + 2)
 
 
-TIMES = "size,batch,method,phase,seconds,ci_low,ci_high\n" + "".join(
-    f"LLaVA-1.5-7B,1,{method},end_to_end,{value},{value - 0.01},{value + 0.01}\n"
-    for method, value in (("none", 0.5), ("fastv", 0.2), ("adaptprune", 0.21)))
+TIMES = "model,method,batch,quantity,median,quartile_low,quartile_high\n" + "".join(
+    f"{model},{method},1,speedup_end_to_end,{value},{value - 0.05},{value + 0.05}\n"
+    for model in ("another", "miniature-llava") for method, value in (("fastv", 2.5), ("adaptprune", 2.4)))
 
 
 def with_tables(tmp_path, **texts):
@@ -130,33 +130,23 @@ def with_tables(tmp_path, **texts):
 
 
 def test_claims_about_other_tables(tmp_path):
-    found = with_tables(tmp_path, timings=TIMES, cost="size,method,convention,flops_saved\n"
-                        "LLaVA-1.5-7B,adaptprune,actual,0.8149\nLLaVA-NeXT-7B,adaptprune,actual,0.84\n")
-    near = found["latency-near-fastv"]
-    assert near.items[0].measure.value == pytest.approx(1.05) and near.verdict == claims.UNDECIDED
-    assert found["faster-than-unpruned"].verdict == claims.REPRODUCED
-    assert found["faster-than-unpruned"].reason == "0.42 (0.39 to 0.45): it supports the claim"
-    assert (near.paper, near.paper_detail) == ("holds", "1.15")
+    costs = "model,method,keep,flops_saved_percent\nLLaVA-1.5-7B,adaptprune,0.10,81.49\nLLaVA-NeXT-7B,adaptprune,0.1,84.00\n"
+    found = with_tables(tmp_path, timings=TIMES, cost=costs)
+    near, faster = found["latency-near-fastv"], found["faster-than-unpruned"]
+    assert len(near.items) == 1 and near.items[0].measure.value == pytest.approx(2.5 / 2.4)
+    assert (near.verdict, near.paper, near.paper_detail) == (claims.REPRODUCED, "holds", "1.15")
+    assert (faster.verdict, faster.reason) == (claims.REPRODUCED, "2.40 (2.35 to 2.45): it supports the claim")
+    assert (faster.paper, faster.paper_detail) == ("holds", "1.56")
     assert (found["flops-llava"].verdict, found["flops-next"].verdict) == (claims.REPRODUCED, claims.DIFFERS)
     assert found["flops-llava"].reason == "81.5 (exact): it supports the claim"
     assert found["flops-internvl"].reason == "cost.csv holds no row for it"
 
 
 def test_a_table_without_the_column_that_a_claim_reads(tmp_path):
-    with pytest.raises(ReportError, match=r"cost\.csv lacks the column convention, which claim 'flops-llava' reads"):
-        with_tables(tmp_path, cost="size,method,flops_saved\n")
-    with pytest.raises(ReportError, match=r"timings\.csv: 'soon' in column seconds is not a number"):
-        with_tables(tmp_path, timings=TIMES.replace("0.21,", "soon,"))
-
-
-def test_a_difference_stored_the_other_way_round_is_turned(read):
-    turned = []
-    for row in synthetic.rows(gain=5):
-        if row["method"] == "adaptprune - fastv":
-            row = row | {"method": "fastv - adaptprune", "value": -row["value"], "ci_low": -row["ci_high"],
-                         "ci_high": -row["ci_low"]}
-        turned.append(row)
-    assert verdicts(read(turned))["broader-content"] == claims.REPRODUCED
+    with pytest.raises(ReportError, match=r"cost\.csv lacks the column flops_saved_percent, which claim 'flops-llava' reads"):
+        with_tables(tmp_path, cost="model,method,keep\n")
+    with pytest.raises(ReportError, match=r"timings\.csv: 'soon' in column median is not a number"):
+        with_tables(tmp_path, timings=TIMES.replace("2.4,", "soon,"))
 
 
 def test_the_papers_own_tables_are_asked_too(read):

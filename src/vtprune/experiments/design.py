@@ -68,6 +68,7 @@ class Experiment:
         parts: whether to add MMBench's categories and their groups, and MME's sub-tasks, each as a
             benchmark of its own (``mmbench/ocr``).
         keeps: the ratios of the published table; empty for those of the settings.
+        papers: the models that it prints.
     """
 
     name: str
@@ -77,3 +78,4 @@ class Experiment:
     chance: bool = False
     parts: bool = False
     keeps: tuple[float, ...] = ()
+    papers: tuple[str, ...] = ("LLaVA-1.5-7B",)

@@ -21,7 +21,7 @@ class Settings:
         batch_size: questions at a time.
         keep: fraction of the image tokens that stay, in (0, 1].
         keeps: several such fractions in place of one; empty for the one.
-        limit: only so many questions of each task; None for all.
+        limit: only so many questions of each benchmark, or by benchmark (others: ``default``); None for all.
         max_new_tokens: at most so many, whatever a task says; None for the tasks' own.
         resamples, seed: of the bootstrap.
         device, dtype: None for a GPU if there is one, and the checkpoint's own precision.
@@ -37,7 +37,7 @@ class Settings:
     batch_size: int = 32
     keep: float = 0.1
     keeps: tuple[float, ...] = ()
-    limit: int | None = None
+    limit: int | dict[str, int | None] | None = None
     max_new_tokens: int | None = None
     resamples: int = 2000
     seed: int = 0

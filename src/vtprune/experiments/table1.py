@@ -29,6 +29,7 @@ EXPERIMENT = Experiment(
         "baseline - blind",
     ),
     chance=True,
+    papers=("LLaVA-1.5-7B", "LLaVA-1.5-13B", "LLaVA-NeXT-7B"),
 )  # fmt: skip
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ EXPERIMENT = Experiment(
     rows=TABLE1.rows,
     pairs=TABLE1.pairs,
     chance=True,
+    papers=("InternVL2-2B", "InternVL2-8B"),
 )
 
 if __name__ == "__main__":

@@ -8,7 +8,17 @@ from dataclasses import dataclass
 import pandas as pd
 
 from . import fmt
-from .evidence import CONTRADICTS, MISSING, OPEN, SUPPORTS, Expectation, Item, case_name, gather, models_of
+from .evidence import (
+    CONTRADICTS,
+    MISSING,
+    OPEN,
+    SUPPORTS,
+    Expectation,
+    Item,
+    case_name,
+    gather,
+    models_of,
+)
 from .inputs import Inputs, ReportError
 from .printed import Printed
 

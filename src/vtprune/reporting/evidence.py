@@ -129,12 +129,12 @@ def _measured(inputs: Inputs, claim: dict, expected: Expectation, term: str) -> 
     if frame is None:
         return [Item(claim["file"], term, None, MISSING, f"{claim['file']} was not made")]
     across = claim.get("across", [])
-    columns = {*claim["where"], *claim.get("over", {}), *across, claim["value"]}
+    columns = {*claim["where"], *claim.get("over", {}), *across, *(claim[key] for key in ("value", "low", "high") if key in claim)}
     if lacking := sorted(columns - set(frame.columns)):
         raise ReportError(f"{claim['file']} lacks the column {lacking[0]}, which claim '{claim['id']}' reads.")
     rows = _select(frame, inputs, claim, claim["where"])
-    others = {tuple(r[c] for c in across): r for _, r in _select(frame, inputs, claim, claim["where"] | claim["over"]).iterrows()} \
-        if "over" in claim else {}
+    others = _select(frame, inputs, claim, claim["where"] | claim.get("over", {}))
+    others = {tuple(row[c] for c in across): row for _, row in others.iterrows()}
     found = []
     for _, row in rows.iterrows():
         key = tuple(row[c] for c in across)
@@ -157,15 +157,16 @@ def _select(frame: pd.DataFrame, inputs: Inputs, claim: dict, where: dict) -> pd
 
 
 def _measure(claim: dict, row: pd.Series) -> Measure:
-    """A row's number. An ``exact`` one is its own interval; others have ci_low and ci_high, or none."""
-    numbers = {}
-    for name in (claim["value"], "ci_low", "ci_high"):
+    """A row's number with its interval, if the claim names columns that hold one; an ``exact`` one is its own."""
+    def number(column: str | None) -> float:
+        text = row[column] if column else ""
         try:
-            numbers[name] = float(row[name]) * claim.get("scale", 1) if row.get(name, "") != "" else math.nan
+            return float(text) if text != "" else math.nan
         except ValueError as error:
-            raise ReportError(f"{claim['file']}: '{row[name]}' in column {name} is not a number.") from error
-    value = numbers[claim["value"]]
-    low, high = (value, value) if claim.get("exact") else (numbers["ci_low"], numbers["ci_high"])
+            raise ReportError(f"{claim['file']}: '{text}' in column {column} is not a number.") from error
+
+    value = number(claim["value"])
+    low, high = (value, value) if claim.get("exact") else (number(claim.get("low")), number(claim.get("high")))
     return Measure(claim["file"], row.get("model", ""), "", math.nan, "", claim["value"], value, None, low, high)
 
 

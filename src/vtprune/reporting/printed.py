@@ -9,7 +9,6 @@ import pandas as pd
 
 from .relations import LINKS, UNPRUNED, quantity
 
-
 KEEP = 0.1  # the ratio of all tables but the last columns of 6 to 8
 _UNITS = ("s", "G")  # of Table 3's latency and memory; its times are minutes:seconds
 

@@ -10,7 +10,8 @@ from . import figures, fmt, text
 from .audit import audit
 from .cells import Cell
 from .claims import ClaimResult
-from .differences import Comparison, comparisons, table as table_of
+from .differences import Comparison, comparisons
+from .differences import table as table_of
 from .inputs import Inputs
 from .relations import benchmark_label, method_label, term_label
 from .tables import blocks, percents
