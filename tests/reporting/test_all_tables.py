@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ def out(tmp_path_factory):
                                         (table4, ("LLaVA-1.5-7B",)), (table5, ("LLaVA-1.5-7B",)),
                                         (table6_7, ("LLaVA-1.5-7B",)), (table8, ("LLaVA-1.5-7B",)))
              for model in models for row in rows(module, MODELS[model])]
-    files = synthetic.write(folder, [{k: "" if v is None or v != v else v for k, v in row.items()} for row in found])
+    files = synthetic.write(folder, [{k: "" if v is None or (isinstance(v, float) and math.isnan(v)) else v for k, v in row.items()} for row in found])
     params = json.loads(files["params"].read_text())
     params["evaluation"]["models"] = {name: {"paper": paper, "checkpoint": f"some/{name}"} for paper, name in MODELS.items()}
     files["params"].write_text(json.dumps(params))
