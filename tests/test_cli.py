@@ -1,5 +1,7 @@
 """The command: what it prints, and one sentence for every mistake."""
 
+import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from tinyllava import build_checkpoint, write_data
 
 from vtprune import cli
 from vtprune.experiments import common, table1
+from vtprune.experiments.settings import parse
 from vtprune.pruning import methods
 
 
@@ -97,6 +100,65 @@ def test_damaged_data(place, capsys, tmp_path):
     rows[2]["image"]["bytes"] = b"no picture"
     pq.write_table(type(whole).from_pylist(rows, schema=whole.schema), table)
     assert "the image in row 2 of column 'image' cannot be decoded" in refused(place, capsys, data=tmp_path)
+
+
+def plan(tmp_path, capsys, **evaluation) -> tuple[int, str]:
+    models = {"llava-7b": {"paper": "LLaVA-1.5-7B", "checkpoint": "somewhere"}}
+    (tmp_path / "params.yaml").write_text(json.dumps({"profile": "lite", "evaluation": {"models": models} | evaluation}))
+    code = cli.main(["plan", "--params", str(tmp_path / "params.yaml")])
+    said = capsys.readouterr()
+    return code, said.out + said.err
+
+
+def test_a_plan_counts_what_is_not_made_yet(tmp_path, capsys):
+    code, text = plan(tmp_path, capsys)
+    lines = {line.split()[0]: line.split() for line in text.splitlines()}
+    everything = 301132  # questions of the twelve full benchmarks
+    assert code == 0 and lines["table1"][3:] == ["7", f"{everything:,}", f"{7 * everything:,}"]
+    # Of Table 8's cells, three are of Table 1; the other two are asked MME's 2374 questions.
+    assert lines["table8"][3:] == ["5", "2,374", "4,748"]
+    assert "InternVL2-2B has no checkpoint" in text and "table2" not in lines
+
+
+def test_a_plan_counts_local_data_and_limits(place, tmp_path, capsys):
+    code, text = plan(tmp_path, capsys, limit={"default": 10, "mme": None})
+    assert code == 0 and "2,484" in text  # 11 benchmarks of 10 questions, MME in whole
+    code, text = plan(tmp_path, capsys, data=str(place / "data"))
+    assert code == 2 and "holds no lmms-lab-encoder/NoCaps" in text
+    code, text = plan(tmp_path, capsys, limit={"popes": 3})
+    assert code == 2 and "there is no benchmark 'popes'" in text
+
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(("profile", "answers"), [("lite", 481_394), ("paper", 7_817_841)])
+def test_the_profiles_can_be_planned(capsys, profile, answers):
+    assert cli.main(["plan", "--params", str(ROOT / "params" / f"{profile}.yaml")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    total = next(line for line in lines if line.startswith(f"profile {profile}, in all"))
+    assert int(total.split()[-1].replace(",", "")) == answers
+
+
+def test_the_commands_of_a_profile_are_those_of_its_plan(capsys):
+    """Each can be parsed by the module that it names; the last ones read what the first ones write."""
+    params = str(ROOT / "params" / "paper.yaml")
+    assert cli.main(["plan", "--params", params, "--commands", "runs/paper"]) == 0
+    *experiments, collected, report = [shlex.split(line) for line in capsys.readouterr().out.splitlines()]
+    written = []
+    for command in experiments:
+        name = command[2].rpartition(".")[2]
+        settings = parse(name, command[3:])
+        written.append(f"{settings.out}/{settings.name}.csv")
+        assert settings.profile == "paper" and settings.store.startswith("runs/paper/predictions/")
+    assert len(written) == 8 and collected[3:-2] == written and report[2] == "vtprune.reporting"
+    assert "runs/paper/results.csv" in report
+
+
+def test_the_miniature_is_planned_from_its_data(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["plan", "--params", str(ROOT / "params.yaml")]) == 2
+    assert "data/miniature is not there" in capsys.readouterr().err
 
 
 def test_experiments_say_one_sentence_too(tmp_path, capsys):

@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dvc.repo import Repo
 
 ROOT = Path(__file__).parents[1]
-STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+# A stage with `foreach` has what it runs under `do`.
+STAGES = {name: stage.get("do", stage) for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items()}
+TABLES = [name for name in STAGES if name.startswith("table")]
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 
 
 def _run(*command: str) -> str:
@@ -67,6 +71,25 @@ def test_a_stage_depends_on_every_source_file_that_it_imports(name):
     named = [ROOT / dep for dep in stage["deps"]]
     missing = [f for f in sources if not any(f == n or n in f.parents for n in named)]
     assert not missing, f"stage {name} runs files that are not among its deps: {sorted(map(str, missing))}"
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_depends_on_the_checkpoint_and_data_that_params_name(name):
+    """Their paths are not written twice, and every setting that may change a result is among the parameters."""
+    stage = STAGES[name]
+    one, each = "${evaluation.models.llava-7b.checkpoint}", "${item.checkpoint}"
+    assert "${evaluation.data}" in stage["deps"] and {one, each} & set(stage["deps"])
+    assert ("--model ${key}" if each in stage["deps"] else "--model llava-7b") in stage["cmd"]
+    assert set(stage["params"]) == {"profile", *(f"evaluation.{key}" for key in PARAMS["evaluation"] if key != "models")}
+
+
+def test_results_are_collected_from_what_the_tables_write():
+    words = STAGES["results"]["cmd"].split()
+    named = words[words.index("vtprune.experiments.collect") + 1 :]
+    assert {*named, *(name.replace(".csv", ".json") for name in named)} <= set(STAGES["results"]["deps"])
+    with Repo(ROOT) as repo:
+        written = [out.def_path for stage in repo.index.stages for out in stage.outs if stage.name.startswith("table")]
+    assert set(named) == {path for path in written if path.endswith(".csv")}
 
 
 def test_the_committed_reports_belong_to_the_committed_code():

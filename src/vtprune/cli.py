@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 DEFAULT_BENCHMARKS = "pope"
@@ -64,6 +65,11 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--dtype", help="such as bfloat16 (default: the checkpoint's own)")
     evaluate.set_defaults(run=_evaluate)
 
+    plan = commands.add_parser("plan", help="say how many answers a profile will need, before it is run")
+    plan.add_argument("--params", default="params.yaml", help="such as params/paper.yaml (default: params.yaml)")
+    plan.add_argument("--commands", metavar="OUT", help="print the commands instead, with results and report in the folder OUT")
+    plan.set_defaults(run=_plan)
+
     report = commands.add_parser("report", help="write the report; options as of `python -m vtprune.reporting`", add_help=False)
     report.set_defaults(run=_report)
     return parser
@@ -115,6 +121,14 @@ def _evaluate(arguments: argparse.Namespace, rest: list[str]) -> int:
     )  # fmt: skip
     scores = evaluator.evaluate(Cell(method, arguments.image), names)
     _print_table(scores)
+    return 0
+
+
+def _plan(arguments: argparse.Namespace, rest: list[str]) -> int:
+    from vtprune.experiments.plan import commands, table
+
+    params = Path(arguments.params)
+    print("\n".join(commands(params, Path(arguments.commands))) if arguments.commands else table(params))
     return 0
 
 

@@ -20,7 +20,7 @@ _WORDS = (
 
 def build_checkpoint(folder: Path) -> Path:
     """Write a model of 4 layers and 16 image tokens, with its processor."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
+    from tinytokenizer import word_tokenizer
     from transformers import (
         CLIPImageProcessor,
         CLIPVisionConfig,
@@ -28,7 +28,6 @@ def build_checkpoint(folder: Path) -> Path:
         LlavaConfig,
         LlavaForConditionalGeneration,
         LlavaProcessor,
-        PreTrainedTokenizerFast,
     )
 
     words = list(dict.fromkeys(_WORDS))
@@ -47,15 +46,9 @@ def build_checkpoint(folder: Path) -> Path:
     )
     model.generation_config.suppress_tokens = [3]
     model.save_pretrained(folder)
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>",
-        extra_special_tokens={"image_token": "<image>"}, padding_side="right",
-    )  # fmt: skip
     side = {"height": PATCH * GRID, "width": PATCH * GRID}
     LlavaProcessor(
-        CLIPImageProcessor(size=side, do_center_crop=False), fast, patch_size=PATCH,
+        CLIPImageProcessor(size=side, do_center_crop=False), word_tokenizer(words), patch_size=PATCH,
         vision_feature_select_strategy="default", num_additional_image_tokens=1, image_token="<image>",
         chat_template=_TEMPLATE,
     ).save_pretrained(folder)  # fmt: skip

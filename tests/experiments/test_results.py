@@ -8,14 +8,14 @@ import pytest
 
 from vtprune.evaluation.errors import EvaluationError
 from vtprune.evaluation.scores import Scores
-from vtprune.experiments import table1, table4
+from vtprune.experiments import table1, table2, table4, table5, table6_7, table8
 from vtprune.experiments.collect import collect
 from vtprune.experiments.design import Experiment, Row
 from vtprune.experiments.results import COLUMNS, rows_of, to_csv
 from vtprune.experiments.settings import parse, read
 from vtprune.pruning import AdaptPrune, FastV, NoPruning
 from vtprune.reporting.inputs import RESULT_COLUMNS, load_results
-from vtprune.reporting.relations import METHOD_LABELS
+from vtprune.reporting.relations import LINKS, METHOD_LABELS
 
 DEMO = Experiment(
     "demo", ("pope", "gqa"), {"baseline": Row(), "fastv": Row("fastv"), "random": Row("random")},
@@ -61,7 +61,7 @@ def test_the_same_bytes_and_columns_as_the_report_reads(cells, tmp_path):
     text = to_csv(rows(cells))
     assert text == to_csv(rows(cells)) and COLUMNS == RESULT_COLUMNS
     (tmp_path / "results.csv").write_text(text.replace("tiny", "miniature-llava"))
-    measures = load_results(tmp_path / "results.csv")
+    measures = load_results(tmp_path / "results.csv", {"LLaVA-1.5-7B": "miniature-llava"})
     found = measures.difference("demo", "miniature-llava", "random - fastv", "gqa", 0.1)
     assert found.has_interval and found.value < 0
 
@@ -78,13 +78,37 @@ def test_no_percent_of_nothing(cells):
     assert "mean" not in {row["benchmark"] for row in rows(cells)}
 
 
+def test_one_benchmark_has_no_mean(cells):
+    found = rows_of(Experiment("demo", ("pope",), DEMO.rows, ()), "tiny", 0.1, {n: {"pope": c["pope"]} for n, c in cells.items()}, {}, resamples=9, seed=0)
+    assert {row["benchmark"] for row in found} == {"pope"}
+
+
+def test_a_method_without_a_ratio_has_none(cells):
+    withdrawn = Experiment("demo", ("pope",), {**DEMO.rows, "vtw": Row("vtw")}, ("fastv - vtw", "baseline - vtw"))
+    found = rows_of(withdrawn, "tiny", 0.1, {**cells, "vtw": cells["random"]}, {}, resamples=9, seed=0)
+    keeps = {row["method"]: row["keep"] for row in found if row["benchmark"] == "pope"}
+    assert keeps == {"baseline": 1.0, "fastv": 0.1, "random": 0.1, "vtw": None, "fastv - vtw": 0.1, "baseline - vtw": None}
+    assert not withdrawn.rows["vtw"].takes_keep
+
+
+ALL = [table1, table2, table4, table5, table6_7, table8]
+
+
+@pytest.mark.parametrize("module", ALL, ids=lambda module: module.__name__.rpartition(".")[2])
+def test_a_table_is_whole(module):
+    """Its rows are methods that there are, its pairs are of its rows, and the report knows them all."""
+    experiment = module.EXPERIMENT
+    assert experiment.name == module.__name__.rpartition(".")[2]
+    assert set(experiment.rows) <= set(METHOD_LABELS)
+    for row in experiment.rows.values():
+        assert row.cell(0.1)
+    for pair in experiment.pairs:
+        assert set(pair.split(" - ")) <= set(experiment.rows)
+
+
 def test_the_tables():
-    assert len(table1.EXPERIMENT.benchmarks) == 12 and len(table4.EXPERIMENT.benchmarks) == 8
-    for experiment in (table1.EXPERIMENT, table4.EXPERIMENT):
-        assert set(experiment.rows) <= set(METHOD_LABELS)
-        for pair in experiment.pairs:
-            assert set(pair.split(" - ")) <= set(experiment.rows)
-    one = {name: row.cell(0.1) for name, row in table1.EXPERIMENT.rows.items()}
+    assert [len(module.EXPERIMENT.benchmarks) for module in ALL] == [12, 10, 8, 4, 1, 1]
+    one = {name: row.cell(0.1) for name, row in table1.EXPERIMENT.rows.items() if name != "vtw"}
     four = {name: row.cell(0.1) for name, row in table4.EXPERIMENT.rows.items()}
     assert one["blind"].image == "blank" and one["baseline"].method == NoPruning()
     assert four["(a)"] == one["fastv"] and four["(d)"] == one["adaptprune"] and four["baseline"] == one["baseline"]
@@ -93,31 +117,60 @@ def test_the_tables():
     assert four["(c)"].method == AdaptPrune(0.1, similarity=False)
 
 
+def test_every_printed_row_has_one_of_ours():
+    """But for Table 3, whose rows are those of Table 1."""
+    rows = {module.EXPERIMENT.name: set(module.EXPERIMENT.rows) for module in ALL}
+    for link in LINKS.values():
+        for row in link.methods.values():
+            for experiment, method in row.sources:
+                assert method in rows[experiment], (link.table, experiment, method)
+
+
 def test_settings(tmp_path):
     params = tmp_path / "params.yaml"
-    params.write_text("profile: lite\nevaluation: {keep: 0.2, data: null}\n")
+    models = "{one: {paper: A, checkpoint: here}, two: {paper: B, checkpoint: owner/name}}"
+    params.write_text(f"profile: lite\nevaluation: {{keep: 0.2, data: null, models: {models}}}\n")
     found = parse("table1", ["--params", str(params), "--limit", "8", "--keep", "0.3", "--store", "x"])
     assert (found.profile, found.keep, found.limit, found.data, found.store) == ("lite", 0.3, 8, None, "x")
-    assert parse("table1", ["--params", str(params), "--checkpoint", "owner/name"]).model == "owner/name"
-    params.write_text("evaluation: {kept: 1}\n")
-    with pytest.raises(EvaluationError, match="'evaluation.kept' is not known"):
-        read(params)
-    params.write_text("profile: x\n")
-    with pytest.raises(EvaluationError, match="no section 'evaluation'"):
-        read(params)
+    assert found.checkpoint == "here" and parse("table1", ["--params", str(params), "--model", "two"]).model == "owner/name"
+    assert parse("table1", ["--params", str(params), "--checkpoint", "else"]).checkpoint == "else"
+    with pytest.raises(EvaluationError, match=r"'evaluation\.models' has no three; it has one, two"):
+        read(params, model="three")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("profile: x\nevaluation: {kept: 1, models: {a: {paper: A, checkpoint: b}}}", r"'evaluation\.kept' is not known"),
+        ("profile: x", "no section 'evaluation'"),
+        ("evaluation: {}", "does not name its 'profile'"),
+        ("profile: x\nevaluation: {}", r"no table 'evaluation\.models'"),
+        ("profile: x\nevaluation: {models: {a: here}}", r"'evaluation\.models\.a' must have the keys checkpoint and paper"),
+        ("a: [", "is not valid YAML"),
+    ],
+)
+def test_params_that_cannot_be_used(tmp_path, text, message):
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(EvaluationError, match=message):
+        read(tmp_path / "params.yaml")
+
+
+def test_no_params(tmp_path):
     with pytest.raises(EvaluationError, match="cannot be read"):
         read(tmp_path / "none.yaml")
 
 
 def test_collect(cells, tmp_path):
     facts = {"profile": "miniature", "commit": "abc", "seconds": 2.5, "seconds_by_cell": {}, "n_questions": 10}
-    with pytest.raises(EvaluationError, match="there are no results"):
-        collect(tmp_path, tmp_path / "out")
-    for name in ("table10", "table4", "table1"):
+    names = ("table1", "table4", "table10")
+    files = [tmp_path / f"{name}.csv" for name in names]
+    with pytest.raises(EvaluationError, match=r"table1\.csv cannot be read"):
+        collect(files, tmp_path / "out")
+    (tmp_path / "stale.csv").write_text("left by an experiment that is no more")
+    for name in names:
         (tmp_path / f"{name}.csv").write_text(to_csv(rows(cells)).replace("demo", name))
         (tmp_path / f"{name}.json").write_text(json.dumps(facts | {"dirty": name == "table4"}))
-    (tmp_path / "cost.csv").write_text("model,flops\na,1\n")  # no scores: not collected
-    assert collect(tmp_path, tmp_path / "out") == ["table1", "table4", "table10"]
+    assert collect(files, tmp_path / "out") == ["table1", "table4", "table10"]
     with open(tmp_path / "out" / "results.csv") as file:
         found = [row["experiment"] for row in csv.DictReader(file)]
     assert len(found) == 48 and list(dict.fromkeys(found)) == ["table1", "table4", "table10"]
@@ -126,4 +179,4 @@ def test_collect(cells, tmp_path):
     assert joined["seconds"] == 7.5 and joined["n_questions"] == 30
     (tmp_path / "table4.json").unlink()
     with pytest.raises(EvaluationError, match=r"table4\.json cannot be read"):
-        collect(tmp_path, tmp_path / "out")
+        collect(files, tmp_path / "out")

@@ -15,22 +15,16 @@ from vtprune.models import CheckpointError
 def checkpoint(tiny, tmp_path_factory):
     """A folder with a tiny model and a processor for it."""
     pytest.importorskip("torchvision")  # transformers' image processors need it
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import CLIPImageProcessor, LlavaProcessor, PreTrainedTokenizerFast
+    from tinytokenizer import word_tokenizer
+    from transformers import CLIPImageProcessor, LlavaProcessor
 
     folder = tmp_path_factory.mktemp("checkpoint")
     tiny.build(kv_heads=2).save_pretrained(folder)
     words = ["<pad>", "<s>", "</s>", "<image>", "<unk>", "what", "is", "this", "?"]
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>",
-        extra_special_tokens={"image_token": "<image>"}, padding_side="right",
-    )  # fmt: skip
     side = 8 * tiny.grid
     images = CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
     LlavaProcessor(
-        images, fast, patch_size=8, vision_feature_select_strategy="default",
+        images, word_tokenizer(words), patch_size=8, vision_feature_select_strategy="default",
         num_additional_image_tokens=1, image_token="<image>",
     ).save_pretrained(folder)  # fmt: skip
     return folder

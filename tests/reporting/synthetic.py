@@ -12,14 +12,14 @@ BENCHMARKS = ["nocaps", "flickr30k", "vqav2", "gqa", "okvqa", "vizwiz", "textvqa
 ABLATION = ["nocaps", "flickr30k", "gqa", "okvqa", "docvqa", "textvqa", "pope", "mmbench"]
 COLUMNS = ["experiment", "model", "method", "keep", "benchmark", "metric", "value", "n", "ci_low", "ci_high"]
 PAIRS1 = ["adaptprune - fastv", "adaptprune - random", "fastv - random", "fastv - baseline",
-          "adaptprune - adaptprune_as_written"]
+          "adaptprune - adaptprune_as_written", "fastv - vtw"]
 PAIRS4 = ["(b) - (a)", "(c) - (b)", "(d) - (c)", "(c) - (a)", "(d) - (a)", "(d) - (b)"]
 
 
 def rows(gain: float = 5.0, half: float = 1.5, model: str = "miniature-llava", spread: bool = False) -> list[dict]:
     """``gain``: AdaptPrune above FastV in percent of the unpruned score; ``half``: half an interval, in percent."""
     levels = {"baseline": 100.0, "blind": 40.0, "fastv": 80.0, "adaptprune": 80.0 + gain,
-              "adaptprune_as_written": 80.0 + gain / 2, "random": 82.0}
+              "adaptprune_as_written": 80.0 + gain / 2, "random": 82.0, "vtw": 10.0}
     steps = {"(a)": 80.0, "(b)": 80.0 + gain / 3, "(c)": 80.0 + gain / 2, "(d)": 80.0 + gain}
     found = []
 
@@ -57,7 +57,10 @@ def write(folder: Path, found: list[dict], profile: str = "miniature", columns: 
         "profile": profile, "commit": "0123abc", "dirty": False, "seconds": 612.4, "n_questions": 3600,
         "checkpoint": "/home/someone/models/miniature-llava", "parameters": {"keep": 0.1, "seed": 7},
         "versions": {"torch": "2.11"}, "machine": {"cpus": 2, "gpu": None}}))
-    (folder / "params.yaml").write_text("report:\n  tolerances: {default: 1.0, mme: 20}\n")
+    checkpoint = "data/checkpoints/miniature-llava" if profile == "miniature" else "llava-hf/llava-1.5-7b-hf"
+    models = {"llava-7b": {"paper": "LLaVA-1.5-7B", "checkpoint": checkpoint}}
+    (folder / "params.yaml").write_text(json.dumps(
+        {"report": {"tolerances": {"default": 1.0, "mme": 20}}, "evaluation": {"models": models}}))
     return {"results": folder / "results.csv", "provenance": folder / "provenance.json",
             "params": folder / "params.yaml", "published": PUBLISHED,
             "figures": folder / "figures", "out": folder / "out"}

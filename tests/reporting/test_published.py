@@ -4,10 +4,30 @@ import pytest
 import yaml
 from synthetic import PUBLISHED
 
+from vtprune.experiments import (
+    figure5,
+    table1,
+    table2,
+    table4,
+    table5,
+    table6_7,
+    table8,
+)
+from vtprune.miniature import hub_schemas
 from vtprune.reporting.audit import AGREE, DISAGREE, audit
+from vtprune.reporting.claims import KINDS
 from vtprune.reporting.inputs import load_published
 from vtprune.reporting.printed import Printed
-from vtprune.reporting.relations import BENCHMARKS, LINKS, MMBENCH_L2, MME_PERCEPTION, MODELS
+from vtprune.reporting.relations import (
+    BENCHMARKS,
+    LINKS,
+    MMBENCH_CATEGORIES,
+    MMBENCH_GROUPS,
+    MMBENCH_L2,
+    MME_PERCEPTION,
+    MME_SUBTASKS,
+    MODELS,
+)
 
 
 @pytest.fixture(scope="module")
@@ -45,16 +65,21 @@ def test_spot_values(published, table, model, row, column, value):
     assert found["value"].tolist() == [value]
 
 
-def test_names_meet_the_relations(published):
+def test_every_printed_cell_but_the_costs_has_a_place(published):
     assert set(published["model"]) == set(MODELS)
-    for table, link in LINKS.items():
-        part = published[published["table"] == table]
-        assert set(link.rows) <= set(part["row"]), table
-        if table in (1, 2, 4, 5):
-            assert set(part["column"]) <= set(link.columns)
+    lost = [(r.table, r.column) for r in published.itertuples() if LINKS[r.table].place(r.row, r.column) is None]
+    assert set(lost) == {(3, "Time"), (3, "GPU-Memory"), (3, "Latency")} and len(lost) == 9
     assert len(BENCHMARKS) == 12
     assert sorted(sum(MMBENCH_L2.values(), ())) == sorted(published.loc[published["table"] == 6, "row"].unique())
     assert len(MME_PERCEPTION) == 10
+
+
+def test_categories_are_those_of_the_data_sets():
+    categories = {leaf for leaves in hub_schemas.MMBENCH_ABILITIES.values() for leaf in leaves}
+    assert set(MMBENCH_CATEGORIES.values()) == {f"mmbench/{name}" for name in categories}
+    assert set(MMBENCH_GROUPS.values()) == {f"mmbench/{name}" for name in hub_schemas.MMBENCH_ABILITIES}
+    subtasks = hub_schemas.MME_PERCEPTION + hub_schemas.MME_COGNITION
+    assert set(MME_SUBTASKS.values()) == {f"mme/{name}" for name in subtasks}
 
 
 def test_the_audit_finds_the_known_contradictions(published):
@@ -83,9 +108,25 @@ def test_printed_quantities(published):
     assert printed.term("InternVL2-2B", "adaptprune - fastv", "mme") == pytest.approx(-25.8)
 
 
+def test_printed_categories_and_costs(published):
+    printed, model = Printed(published), "LLaVA-1.5-7B"
+    assert printed.value(model, "fastv", "mmbench/social_relation", keep=0.25) == 72.1
+    assert printed.value(model, "fastv", "mmbench/social_relation") == 53.5
+    assert printed.value(model, "baseline", "mme/code_reasoning", keep=0.25) == 67.5
+    assert [printed.cost(model, "baseline", c) for c in ("Time", "GPU-Memory", "Latency")] == [2945, 19, 0.327]
+
+
 def test_claims_are_well_formed():
+    """Each names what there is to compare: experiments' own rows, pairs and benchmarks."""
     claims = yaml.safe_load((PUBLISHED / "claims.yaml").read_text())["claims"]
-    assert len({c["id"] for c in claims}) == len(claims) >= 12
+    assert len({c["id"] for c in claims}) == len(claims) >= 25
+    tables = {module.EXPERIMENT.name: module.EXPERIMENT for module in (table1, table2, table4, table5, table6_7, table8, figure5)}
+    parts = {*MMBENCH_CATEGORIES.values(), *MMBENCH_GROUPS.values(), *MME_SUBTASKS.values()}
     for claim in claims:
-        assert claim["kind"] in ("difference", "level") and claim["place"] and claim["statement"]
-        assert set(claim["benchmarks"]) <= {*BENCHMARKS.values(), "mean"}
+        assert claim["kind"] in KINDS and claim["place"] and claim["statement"]
+        if found := tables.get(claim.get("experiment")):
+            known = {*found.benchmarks, "mean", *(parts if found.parts else ())}
+            assert set(claim["benchmarks"]) <= known, claim["id"]
+            turned = {" - ".join(reversed(pair.split(" - "))) for pair in found.pairs}
+            assert set(claim.get("pairs", ())) <= {*found.pairs, *turned}, claim["id"]
+            assert claim.get("method", "baseline") in found.rows, claim["id"]

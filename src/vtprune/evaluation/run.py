@@ -44,6 +44,23 @@ def check_benchmarks(names: Iterable[str]) -> list[str]:
     return names
 
 
+def limit_of(limit: int | Mapping[str, int | None] | None, benchmark: str) -> int | None:
+    """How many of a benchmark's questions to ask at most; None for all.
+
+    Args:
+        limit: a number for every benchmark, or numbers by benchmark with ``default`` for the others.
+
+    Raises:
+        EvaluationError: if a number is less than 1, or a name is not a benchmark's.
+    """
+    if isinstance(limit, Mapping):
+        check_benchmarks(name for name in limit if name != "default")
+        limit = limit.get(benchmark, limit.get("default"))
+    if limit is not None and limit < 1:
+        raise EvaluationError(f"limit must be at least 1, not {limit}")
+    return limit + limit % 2 if limit else None
+
+
 def is_local(checkpoint: str | Path, data: str | Path | None) -> bool:
     """Whether neither checkpoint nor data come from the Hub, so that nothing needs the network."""
     return data is not None and Path(checkpoint).expanduser().is_dir()
@@ -59,7 +76,8 @@ class Evaluator:
         store: folder of predictions.
         reuse: other such folders, which are only read.
         batch_size: questions at a time.
-        limit: only so many questions of each task (made even, for MME's pairs); to try things out.
+        limit: only so many questions of each task (made even, for MME's pairs), or by benchmark with
+            ``default`` for those that are not named; None for all.
         max_new_tokens: at most so many, whatever a task says.
         options: of :func:`vtprune.models.load` (device, dtype, attn_implementation).
 
@@ -75,15 +93,13 @@ class Evaluator:
         store: str | Path = "data/predictions",
         reuse: Sequence[str | Path] = (),
         batch_size: int = 8,
-        limit: int | None = None,
+        limit: int | Mapping[str, int | None] | None = None,
         max_new_tokens: int | None = None,
         **options: Any,
     ) -> None:
-        if limit is not None and limit < 1:
-            raise EvaluationError(f"limit must be at least 1, not {limit}")
+        self.limit = {name: limit_of(limit, name) for name in BENCHMARKS}
         self.data = None if data is None else data_root(data)
         self.batch_size, self.max_new_tokens = batch_size, max_new_tokens
-        self.limit = limit + limit % 2 if limit else None
         prepare(offline=is_local(checkpoint, data))
         from .model import (
             Loaded,  # after `prepare`: it imports lmms-eval and transformers
@@ -97,8 +113,8 @@ class Evaluator:
 
     def questions(self, benchmarks: Iterable[str]) -> int:
         """How many questions the benchmarks ask of each cell."""
-        counts = [len(self._task(name).eval_docs_no_media) for name in benchmarks]
-        return sum(min(count, self.limit or count) for count in counts)
+        counts = {name: len(self._task(name).eval_docs_no_media) for name in benchmarks}
+        return sum(min(count, self.limit[name] or count) for name, count in counts.items())
 
     def prompts(self, name: str, count: int | None = None) -> list[tuple[str, "Question"]]:
         """The first ``count`` questions of a benchmark: as the task words them, and as the model is given them.
@@ -152,18 +168,27 @@ class Evaluator:
 
         answers = {}
         for name in benchmarks:
-            golds = Counter(_gold(doc) for _, doc in zip(range(self.limit or 10**9), self._task(name).eval_docs_no_media))
+            golds = Counter(_gold(doc) for _, doc in zip(range(self.limit[name] or 10**9), self._task(name).eval_docs_no_media))
             answers[BENCHMARKS[name].task] = min(golds, key=lambda gold: (-golds[gold], gold))
         return self._scored(Constant(answers), benchmarks)
 
     def _scored(self, model: Any, benchmarks: Sequence[str]) -> dict[str, Scores]:
+        by_limit: dict[int | None, list[str]] = {}
+        for name in benchmarks:
+            by_limit.setdefault(self.limit[name], []).append(name)
+        found: dict[str, Scores] = {}
+        for limit, names in by_limit.items():  # lmms-eval takes one for all tasks of a call
+            found |= self._evaluated(model, names, limit)
+        return {key: found[key] for name in benchmarks for key in (name, f"{name}_cognition") if key in found}
+
+    def _evaluated(self, model: Any, benchmarks: Sequence[str], limit: int | None) -> dict[str, Scores]:
         from lmms_eval.evaluator import simple_evaluate
 
-        tasks = {name: self._task(name) for name in benchmarks}
+        tasks = [self._task(name) for name in benchmarks]
         with tempfile.TemporaryDirectory() as scratch, muted():
             # Tasks write score files where `output_path` says: not into the data.
             outcome = simple_evaluate(
-                model=model, tasks=list(tasks.values()), batch_size=self.batch_size, limit=self.limit,
+                model=model, tasks=tasks, batch_size=self.batch_size, limit=limit,
                 bootstrap_iters=0, log_samples=True, process_docs_parallel=1, task_manager=self._manager,
                 cli_args=Namespace(output_path=scratch, process_with_media=False, reasoning_tags=None),
             )  # fmt: skip

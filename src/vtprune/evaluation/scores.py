@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vtprune.miniature.hub_schemas import Benchmark
+from vtprune.miniature.hub_schemas import MMBENCH_ABILITIES, Benchmark
 
 from .errors import EvaluationError
 from .statistics import estimate
@@ -24,7 +24,8 @@ class Scores:
         metric: lmms-eval's name of it.
         value: lmms-eval's own aggregate, in the paper's units.
         questions: how many were asked.
-        units: ``[n]`` names of what a bootstrap draws: questions, images (captions) or pairs (MME).
+        units: ``[n]`` names of what a bootstrap draws: questions, images (captions) or pairs (MME);
+            MME's and MMBench's begin with their category, ``ocr|12``.
         values: ``[n]`` their scores in the paper's units; the sum over strata of their means is ``value``.
         strata: ``[n]`` integers; MME's sub-tasks, else all 0.
     """
@@ -70,6 +71,31 @@ def scores_of(name: str, spec: Benchmark, samples: Sequence[Sample], results: Ma
                 f"{spec.title}: the per-question scores give {again:.6g}, but lmms-eval says {scores.value:.6g}"
             )
         found[benchmark] = scores
+    return found
+
+
+def parts_of(scores: Scores) -> dict[str, Scores]:
+    """Scores of the categories of MMBench and of their groups, or of the sub-tasks of MME, as ``mmbench/ocr``.
+
+    Raises:
+        EvaluationError: if the benchmark's questions have no categories.
+    """
+    if scores.benchmark not in ("mmbench", "mme", "mme_cognition"):
+        raise EvaluationError(f"the questions of {scores.benchmark} have no categories")
+    categories = [unit.partition("|")[0] for unit in scores.units]
+    members = {category: {category} for category in dict.fromkeys(categories)}
+    if scores.benchmark == "mmbench":
+        members |= {group: set(leaves) for group, leaves in MMBENCH_ABILITIES.items() if set(leaves) & set(members)}
+    asked = 2 if scores.benchmark != "mmbench" else 1  # MME's units are pairs; MMBench's count once with all copies
+    found = {}
+    for name, leaves in members.items():
+        index = [i for i, category in enumerate(categories) if category in leaves]
+        key = f"{scores.benchmark.partition('_')[0]}/{name}"
+        values, strata = scores.values[index], np.zeros(len(index), dtype=int)
+        found[key] = Scores(
+            key, scores.metric, float(estimate(values, strata)), asked * len(index),
+            tuple(scores.units[i] for i in index), values, strata,
+        )  # fmt: skip
     return found
 
 
@@ -126,8 +152,9 @@ def _mmbench(items: Sequence[tuple[int, Any]]) -> tuple[list[str], list[float], 
         row = {key if key in "ABCD" else key.lower(): value for key, value in item.items()}
         copies.setdefault(int(row["index"]) % 1_000_000, []).append(row)
     answers = {int(item["index"]): item["answer"] for _, item in items}
+    category = {int(item["index"]) % 1_000_000: item["category"] for _, item in items}
     values = [100.0 * judge.eval_sub_data(pd.DataFrame(rows), answers, static_only=True) for rows in copies.values()]
-    return [str(index) for index in copies], values, [0] * len(copies)
+    return [f"{category[index]}|{index}" for index in copies], values, [0] * len(copies)
 
 
 _READERS = {

@@ -2,8 +2,8 @@
 
 import argparse
 import json
-import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +12,23 @@ from vtprune.evaluation.errors import EvaluationError
 APART = ("conventions", "cost", "timings")  # costs, no scores: they have columns of their own
 
 
-def collect(results: Path, out: Path) -> list[str]:
-    """Write ``results.csv`` and ``provenance.json`` to ``out``; returns the experiments, in their order.
+def collect(files: Sequence[Path], out: Path) -> list[str]:
+    """Write ``results.csv`` and ``provenance.json`` to ``out``; returns the runs' names, in their order.
 
     Args:
-        results: folder with ``<experiment>.csv`` and ``.json`` of each; costs and times in it stay apart.
+        files: CSVs of experiments; beside each stands the JSON of its facts.
 
     Raises:
-        EvaluationError: if there are none, one lacks its facts, or they do not belong together.
+        EvaluationError: if one or its facts cannot be read, or they do not belong together.
     """
-    files = sorted((f for f in results.glob("*.csv") if f.stem not in APART), key=lambda path: _natural(path.stem))
-    if not files:
-        raise EvaluationError(f"there are no results in {results}: run an experiment first")
     header, lines, runs = None, [], {}
     for path in files:
-        first, *rest = path.read_text(encoding="utf-8").splitlines()
+        try:
+            first, *rest = path.read_text(encoding="utf-8").splitlines()
+        except OSError as error:
+            raise EvaluationError(f"{path} cannot be read ({error.strerror}): run its experiment first") from error
+        except ValueError as error:
+            raise EvaluationError(f"{path} holds no results") from error
         if header not in (None, first):
             raise EvaluationError(f"{path} has other columns than {files[0].name}")
         header = first
@@ -67,18 +69,13 @@ def _common(values: dict[str, Any]) -> Any:
     return first if all(value == first for value in values.values()) else values
 
 
-def _natural(name: str) -> list[int | str]:
-    """table10 after table9."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
-
-
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m vtprune.experiments.collect", description=__doc__)
-    parser.add_argument("--results", default="reports/results", help="folder of the experiments' files")
+    parser.add_argument("results", nargs="+", type=Path, metavar="CSV", help="results of an experiment, in the order wanted")
     parser.add_argument("--out", default="reports", help="where results.csv and provenance.json are written")
     arguments = parser.parse_args(argv)
     try:
-        names = collect(Path(arguments.results), Path(arguments.out))
+        names = collect(arguments.results, Path(arguments.out))
     except EvaluationError as error:
         print(f"vtprune collect: {error}", file=sys.stderr)
         return 2

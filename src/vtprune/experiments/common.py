@@ -35,23 +35,24 @@ def one_sentence(name: str, work: Callable[[], Path]) -> int:
 
 
 def run(experiment: Experiment, settings: Settings) -> Path:
-    """Evaluate all cells and write ``<out>/<name>.csv`` and ``<name>.json``; returns the former's path.
+    """Evaluate all cells and write a CSV of results and a JSON of facts; returns the former's path.
 
-    With several ``settings.keeps`` every pruned row is run at each of them. Two runs write the same
+    With several keep ratios every pruned row is run at each of them. Two runs write the same
     CSV, byte for byte; the JSON holds times.
 
     Raises:
         EvaluationError, CheckpointError, DatasetError, ValueError: one sentence that says what is wrong.
     """
     from vtprune.evaluation.run import check_benchmarks
+    from vtprune.evaluation.scores import parts_of
     from vtprune.miniature.hub_schemas import BENCHMARKS
 
     start = time.perf_counter()
     check_benchmarks(experiment.benchmarks)
-    keeps = ratios(settings)
+    keeps = ratios(settings, experiment.keeps)
     evaluator = evaluator_of(settings)
-    rows = {(name, keep): row for keep in keeps for name, row in experiment.rows.items() if row.prunes or keep == keeps[0]}
-    cells = {f"{name} {keep:g}" if row.prunes and len(keeps) > 1 else name: row.cell(keep) for (name, keep), row in rows.items()}
+    rows = {(name, keep): row for keep in keeps for name, row in experiment.rows.items() if row.takes_keep or keep == keeps[0]}
+    cells = {f"{name} {keep:g}" if row.takes_keep and len(keeps) > 1 else name: row.cell(keep) for (name, keep), row in rows.items()}
     for cell in cells.values():
         evaluator.check(cell)
     each = evaluator.questions(experiment.benchmarks)
@@ -64,6 +65,8 @@ def run(experiment: Experiment, settings: Settings) -> Path:
             bar.set_description(f"{experiment.name} {number}/{len(cells)} {name}")
             began = time.perf_counter()
             found[row] = evaluator.evaluate(cell, experiment.benchmarks, bar)
+            if experiment.parts:
+                found[row] |= {key: part for whole in list(found[row].values()) for key, part in parts_of(whole).items()}
             seconds[name] = round(time.perf_counter() - began, 1)
     chance = {}
     if experiment.chance:
@@ -73,13 +76,14 @@ def run(experiment: Experiment, settings: Settings) -> Path:
 
     measured = []
     for keep in keeps:
-        scores = {name: found[name, keep if row.prunes else keeps[0]] for name, row in experiment.rows.items()}
+        scores = {name: found[name, keep if row.takes_keep else keeps[0]] for name, row in experiment.rows.items()}
         new = rows_of(experiment, settings.model, keep, scores, chance, resamples=settings.resamples, seed=settings.seed)
         measured += [row for row in new if row not in measured]  # unpruned rows are the same at each ratio
     out = Path(settings.out)
-    path = write(out / f"{experiment.name}.csv", to_csv(measured))
+    stem = settings.name or experiment.name
+    path = write(out / f"{stem}.csv", to_csv(measured))
     found = facts(settings, evaluator.loaded, seconds=time.perf_counter() - start, cells=seconds, questions=each * len(cells))
-    write(out / f"{experiment.name}.json", json.dumps(found, indent=2) + "\n")
+    write(out / f"{stem}.json", json.dumps(found, indent=2) + "\n")
     return path
 
 
@@ -97,13 +101,13 @@ def evaluator_of(settings: Settings) -> Any:
     )  # fmt: skip
 
 
-def ratios(settings: Settings) -> tuple[float, ...]:
-    """The fractions of the image tokens that stay, in the order given.
+def ratios(settings: Settings, published: tuple[float, ...] = ()) -> tuple[float, ...]:
+    """The fractions of the image tokens that stay, in the order given: the settings', else those of the published table.
 
     Raises:
         EvaluationError: if one is no fraction, or stands there twice.
     """
-    keeps = settings.keeps or (settings.keep,)
+    keeps = settings.keeps or published or (settings.keep,)
     for keep in keeps:
         if not 0 < keep <= 1:
             raise EvaluationError(f"keep must lie in (0, 1], not {keep:g}")

@@ -1,7 +1,7 @@
 """What an experiment is: its cells, the pairs that are compared, and its benchmarks."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -9,7 +9,6 @@ if TYPE_CHECKING:
 
 BASELINE = "baseline"
 MEAN = "mean"
-UNPRUNED = (BASELINE, "blind")
 
 
 @dataclass(frozen=True)
@@ -27,9 +26,21 @@ class Row:
     image: str = "shown"
 
     @property
-    def prunes(self) -> bool:
-        """Whether it depends on a keep ratio."""
-        return self.method != "none"
+    def takes_keep(self) -> bool:
+        """Whether it depends on a keep ratio: neither the unpruned model nor VTW does.
+
+        Raises:
+            ValueError: if there is no such method.
+        """
+        from vtprune.pruning import methods
+
+        if self.method not in methods():
+            raise ValueError(f"there is no method {self.method!r}; the methods are {', '.join(methods())}")
+        return any(field.name == "keep" for field in fields(methods()[self.method]))
+
+    def ratio(self, keep: float) -> float | None:
+        """The fraction of the image tokens that stays: 1 unpruned, None for a method without that parameter."""
+        return 1.0 if self.method == "none" else keep if self.takes_keep else None
 
     def cell(self, keep: float) -> "Cell":
         """The cell at that keep ratio.
@@ -40,7 +51,7 @@ class Row:
         from vtprune.evaluation.model import method_of
         from vtprune.evaluation.run import Cell
 
-        kept = {"keep": keep} if self.prunes else {}
+        kept = {"keep": keep} if self.takes_keep else {}
         return Cell(method_of(self.method, **kept, **self.parameters), self.image)
 
 
@@ -54,6 +65,10 @@ class Experiment:
         rows: one of them is ``baseline``.
         pairs: "a - b", both of them rows.
         chance: whether to add what one answer to every question scores.
+        parts: whether to add MMBench's categories and their groups, and MME's sub-tasks, each as a
+            benchmark of its own (``mmbench/ocr``).
+        keeps: the ratios of the published table; empty for those of the settings.
+        papers: the models that it prints.
     """
 
     name: str
@@ -61,3 +76,6 @@ class Experiment:
     rows: Mapping[str, Row]
     pairs: tuple[str, ...]
     chance: bool = False
+    parts: bool = False
+    keeps: tuple[float, ...] = ()
+    papers: tuple[str, ...] = ("LLaVA-1.5-7B",)

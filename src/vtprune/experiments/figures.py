@@ -51,7 +51,9 @@ class Study:
 
     def prompts(self, benchmark: str) -> list[Any]:
         """The benchmark's questions, at most ``settings.limit``: (the task's words, the question)."""
-        return self.evaluator.prompts(benchmark, self.settings.limit)
+        from vtprune.evaluation.run import limit_of
+
+        return self.evaluator.prompts(benchmark, limit_of(self.settings.limit, benchmark))
 
     def probe(self) -> Any:
         from .probing import Probe

@@ -23,7 +23,7 @@ def facts(settings: Settings, loaded: Any, *, seconds: float, cells: Mapping[str
         cells: seconds by cell (few where its predictions were stored already).
         questions: asked in all cells together.
     """
-    parameters = {key: value for key, value in asdict(settings).items() if key not in ("store", "reuse", "out")}
+    parameters = {key: value for key, value in asdict(settings).items() if key not in ("checkpoint", "store", "reuse", "out", "name")}
     return {
         "profile": parameters.pop("profile"),
         "commit": _git("rev-parse", "--short=12", "HEAD"),

@@ -12,7 +12,7 @@ from vtprune.evaluation.errors import EvaluationError
 from vtprune.evaluation.scores import Scores
 from vtprune.evaluation.statistics import bootstrap, estimate, interval, percent_of
 
-from .design import BASELINE, MEAN, UNPRUNED, Experiment
+from .design import BASELINE, MEAN, Experiment
 
 COLUMNS = ("experiment", "model", "method", "keep", "benchmark", "metric", "value", "n", "ci_low", "ci_high")
 PERCENT = "percent_of_baseline"
@@ -42,12 +42,13 @@ def rows_of(
         EvaluationError: if two cells did not answer the same questions.
     """
     names = list(experiment.rows)
-    benchmarks = [b for b in [*experiment.benchmarks, "mme_cognition"] if b in scores[BASELINE]]
+    benchmarks = [*experiment.benchmarks, *(b for b in scores[BASELINE] if b not in experiment.benchmarks)]
     found: list[Row] = []
 
     def add(method: str, benchmark: str, metric: str, value: float, n: int | None, draws: np.ndarray | None) -> None:
-        parts = method.split(" - ")
-        ratio = None if method == "chance" else 1.0 if set(parts) <= set(UNPRUNED) else keep
+        # A difference has the ratio of what is pruned in it.
+        ratios = {None} if method == "chance" else {experiment.rows[part].ratio(keep) for part in method.split(" - ")} - {1.0}
+        ratio = min(ratios - {None}, default=None) if ratios else 1.0
         found.append(row_of(experiment.name, model, method, ratio, benchmark, metric, value, n, draws, level))
 
     def compare(benchmark: str, metric: str, point: np.ndarray, draws: np.ndarray, n: int) -> None:
@@ -74,7 +75,8 @@ def rows_of(
             points.append(percent_of(point, point[base]))
             percents.append(percent_of(draws, draws[:, [base]]))
             asked += first.questions
-    if np.isfinite(points).all():  # else the baseline is 0 somewhere, and there is no percent of it
+    # A mean over one benchmark says nothing new; and where the baseline is 0 there is no percent of it.
+    if len(points) > 1 and np.isfinite(points).all():
         compare(MEAN, PERCENT, np.mean(points, axis=0), np.mean(percents, axis=0), asked)
     return found
 

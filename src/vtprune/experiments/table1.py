@@ -1,4 +1,4 @@
-"""Table 1, block LLaVA-1.5-7B: FastV, AdaptPrune in both readings and random against the whole model."""
+"""Table 1, a block of it for each model: VTW, FastV, AdaptPrune in both readings and random against the whole model."""
 
 import sys
 
@@ -12,6 +12,7 @@ EXPERIMENT = Experiment(
     rows={
         "baseline": Row(),
         "blind": Row(image="blank"),
+        "vtw": Row("vtw"),
         "fastv": Row("fastv"),
         "adaptprune": Row("adaptprune", {"reading": "as_published"}),
         "adaptprune_as_written": Row("adaptprune", {"reading": "as_written"}),
@@ -21,12 +22,14 @@ EXPERIMENT = Experiment(
         "adaptprune - fastv",
         "adaptprune - random",
         "fastv - random",
+        "fastv - vtw",
         "adaptprune_as_written - adaptprune",
         "fastv - baseline",
         "adaptprune - baseline",
         "baseline - blind",
     ),
     chance=True,
+    papers=("LLaVA-1.5-7B", "LLaVA-1.5-13B", "LLaVA-NeXT-7B"),
 )  # fmt: skip
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from .printed import Printed
-from .relations import BENCHMARKS, MMBENCH_L2, MME_PERCEPTION, benchmark_label, method_label
+from .relations import MMBENCH_L2, MME_PERCEPTION, benchmark_label, method_label
 
 AGREE, DISAGREE, NOT_DERIVABLE = "agree", "disagree", "cannot be derived"
 
@@ -30,7 +30,7 @@ def _shared_cells(published: pd.DataFrame) -> list[Finding]:
     """The same quantity printed in several tables must be one number."""
     check = "Cells printed in more than one table"
     findings, agreeing = [], {}
-    for (model, method, benchmark), tables in Printed(published).by_quantity.items():
+    for (model, method, benchmark, _), tables in Printed(published).by_quantity.items():
         if len(tables) < 2:
             continue
         if len(set(tables.values())) > 1:
@@ -89,7 +89,9 @@ def _pruned_above(published: pd.DataFrame) -> list[Finding]:
     """No contradiction, but a reader should know where losing tokens is printed as a gain."""
     numbers = Printed(published)
     above = []
-    for (model, method, benchmark) in numbers.by_quantity:
+    for model, method, benchmark, _ in numbers.by_quantity:
+        if "/" in benchmark:  # a category of some tens of questions
+            continue
         value, whole = numbers.value(model, method, benchmark), numbers.value(model, "baseline", benchmark)
         if value > whole:
             above.append(f"{method_label(method)} on {benchmark_label(benchmark)} of {model} ({value:g}, "
@@ -100,9 +102,3 @@ def _pruned_above(published: pd.DataFrame) -> list[Finding]:
 def _lookup(published: pd.DataFrame, table: int) -> dict[tuple[str, str, str], float]:
     part = published[published["table"] == table]
     return {(r.model, r.row, r.column): r.number for r in part.itertuples(index=False)}
-
-
-def published_benchmarks(published: pd.DataFrame, table: int) -> list[str]:
-    """The benchmark keys of a table's columns, in print order."""
-    columns = published.loc[published["table"] == table, "column"].unique()
-    return [BENCHMARKS[c] for c in columns if c in BENCHMARKS]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
 import pandas as pd
 
 from .cells import cells_frame, judge_cells
-from .claims import claims_frame, judge_claims
+from .claims import claims_frame, items_frame, judge_claims
 from .inputs import load
 from .view import build_view
 
@@ -18,19 +19,23 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 def build_report(results: str | Path = "reports/results.csv", provenance: str | Path = "reports/provenance.json",
                  params: str | Path = "params.yaml", published: str | Path = "data/published",
-                 figures: str | Path = "reports/results", out: str | Path = "reports") -> Path:
-    """Write index.html, README.md, verdicts.csv, claims.csv and figures/ to ``out``; return the page's path.
+                 figures: str | Path = "reports/results", tables: Sequence[str | Path] = (),
+                 out: str | Path = "reports") -> Path:
+    """Write index.html, README.md, verdicts.csv, claims.csv, claim_items.csv and figures/ to ``out``.
+
+    Returns the page's path. ``tables`` are CSVs of other results than scores, which claims read by name.
 
     ``figures`` is the folder of what the figures' experiments wrote: ``figure1/`` and so on.
     Raises ``ReportError`` with one sentence when an input is missing or wrong.
     """
     out = Path(out)
-    inputs = load(Path(results), Path(provenance), Path(params), Path(published))
+    inputs = load(Path(results), Path(provenance), Path(params), Path(published), [Path(table) for table in tables])
     cells, claims = judge_cells(inputs), judge_claims(inputs)
     out.mkdir(parents=True, exist_ok=True)
     view = build_view(inputs, cells, claims, Path(figures), out)
     _write(out / "verdicts.csv", cells_frame(cells))
     _write(out / "claims.csv", claims_frame(claims))
+    _write(out / "claim_items.csv", items_frame(claims))
     (out / "README.md").write_text(_render("report.md.j2", view), encoding="utf-8")
     page = out / "index.html"
     page.write_text(_render("report.html.j2", view | {"embed": _embedder(out / "figures")}), encoding="utf-8")

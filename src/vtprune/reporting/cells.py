@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import pandas as pd
 
 from .inputs import Inputs, Measure
-from .relations import LINKS, MODELS, same_checkpoint
+from .relations import LINKS, same_checkpoint
 
 REPRODUCED, DIFFERS, NOT_RUN, NO_VALUE = "reproduced", "differs", "not run", "no published value"
 NEEDS_CHECKPOINT = "needs the paper's checkpoint: profile lite or paper"
+NO_STAND_IN = f"{NEEDS_CHECKPOINT}; nor does a checkpoint of ours stand for this model yet"
+OF_ITS_MACHINE = "a cost on the paper's machine (one RTX 3090), not comparable in seconds; its ratios are among the claims"
 
 
 @dataclass(frozen=True)
@@ -62,25 +64,26 @@ def judge_value(published: float, ours: Measure, tolerance: float) -> tuple[str,
 
 
 def _counterpart(inputs: Inputs, printed) -> Measure | None:
-    link = LINKS.get(printed.table)
-    model = inputs.results.model_for(printed.model)
-    if link is None or model is None or printed.row not in link.rows or printed.column not in link.columns:
+    place, model = LINKS[printed.table].place(printed.row, printed.column), inputs.results.model_for(printed.model)
+    if place is None or model is None:
         return None
-    for experiment, method in link.rows[printed.row].sources:
-        found = inputs.results.cell(experiment, model, method, link.columns[printed.column], link.keep)
+    row, benchmark = place
+    for experiment, method in row.sources:
+        found = inputs.results.cell(experiment, model, method, benchmark, row.keep)
         if found:
             return found
     return None
 
 
 def _why_not_run(inputs: Inputs, printed, ours: Measure | None) -> str:
+    if LINKS[printed.table].place(printed.row, printed.column) is None:
+        return OF_ITS_MACHINE
+    if printed.model not in inputs.models:
+        return NO_STAND_IN
     if inputs.profile == "miniature" or (ours is not None and not same_checkpoint(printed.model, ours.model)):
         return NEEDS_CHECKPOINT
-    link = LINKS.get(printed.table)
-    if link is None or printed.row not in link.rows or printed.column not in link.columns:
-        return "no experiment of ours measures it yet"
     if inputs.results.model_for(printed.model) is None:
-        return f"{MODELS[printed.model].checkpoint} was not run"
+        return f"{inputs.models[printed.model]} was not run"
     return "no result in this run"
 
 

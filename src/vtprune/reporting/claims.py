@@ -3,59 +3,35 @@
 from __future__ import annotations
 
 import math
-import operator
-import re
 from dataclasses import dataclass
 
 import pandas as pd
 
 from . import fmt
-from .inputs import Inputs, Measure, ReportError
+from .evidence import (
+    CONTRADICTS,
+    MISSING,
+    OPEN,
+    SUPPORTS,
+    Expectation,
+    Item,
+    case_name,
+    gather,
+    models_of,
+)
+from .inputs import Inputs, ReportError
 from .printed import Printed
-from .relations import benchmark_label
 
 REPRODUCED, DIFFERS, UNDECIDED, NOT_RUN = "reproduced", "differs", "undecided", "not run"
-SUPPORTS, CONTRADICTS, OPEN, MISSING = "supports", "contradicts", "undecided", "missing"
-_SIGNS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
-
-
-@dataclass(frozen=True)
-class Expectation:
-    """What a value should be: "> 0", "< 0", ">= 90"."""
-
-    sign: str
-    bound: float
-
-    @classmethod
-    def parse(cls, text: str) -> Expectation:
-        found = re.fullmatch(r"\s*([<>]=?)\s*(-?\d+(?:\.\d+)?)\s*", str(text))
-        if not found:
-            raise ReportError(f"claims.yaml: '{text}' is not an expectation such as '> 0'.")
-        return cls(found[1], float(found[2]))
-
-    def holds(self, value: float) -> bool:
-        return _SIGNS[self.sign](value, self.bound)
-
-    def outcome(self, measure: Measure | None) -> str:
-        """The whole interval must lie on one side of the bound; a point without an interval decides nothing."""
-        if measure is None:
-            return MISSING
-        if not measure.has_interval:
-            return OPEN
-        inner, outer = (measure.low, measure.high) if ">" in self.sign else (measure.high, measure.low)
-        if self.holds(inner):
-            return SUPPORTS
-        return CONTRADICTS if not self.holds(outer) else OPEN
-
-
-@dataclass(frozen=True)
-class Item:
-    """One benchmark of a claim: what was compared, and what came out."""
-
-    benchmark: str
-    term: str
-    measure: Measure | None
-    outcome: str
+# What a claim of each kind must say, beside what all must.
+KINDS = {
+    "difference": ("experiment", "benchmarks", "pairs"),
+    "level": ("experiment", "benchmarks", "method"),
+    "change": ("experiment", "benchmarks", "pairs", "from_keep"),
+    "measure": ("file", "where", "value", "compared"),
+}
+_ALL = ("id", "statement", "place", "kind", "expected", "model", "keep", "quantifier", "tolerance")
+_PRINTED_IN = {"table1": 1, "table4": 4, "table5": 5}
 
 
 @dataclass(frozen=True)
@@ -71,68 +47,88 @@ class ClaimResult:
     reason: str
     paper: str  # "holds", "fails" or "not printed": the same predicate on the paper's own numbers
     paper_detail: str
+    digits: int
+    signed: bool
+
+    def written(self, item: Item) -> tuple[str, str]:
+        """A comparison's value and its interval, as text."""
+        m = item.measure
+        if m is None:
+            return fmt.NONE, ""
+        write = fmt.signed if self.signed else fmt.number
+        exact = m.low == m.high
+        return write(m.value, self.digits), "exact" if exact else fmt.interval(m.low, m.high, self.signed, self.digits)
 
 
 def judge_claims(inputs: Inputs) -> list[ClaimResult]:
+    """All claims, in the order of the file.
+
+    Raises:
+        ReportError: if one cannot be read, or a table of results lacks what one reads.
+    """
     defaults = inputs.claims.get("defaults") or {}
     printed = Printed(inputs.published)
     return [_judge(inputs, printed, {**defaults, **entry}) for entry in inputs.claims.get("claims") or ()]
 
 
 def _judge(inputs: Inputs, printed: Printed, claim: dict) -> ClaimResult:
-    for name in ("id", "statement", "place", "kind", "experiment", "benchmarks", "expected", "model"):
-        if name not in claim:
-            raise ReportError(f"claims.yaml: claim '{claim.get('id', '?')}' has no '{name}'.")
-    if claim["kind"] not in ("difference", "level"):
-        raise ReportError(f"claims.yaml: claim '{claim['id']}' is of the unknown kind '{claim['kind']}'.")
-    expected = Expectation.parse(claim["expected"])
-    terms = tuple(claim["pairs"]) if claim["kind"] == "difference" else (claim["method"],)
-    model = inputs.results.model_for(claim["model"])
-    find = inputs.results.difference if claim["kind"] == "difference" else inputs.results.cell
-    items = []
-    for benchmark in claim["benchmarks"]:
-        for term in terms:
-            found = model and find(claim["experiment"], model, term, benchmark, claim.get("keep"))
-            items.append(Item(benchmark, term, found or None, expected.outcome(found or None)))
-    verdict, reason = combine(items, claim.get("quantifier", "all"))
+    kind, name = claim.get("kind"), claim.get("id", "?")
+    if kind not in KINDS:
+        raise ReportError(f"claims.yaml: claim '{name}' is of the unknown kind '{kind}'.")
+    if lacking := [key for key in (*_ALL, *KINDS[kind]) if key not in claim]:
+        raise ReportError(f"claims.yaml: claim '{name}' has no '{lacking[0]}'.")
+    expected = Expectation.parse(claim["expected"], claim["tolerance"])
+    terms = {"level": [claim.get("method")], "measure": [claim.get("compared")]}.get(kind) or claim["pairs"]
+    items = gather(inputs, claim, expected, tuple(terms))
+    verdict, reason = combine(items, claim["quantifier"])
     paper, detail = _on_paper(printed, claim, expected, terms)
-    return ClaimResult(claim["id"], claim["statement"], claim["place"], claim.get("note", ""), str(claim["expected"]),
-                       terms, tuple(items), verdict, reason, paper, detail)
+    within = f" within {claim['tolerance']:g}" if claim["tolerance"] else ""
+    result = ClaimResult(name, claim["statement"], claim["place"], claim.get("note", ""), f"{claim['expected']}{within}",
+                         tuple(terms), tuple(items), verdict, reason, paper, detail, claim.get("digits", 1),
+                         kind in ("difference", "change"))
+    return _with_figure(result)
 
 
-def _by_benchmark(items: list[Item]) -> dict[str, str]:
-    """A benchmark supports a claim when all its terms do, and contradicts it when one does."""
+def _with_figure(result: ClaimResult) -> ClaimResult:
+    """The reason of a claim about one comparison begins with its figure; several stand in a table of their own."""
+    if len(result.items) != 1 or result.items[0].measure is None:
+        return result
+    value, interval = result.written(result.items[0])
+    return ClaimResult(**(vars(result) | {"reason": f"{value} ({interval or 'no interval'}): {result.reason}"}))
+
+
+def _by_case(items: list[Item]) -> dict[str, str]:
+    """A case supports a claim when all its terms do, and contradicts it when one does."""
     outcomes: dict[str, str] = {}
-    for benchmark in dict.fromkeys(i.benchmark for i in items):
-        found = {i.outcome for i in items if i.benchmark == benchmark}
-        outcomes[benchmark] = next((o for o in (MISSING, CONTRADICTS, OPEN) if o in found), SUPPORTS)
+    for case in dict.fromkeys(i.case for i in items):
+        found = {i.outcome for i in items if i.case == case}
+        outcomes[case] = next((o for o in (MISSING, CONTRADICTS, OPEN) if o in found), SUPPORTS)
     return outcomes
 
 
-def combine(items: list[Item], quantifier: str | float) -> tuple[str, str]:
-    """The verdict over all benchmarks, and why.
+def _needed(quantifier: str | float, total: int) -> int:
+    return total if quantifier == "all" else math.ceil(float(quantifier) * total - 1e-9)
 
-    The intervals are those of single benchmarks and are not corrected for their number, so a
-    claim about "all" of many can fail by chance: the reason names the benchmarks.
+
+def combine(items: list[Item], quantifier: str | float) -> tuple[str, str]:
+    """The verdict over all cases, and why.
+
+    The intervals are those of single cases and are not corrected for their number, so a claim
+    about "all" of many can fail by chance: the reason names the cases.
     """
-    outcomes = _by_benchmark(items)
-    of = {kind: [b for b, o in outcomes.items() if o == kind] for kind in (SUPPORTS, CONTRADICTS, OPEN, MISSING)}
+    outcomes = _by_case(items)
+    of = {kind: [c for c, o in outcomes.items() if o == kind] for kind in (SUPPORTS, CONTRADICTS, OPEN, MISSING)}
     total = len(outcomes)
-    needed = total if quantifier == "all" else math.ceil(float(quantifier) * total - 1e-9)
+    needed = _needed(quantifier, total)
     parts = []
     if of[SUPPORTS]:
-        parts.append(f"{len(of[SUPPORTS])} of {total} support it" if total > 1 else "the interval supports it")
+        parts.append(f"{len(of[SUPPORTS])} of {total} support it" if total > 1 else "it supports the claim")
     if of[CONTRADICTS]:
-        parts.append(f"contradicted on {_names(of[CONTRADICTS])}" if total > 1 else "the interval contradicts it")
+        parts.append(f"contradicted on {', '.join(of[CONTRADICTS])}" if total > 1 else "it contradicts the claim")
     if of[OPEN]:
-        parts.append(f"interval open on {_names(of[OPEN])}" if total > 1 else "the interval holds the bound")
-    if of[MISSING]:
-        parts.append(f"no result for {_names(of[MISSING])}" if total > 1 else "no result")
+        parts.append(f"interval open on {', '.join(of[OPEN])}" if total > 1 else "the interval holds the bound")
+    parts += dict.fromkeys(i.why for i in items if i.outcome == MISSING)
     reason = "; ".join(parts)
-    if len(items) == 1 and items[0].measure:
-        m = items[0].measure
-        write = fmt.signed if " - " in items[0].term else fmt.number
-        reason = f"{write(m.value)} ({fmt.interval(m.low, m.high, ' - ' in items[0].term)}): {reason}"
     if len(of[SUPPORTS]) >= needed:
         return REPRODUCED, reason
     if len(of[CONTRADICTS]) > total - needed:
@@ -140,36 +136,51 @@ def combine(items: list[Item], quantifier: str | float) -> tuple[str, str]:
     return (NOT_RUN if of[MISSING] else UNDECIDED), reason
 
 
-def _on_paper(printed: Printed, claim: dict, expected: Expectation, terms: tuple[str, ...]) -> tuple[str, str]:
+def _on_paper(printed: Printed, claim: dict, expected: Expectation, terms: list[str]) -> tuple[str, str]:
     """The same predicate on the printed numbers, which have no intervals."""
-    table = {"table1": 1, "table4": 4}.get(claim["experiment"])
-    models = claim.get("published_models") or [claim["model"]]
-    write = fmt.signed if claim["kind"] == "difference" else fmt.number
-    supported, failed, total = 0, [], 0
-    for model in models:
-        for benchmark in claim["benchmarks"]:
-            values = [printed.term(model, term, benchmark, table) for term in terms]
-            if any(math.isnan(v) for v in values):
-                continue
-            total += 1
-            worst = min(values) if ">" in expected.sign else max(values)
-            if expected.holds(worst):
-                supported += 1
-            else:
-                where = benchmark_label(benchmark) + (f" of {model}" if len(models) > 1 else "")
-                failed.append(f"{where} ({write(worst)})")
+    write = fmt.number if claim["kind"] in ("level", "measure") else fmt.signed
+    supported, failed, total, worst = 0, [], 0, math.nan
+    for case, values in _printed_cases(printed, claim, terms):
+        if any(math.isnan(v) for v in values):
+            continue
+        total += 1
+        worst = min(values) if expected.wants_more else max(values)
+        if expected.holds(worst):
+            supported += 1
+        else:
+            failed.append(f"{case} ({write(worst, claim.get('digits', 1))})")
     if not total:
         return "not printed", ""
-    quantifier = claim.get("quantifier", "all")
-    needed = total if quantifier == "all" else math.ceil(float(quantifier) * total - 1e-9)
-    detail = f"{supported} of {total}" + (f"; not on {', '.join(failed)}" if failed else "")
-    if claim["benchmarks"] == ["mean"] and not failed:
-        detail = write(worst)
-    return ("holds" if supported >= needed else "fails"), detail
+    holds = supported >= _needed(claim["quantifier"], total)
+    if total == 1:
+        return ("holds" if holds else "fails"), write(worst, claim.get("digits", 1))
+    return ("holds" if holds else "fails"), f"{supported} of {total}" + (f"; not on {', '.join(failed)}" if failed else "")
 
 
-def _names(benchmarks: list[str]) -> str:
-    return ", ".join(benchmark_label(b) for b in benchmarks)
+def _printed_cases(printed: Printed, claim: dict, terms: list[str]) -> list[tuple[str, list[float]]]:
+    """Each printed case with the values of its terms; NaN where one is not printed."""
+    if claim["kind"] == "measure":
+        return [("", [_printed_measure(printed, claim)])]
+    table, keep, found = _PRINTED_IN.get(claim["experiment"]), claim["keep"], []
+    if keep == "each":  # drawn in a figure, not printed
+        return []
+    for model in models_of(claim):
+        for benchmark in claim["benchmarks"]:
+            values = [printed.term(model, term, benchmark, table, keep) for term in terms]
+            if claim["kind"] == "change":
+                values = [v - printed.term(model, term, benchmark, table, claim["from_keep"])
+                          for v, term in zip(values, terms, strict=True)]
+            found.append((case_name(claim, model, keep, benchmark), values))
+    return found
+
+
+def _printed_measure(printed: Printed, claim: dict) -> float:
+    """``printed``: a number of the text, or a cell of Table 3, over another where it has ``over``."""
+    source = claim.get("printed", math.nan)
+    if not isinstance(source, dict):
+        return float(source)
+    value = printed.cost(claim["model"], source["row"], source["column"])
+    return value / printed.cost(claim["model"], source["over"], source["column"]) if "over" in source else value
 
 
 def claims_frame(results: list[ClaimResult]) -> pd.DataFrame:
@@ -179,3 +190,16 @@ def claims_frame(results: list[ClaimResult]) -> pd.DataFrame:
         "compared": "; ".join(r.terms), "paper": r.paper, "paper_detail": r.paper_detail,
         "place": r.place, "statement": r.statement, "note": r.note,
     } for r in results])
+
+
+def items_frame(results: list[ClaimResult]) -> pd.DataFrame:
+    """claim_items.csv: one row for each comparison behind a verdict."""
+    return pd.DataFrame([{
+        "id": r.id, "case": i.case, "compared": i.term, "value": _round(i.measure and i.measure.value),
+        "ci_low": _round(i.measure and i.measure.low), "ci_high": _round(i.measure and i.measure.high),
+        "expected": r.expected, "outcome": i.outcome, "why": i.why,
+    } for r in results for i in r.items])
+
+
+def _round(value: float | None) -> float | str:
+    return "" if value is None or math.isnan(value) else round(value, 4)

@@ -11,6 +11,7 @@ from .relations import BENCHMARKS, benchmark_label, method_label
 from .tables import unpruned
 
 HIGHER, LOWER, OPEN = "higher", "lower", "undecided"
+WIDE = 10  # so many comparisons fit beside one another
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,11 @@ def comparisons(inputs: Inputs, experiment: str, model: str) -> list[Comparison]
     return found
 
 
-def rows(found: list[Comparison]) -> list[tuple[str, list[Difference | None]]]:
-    """A table: benchmark, then the difference of each comparison."""
+def table(found: list[Comparison]) -> tuple[list[str], list[tuple[str, list[Difference | None]]]]:
+    """Heads and lines: a line for each benchmark, or for each comparison where these are many."""
     by_pair = [{d.benchmark: d for d in (*c.items, *((c.mean,) if c.mean else ()))} for c in found]
     order = [b for b in [*BENCHMARKS.values(), "mean"] if any(b in d for d in by_pair)]
-    return [(benchmark_label(b), [d.get(b) for d in by_pair])
-            for b in order]
+    names = [c.label for c in found]
+    if len(found) > WIDE:
+        return [benchmark_label(b) for b in order], [(n, [d.get(b) for b in order]) for n, d in zip(names, by_pair, strict=True)]
+    return names, [(benchmark_label(b), [d.get(b) for d in by_pair]) for b in order]

@@ -17,12 +17,15 @@ from matplotlib.lines import Line2D
 
 from . import fmt
 from .differences import HIGHER, LOWER, OPEN, Comparison
-from .relations import LINKS, benchmark_label, method_label
+from .printed import KEEP
+from .relations import benchmark_label, method_label
 from .tables import Percent
 
 INK, GRID = "#222222", "#dddddd"
 STYLE = {"fastv": ("#E69F00", "s"), "adaptprune": ("#0072B2", "o"), "adaptprune_as_written": ("#56B4E9", "D"),
-         "random": ("#777777", "X"), "vtw": ("#CC79A7", "v")}
+         "random": ("#777777", "X"), "vtw": ("#CC79A7", "v"), "fitprune": ("#009E73", "^"), "skip": ("#D55E00", "P"),
+         "random3x3": ("#777777", "d"), "maxpool3x3": ("#56B4E9", "h"), "avgpool3x3": ("#CC79A7", "<"),
+         "last": ("#222222", "*")}
 SPARE = [("#009E73", "^"), ("#D55E00", "P"), ("#CC79A7", "v"), ("#56B4E9", "D")]
 SIGN_STYLE = {HIGHER: ("#0072B2", "o"), LOWER: ("#D55E00", "s"), OPEN: ("#999999", "o")}
 SIGN_LABEL = {HIGHER: "interval above zero", LOWER: "interval below zero", OPEN: "interval includes zero"}
@@ -57,7 +60,8 @@ def save(figure, folder: Path, name: str) -> None:
 def retention(percent: Percent, folder: Path, name: str, interval: float) -> Figure:
     """Percent of the unpruned score by benchmark: the paper's on the left, ours on the right."""
     benchmarks = list(dict.fromkeys(b for b, _ in percent.numbers))
-    figure = Canvas(figsize=(8.6, 0.36 * len(benchmarks) + 1.7), layout="constrained")
+    methods = len(percent.methods)
+    figure = Canvas(figsize=(8.6, max(0.36, 0.1 * methods) * len(benchmarks) + 1.7), layout="constrained")
     axes = figure.subplots(1, 2, sharex=True, sharey=True)
     titles = (f"Paper, {percent.model}", f"Ours, {percent.ours}")
     for side, (axis, title) in enumerate(zip(axes, titles, strict=True)):
@@ -65,7 +69,7 @@ def retention(percent: Percent, folder: Path, name: str, interval: float) -> Fig
         axis.axvline(100, color=INK, linewidth=1)
         for k, method in enumerate(percent.methods):
             colour, marker = _style(method, k)
-            shift = 0.17 * (k - (len(percent.methods) - 1) / 2)
+            shift = min(0.17, 0.8 / methods) * (k - (methods - 1) / 2)
             for y, benchmark in enumerate(benchmarks):
                 paper, ours, low, high = percent.numbers[benchmark, method]
                 x = ours if side else paper
@@ -84,7 +88,7 @@ def retention(percent: Percent, folder: Path, name: str, interval: float) -> Fig
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5), frameon=False)
     save(figure, folder, name)
     return Figure(name, "How much of the unpruned score is left",
-                  f"Each model against its own unpruned score, at {100 * LINKS[percent.table].keep:g} % of the image "
+                  f"Each model against its own unpruned score, at {100 * KEEP:g} % of the image "
                   f"tokens. Bars: {interval:g} % intervals of ours; the paper prints none.",
                   "Dot plot of the percent of the unpruned score for "
                   f"{fmt.names([method_label(m) for m in percent.methods])}")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 import yaml
 
-from .relations import MODELS, UNPRUNED, answers_to
+from .relations import UNPRUNED, base
 
 RESULT_COLUMNS = ("experiment", "model", "method", "keep", "benchmark", "metric", "value", "n", "ci_low", "ci_high")
 PUBLISHED_COLUMNS = ("table", "model", "row", "column", "value")
@@ -23,7 +24,10 @@ class ReportError(Exception):
 
 @dataclass(frozen=True)
 class Measure:
-    """One row of results.csv. ``low`` and ``high`` are NaN where a value has no interval (chance)."""
+    """One row of results.csv, or of another table of results (then ``experiment`` is that file's name).
+
+    ``low`` and ``high`` are NaN where a value has no interval (chance).
+    """
 
     experiment: str
     model: str
@@ -41,24 +45,41 @@ class Measure:
         return not (math.isnan(self.low) or math.isnan(self.high))
 
     def negated(self) -> Measure:
-        return Measure(self.experiment, self.model, self.method, self.keep, self.benchmark, self.metric,
-                       -self.value, self.n, -self.high, -self.low)
+        return replace(self, value=-self.value, low=-self.high, high=-self.low)
+
+    def minus(self, other: Measure) -> Measure:
+        """The difference of two that were not paired: its interval reaches from end to end of theirs, so it is wide."""
+        return replace(self, value=self.value - other.value, low=self.low - other.high, high=self.high - other.low)
+
+    def over(self, other: Measure) -> Measure:
+        """The ratio to a positive one, its interval from end to end as well."""
+        return replace(self, value=self.value / other.value, low=self.low / other.high, high=self.high / other.low)
 
 
 class Results:
-    """results.csv, looked up by name. Of several metrics of one cell the first in the file is the reported one."""
+    """results.csv, looked up by name. Of several metrics of one cell the first in the file is the reported one.
 
-    def __init__(self, measures: list[Measure]):
+    Args:
+        measures: its rows.
+        models: the checkpoint that is run for each of the paper's models.
+    """
+
+    def __init__(self, measures: list[Measure], models: Mapping[str, str]):
         self.measures = measures
+        self._stand_ins = {paper: base(checkpoint) for paper, checkpoint in models.items()}
         self._index: dict[tuple, list[Measure]] = {}
         for m in measures:
             kind = m.metric.startswith(DIFFERENCE)
             self._index.setdefault((kind, m.experiment, m.model, m.method, m.benchmark), []).append(m)
 
     def model_for(self, published: str) -> str | None:
-        """Our model that answers to one of the paper's, preferring the paper's own checkpoint."""
-        names = {m.model for m in self.measures if answers_to(published, m.model)}
-        return min(names, key=lambda name: (name.startswith("miniature"), name), default=None)
+        """Our model that stands for one of the paper's; None where none was run."""
+        return next((name for name in self.models if base(name) == self._stand_ins.get(published)), None)
+
+    def keeps(self, experiment: str, model: str, term: str) -> list[float]:
+        """The keep ratios at which a method or a pair was run, largest first."""
+        return sorted({m.keep for m in self.measures if (m.experiment, m.model, m.method) == (experiment, model, term)
+                       and not math.isnan(m.keep)}, reverse=True)
 
     def cell(self, experiment: str, model: str, method: str, benchmark: str, keep: float | None = None):
         keep = None if method in UNPRUNED else keep
@@ -101,6 +122,9 @@ class Results:
     def experiments(self) -> list[str]:
         return list(dict.fromkeys(m.experiment for m in self.measures))
 
+    def experiments_of(self, model: str) -> list[str]:
+        return list(dict.fromkeys(m.experiment for m in self.measures if m.model == model))
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -110,28 +134,51 @@ class Inputs:
     interval: float  # in percent, as params.yaml declares it
     published: pd.DataFrame
     claims: dict
+    models: dict[str, str]  # the paper's model: the checkpoint that is run for it
+    tables: dict[str, pd.DataFrame]  # other results than scores, by the file's name
 
     @property
     def profile(self) -> str:
         return self.provenance["profile"]
 
 
-def load(results: Path, provenance: Path, params: Path, published: Path) -> Inputs:
-    """Read all inputs. ``published`` is the folder with adaptprune.csv and claims.yaml."""
-    report = mapping(params).get("report")
+def load(results: Path, provenance: Path, params: Path, published: Path, tables: Sequence[Path] = ()) -> Inputs:
+    """Read all inputs.
+
+    Args:
+        published: the folder with adaptprune.csv and claims.yaml.
+        tables: CSVs of other results than scores; claims of the kind ``measure`` read them by name.
+
+    Raises:
+        ReportError: if one is missing or wrong.
+    """
+    settings = mapping(params)
+    report = settings.get("report")
     if not isinstance(report, dict) or "default" not in (report.get("tolerances") or {}):
         raise ReportError(f"{params} has no 'report.tolerances.default', the tolerance for absolute scores.")
     info = mapping(provenance)
     if not isinstance(info.get("profile"), str):
         raise ReportError(f"{provenance} does not say which 'profile' was run.")
+    models = _models(params, settings)
     return Inputs(
-        results=load_results(results), provenance=info,
+        results=load_results(results, models), provenance=info,
         tolerances={str(k): float(v) for k, v in report["tolerances"].items()},
-        interval=float(report.get("interval", 95)),
-        published=load_published(published / "adaptprune.csv"), claims=mapping(published / "claims.yaml"))
+        interval=float(report.get("interval", 95)), published=load_published(published / "adaptprune.csv"),
+        claims=mapping(published / "claims.yaml"), models=models,
+        tables={path.name: table(path, ()) for path in map(Path, tables)})
 
 
-def load_results(path: Path) -> Results:
+def _models(path: Path, params: dict) -> dict[str, str]:
+    """``evaluation.models`` of params.yaml: the checkpoint that is run for each of the paper's models."""
+    entries = (params.get("evaluation") or {}).get("models") or {}
+    try:
+        return {entry["paper"]: str(entry["checkpoint"]) for entry in entries.values()}
+    except (AttributeError, TypeError, KeyError) as error:
+        raise ReportError(f"{path}: each of 'evaluation.models' must have a 'paper' and a 'checkpoint'.") from error
+
+
+def load_results(path: Path, models: Mapping[str, str]) -> Results:
+    """Read results.csv; ``models`` as in :class:`Results`."""
     frame = table(path, RESULT_COLUMNS)
     if frame.empty:
         raise ReportError(f"{path} holds no results.")
@@ -151,10 +198,10 @@ def load_results(path: Path) -> Results:
     found = Results([
         Measure(r.experiment, r.model, r.method, keep[i], r.benchmark, r.metric, value[i],
                 None if math.isnan(n[i]) else int(n[i]), low[i], high[i])
-        for i, r in enumerate(frame.itertuples(index=False))])
-    if not any(found.model_for(model) for model in MODELS):
+        for i, r in enumerate(frame.itertuples(index=False))], models)
+    if not any(found.model_for(model) for model in models):
         raise ReportError(f"{path} holds no model that stands for one of the paper's (found: "
-                          f"{', '.join(found.models)}); add it to vtprune.reporting.relations.")
+                          f"{', '.join(found.models)}); name its checkpoint in evaluation.models of params.yaml.")
     return found
 
 

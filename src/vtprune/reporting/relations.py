@@ -1,12 +1,13 @@
 """Which of our measurements answers which printed cell: the one place where the names meet.
 
-A new experiment is made known to the report here: a line in ``LINKS`` for its table, a
-label for each new method, and nothing else.
+A new table is made known to the report here: a line in ``LINKS``, and a label for each new
+method.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from . import fmt
@@ -25,6 +26,8 @@ METHOD_LABELS = {
     "baseline": "Unpruned", "blind": "Blank image", "chance": "Chance", "vtw": "VTW", "fastv": "FastV",
     "adaptprune": "AdaptPrune", "adaptprune_as_written": "AdaptPrune as written", "random": "Random",
     "(a)": "(a) attention", "(b)": "(b) correction", "(c)": "(c) distance", "(d)": "(d) similarity",
+    "fitprune": "FitPrune", "skip": "Skip", "random3x3": "Random 3x3", "maxpool3x3": "Max-pooling 3x3",
+    "avgpool3x3": "Average-pooling", "last": "The last 10%",
 }
 
 # The same names inside a sentence.
@@ -34,74 +37,19 @@ IN_SENTENCES = {"Unpruned": "the unpruned model", "Random": "random selection"}
 UNPRUNED = ("baseline", "blind", "chance")
 
 
-@dataclass(frozen=True)
-class Model:
-    """A model of the paper: its checkpoint on the Hub, and the miniature that stands in for it."""
-
-    checkpoint: str
-    miniature: str | None = None
-
-
+# The paper's models, and their checkpoints on the Hub. What is run for each stands in params.yaml.
 MODELS = {
-    "LLaVA-1.5-7B": Model("llava-hf/llava-1.5-7b-hf", "miniature-llava"),
-    "LLaVA-1.5-13B": Model("llava-hf/llava-1.5-13b-hf"),
-    "LLaVA-NeXT-7B": Model("llava-hf/llava-v1.6-vicuna-7b-hf"),
-    "InternVL2-2B": Model("OpenGVLab/InternVL2-2B"),
-    "InternVL2-8B": Model("OpenGVLab/InternVL2-8B"),
-}
-
-
-@dataclass(frozen=True)
-class Row:
-    """What a printed row measures, and where ours stands: (experiment, method), the first found counts."""
-
-    quantity: str
-    sources: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class Link:
-    """How the rows and columns of one published table meet ours."""
-
-    table: int
-    title: str
-    rows: dict[str, Row] = field(default_factory=dict)
-    columns: dict[str, str] = field(default_factory=dict)
-    keep: float = 0.1
-    extra: tuple[tuple[str, str], ...] = ()  # rows of ours that the paper does not print
-
-
-def _rows(experiment: str, **names: str) -> dict[str, Row]:
-    return {printed: Row(method, ((experiment, method),)) for printed, method in names.items()}
-
-
-_MAIN = _rows("table1", baseline="baseline", FastV="fastv", AdaptPrune="adaptprune")
-
-LINKS = {
-    link.table: link
-    for link in (
-        Link(1, "LLaVA at 90 % pruning", _MAIN | _rows("table1", VTW="vtw"), BENCHMARKS,
-             extra=(("table1", "adaptprune_as_written"), ("table1", "random"))),
-        Link(2, "InternVL2 at 90 % pruning",
-             _rows("table2", baseline="baseline", FastV="fastv", AdaptPrune="adaptprune"), BENCHMARKS),
-        Link(3, "Inference cost on POPE", _MAIN, {"Score": "pope"}),
-        Link(4, "Ablation: correction, distance, similarity", {
-            "baseline": Row("baseline", (("table4", "baseline"), ("table1", "baseline"))),
-            "(a)": Row("fastv", (("table4", "(a)"), ("table1", "fastv"))),
-            "(b)": Row("(b)", (("table4", "(b)"),)),
-            "(c)": Row("(c)", (("table4", "(c)"),)),
-            "(d)": Row("adaptprune", (("table4", "(d)"), ("table1", "adaptprune"))),
-        }, BENCHMARKS),
-        Link(5, "Alternative pruning strategies", _MAIN | _rows("table1", Random="random"), BENCHMARKS),
-        Link(6, "MMBench by category"),
-        Link(7, "MMBench by L2 category"),
-        Link(8, "MME by sub-task"),
-    )
+    "LLaVA-1.5-7B": "llava-hf/llava-1.5-7b-hf",
+    "LLaVA-1.5-13B": "llava-hf/llava-1.5-13b-hf",
+    "LLaVA-NeXT-7B": "llava-hf/llava-v1.6-vicuna-7b-hf",
+    "InternVL2-2B": "OpenGVLab/InternVL2-2B",
+    "InternVL2-8B": "OpenGVLab/InternVL2-8B",
 }
 
 # The ten perception sub-tasks, whose sum is the MME score of Tables 1 and 2 (Table 8 prints 14).
 MME_PERCEPTION = ("Artwork", "Celebrity", "Count", "Color", "Position", "OCR", "Landmark", "Scene", "Existence",
                   "Posters")
+MME_COGNITION = ("Code Reasoning", "Numerical Calculation", "Text Translation", "Commonsense Reasoning")
 
 # MMBench's own hierarchy: the L2 category of each category of Table 6.
 MMBENCH_L2 = {
@@ -116,9 +64,99 @@ MMBENCH_L2 = {
 }
 
 
+
+def _parts(benchmark: str, names: Iterable[str], **others: str) -> dict[str, str]:
+    """Printed category -> benchmark key: the name in lower case but for ``others``."""
+    return {name: f"{benchmark}/{others.get(name) or name.lower().replace(' ', '_')}" for name in names}
+
+
+MMBENCH_CATEGORIES = _parts("mmbench", sorted(sum(MMBENCH_L2.values(), ())), **{
+    "Structured Image-Text Understanding": "structuralized_imagetext_understanding"})
+MMBENCH_GROUPS = _parts("mmbench", MMBENCH_L2, **{
+    name: name.lower().replace("finegrained perception", "finegrained_perception")
+    for name in MMBENCH_L2 if "Finegrained" in name})
+MME_SUBTASKS = _parts("mme", (*MME_PERCEPTION, *MME_COGNITION), OCR="OCR")
+BENCHMARK_LABELS |= {key: name for part in (MMBENCH_CATEGORIES, MMBENCH_GROUPS, MME_SUBTASKS)
+                     for name, key in part.items()}
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a printed method measures, and where ours stands: (experiment, method), the first found counts."""
+
+    quantity: str
+    sources: tuple[tuple[str, str], ...]
+    keep: float = 0.1
+
+
+@dataclass(frozen=True)
+class Link:
+    """How the methods and benchmarks of one published table meet ours.
+
+    In Tables 1 to 5 a printed row is a method and a column a benchmark; in 6 to 8 they are ``turned``.
+    """
+
+    table: int
+    title: str
+    methods: dict[str, Row]
+    benchmarks: dict[str, str]
+    turned: bool = False
+    extra: tuple[tuple[str, str], ...] = ()  # rows of ours that the paper does not print
+
+    def place(self, row: str, column: str) -> tuple[Row, str] | None:
+        """Method and benchmark of a printed cell; None where no experiment of ours measures it."""
+        method, benchmark = (column, row) if self.turned else (row, column)
+        if method in self.methods and benchmark in self.benchmarks:
+            return self.methods[method], self.benchmarks[benchmark]
+        return None
+
+
+def _rows(experiment: str, **names: str) -> dict[str, Row]:
+    return {printed: Row(method, ((experiment, method),)) for printed, method in names.items()}
+
+
+def _ratios(experiment: str) -> dict[str, Row]:
+    """The columns of Tables 6 to 8."""
+    found = {"baseline": Row("baseline", ((experiment, "baseline"),))}
+    for name, method in (("FastV", "fastv"), ("AdaptPrune", "adaptprune")):
+        for keep in (0.1, 0.25):
+            found[f"{name} {100 - 100 * keep:g}%"] = Row(method, ((experiment, method),), keep)
+    return found
+
+
+_MAIN = _rows("table1", baseline="baseline", FastV="fastv", AdaptPrune="adaptprune")
+_OURS = ("adaptprune_as_written", "random")
+
+LINKS = {
+    link.table: link
+    for link in (
+        Link(1, "LLaVA at 90 % pruning", _MAIN | _rows("table1", VTW="vtw"), BENCHMARKS,
+             extra=tuple(("table1", method) for method in _OURS)),
+        Link(2, "InternVL2 at 90 % pruning",
+             _rows("table2", baseline="baseline", FastV="fastv", AdaptPrune="adaptprune"), BENCHMARKS,
+             extra=tuple(("table2", method) for method in (*_OURS, "vtw"))),
+        Link(3, "Inference cost on POPE", _MAIN, {"Score": "pope"}),
+        Link(4, "Ablation: correction, distance, similarity", {
+            "baseline": Row("baseline", (("table4", "baseline"), ("table1", "baseline"))),
+            "(a)": Row("fastv", (("table4", "(a)"), ("table1", "fastv"))),
+            "(b)": Row("(b)", (("table4", "(b)"),)),
+            "(c)": Row("(c)", (("table4", "(c)"),)),
+            "(d)": Row("adaptprune", (("table4", "(d)"), ("table1", "adaptprune"))),
+        }, BENCHMARKS),
+        Link(5, "Alternative pruning strategies", _rows("table5", **{
+            "baseline": "baseline", "FastV": "fastv", "AdaptPrune": "adaptprune", "FitPrune": "fitprune",
+            "Skip": "skip", "Random": "random", "Random 3x3": "random3x3", "Max-pooling 3x3": "maxpool3x3",
+            "Average-pooling": "avgpool3x3", "The last 10%": "last"}), BENCHMARKS),
+        Link(6, "MMBench by category", _ratios("table6_7"), MMBENCH_CATEGORIES, turned=True),
+        Link(7, "MMBench by group of categories", _ratios("table6_7"), MMBENCH_GROUPS, turned=True),
+        Link(8, "MME by sub-task", _ratios("table8"), MME_SUBTASKS, turned=True),
+    )
+}
+
+
 def quantity(method: str) -> str:
     """The canonical name of a method: rows (a) and (d) of the ablation are FastV and AdaptPrune."""
-    row = LINKS[4].rows.get(method)
+    row = LINKS[4].methods.get(method)
     return row.quantity if row else method
 
 
@@ -137,15 +175,9 @@ def benchmark_label(benchmark: str) -> str:
 
 def same_checkpoint(published: str, ours: str) -> bool:
     """Whether our model is the paper's own, so that absolute scores may be compared."""
-    known = MODELS.get(published)
-    return known is not None and _base(ours) == _base(known.checkpoint)
+    return published in MODELS and base(ours) == base(MODELS[published])
 
 
-def answers_to(published: str, ours: str) -> bool:
-    """Whether our model is the paper's own or the miniature that stands in for it."""
-    known = MODELS.get(published)
-    return same_checkpoint(published, ours) or (known is not None and _base(ours) == known.miniature)
-
-
-def _base(name: str) -> str:
+def base(name: str) -> str:
+    """A checkpoint's name without its folder or its owner on the Hub."""
     return PurePosixPath(name).name

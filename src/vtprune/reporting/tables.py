@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from . import fmt
 from .cells import NO_VALUE, Cell
 from .inputs import Inputs, Measure
-from .printed import Printed
-from .relations import LINKS, Link, benchmark_label, method_label
+from .printed import KEEP, Printed
+from .relations import LINKS, benchmark_label, method_label
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def blocks(inputs: Inputs, cells: list[Cell]) -> list[Block]:
 
 
 def _block(inputs: Inputs, table: int, model: str, group: list[Cell]) -> Block:
-    link = LINKS.get(table) or Link(table, "")
+    link = LINKS[table]
     reasons: list[str] = []
     shown = {}
     for c in group:
@@ -69,13 +69,13 @@ def _block(inputs: Inputs, table: int, model: str, group: list[Cell]) -> Block:
     for experiment, method in link.extra if ours else ():
         row = {}
         for column in columns:
-            found = inputs.results.cell(experiment, ours, method, link.columns.get(column, ""), link.keep)
+            found = inputs.results.cell(experiment, ours, method, link.benchmarks.get(column, ""), KEEP)
             if found:
                 row[column] = _show(fmt.NONE, found, math.nan, NO_VALUE, None)
         if row:
             extra[method_label(method)] = row
     rows = list(dict.fromkeys(c.row for c in group))
-    labels = {row: method_label(link.rows[row].sources[0][1]) if row in link.rows else row for row in rows}
+    labels = {row: method_label(link.methods[row].sources[0][1]) if row in link.methods else row for row in rows}
     bare = {row for row in rows if not any(c.ours for c in group if c.row == row)}
     return Block(table, link.title, model, ours, rows, columns, shown, reasons, labels, bare, extra)
 
@@ -106,7 +106,7 @@ def percents(inputs: Inputs, table: int, model: str, experiment: str, methods: l
     if ours is None:
         return None
     methods = [m for m in methods if m in inputs.results.methods(experiment, ours)]
-    benchmarks = [b for b in LINKS[table].columns.values() if b in inputs.results.benchmarks(experiment, ours)]
+    benchmarks = [b for b in LINKS[table].benchmarks.values() if b in inputs.results.benchmarks(experiment, ours)]
     if not methods or not benchmarks:
         return None
     printed, numbers, rows = Printed(inputs.published), {}, []
@@ -115,7 +115,7 @@ def percents(inputs: Inputs, table: int, model: str, experiment: str, methods: l
         for method in methods:
             numbers[benchmark, method] = found = (
                 _paper_percent(printed, table, model, method, benchmark),
-                *_our_percent(inputs, experiment, ours, method, benchmark, LINKS[table].keep))
+                *_our_percent(inputs, experiment, ours, method, benchmark))
             line.append((fmt.number(found[0]), fmt.number(found[1])))
         rows.append((benchmark_label(benchmark), line))
     return Percent(table, model, ours, methods, rows, numbers)
@@ -127,8 +127,8 @@ def _paper_percent(printed: Printed, table: int, model: str, method: str, benchm
     return printed.retention(model, method, table)
 
 
-def _our_percent(inputs, experiment, model, method, benchmark, keep) -> tuple[float, float, float]:
-    found = inputs.results.cell(experiment, model, method, benchmark, keep)
+def _our_percent(inputs, experiment, model, method, benchmark) -> tuple[float, float, float]:
+    found = inputs.results.cell(experiment, model, method, benchmark, KEEP)
     if found is None:
         return math.nan, math.nan, math.nan
     if benchmark == "mean":

@@ -6,10 +6,10 @@ from collections import Counter
 
 from . import fmt
 from .cells import DIFFERS, REPRODUCED, Cell
-from .claims import ClaimResult
+from .claims import NOT_RUN, ClaimResult
 from .differences import HIGHER, LOWER, OPEN, Comparison
 from .inputs import Inputs
-from .relations import BENCHMARKS, IN_SENTENCES, benchmark_label, method_label
+from .relations import BENCHMARKS, IN_SENTENCES, MODELS, benchmark_label, method_label
 
 
 def what_was_run(inputs: Inputs) -> list[str]:
@@ -26,6 +26,9 @@ def what_was_run(inputs: Inputs) -> list[str]:
     if inputs.profile == "miniature":
         sentences.append("The miniature is not the paper's model: the claims are judged on it, the absolute scores "
                          "only stand beside the paper's.")
+    absent = [paper for paper in MODELS if inputs.results.model_for(paper) is None]
+    if absent:
+        sentences.append(f"Of the paper's {len(MODELS)} models nothing was run for {fmt.names(absent)}.")
     if inputs.provenance.get("dirty"):
         sentences.append("The working tree had uncommitted changes when it ran.")
     return sentences
@@ -46,6 +49,12 @@ def claims_sentence(claims: list[ClaimResult]) -> str:
     if failing:
         own = f" {fmt.counted(failing, 'claim')} {'fails' if failing == 1 else 'fail'} in the paper's own tables."
     return f"Of {fmt.counted(len(claims), 'claim')}, {fmt.names(parts)}.{own}"
+
+
+def why_not_run(claims: list[ClaimResult]) -> list[str]:
+    """What the claims that were not run wait for, in one sentence; none if all were run."""
+    whys = Counter(why for c in claims if c.verdict == NOT_RUN for why in dict.fromkeys(i.why for i in c.items if i.why))
+    return [f"Claims not run wait for this: {'; '.join(f'{why} ({n})' for why, n in whys.most_common())}."] if whys else []
 
 
 def cells_sentence(cells: list[Cell]) -> str:
@@ -101,7 +110,8 @@ def random_rank_sentence(inputs: Inputs, experiment: str, model: str) -> str:
 
 def sanity_sentence(rows: list[dict]) -> str:
     """Whether the unpruned model beats its blind baseline and chance, benchmark by benchmark."""
-    failing = [r["benchmark"] for r in rows if not r["clear"]]
+    several = len({r["model"] for r in rows}) > 1
+    failing = [r["benchmark"] + (f" ({r['model']})" if several else "") for r in rows if not r["clear"]]
     if not rows:
         return "The unpruned model was not run."
     if not failing:

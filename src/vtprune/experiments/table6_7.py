@@ -1,0 +1,19 @@
+"""Tables 6 and 7: MMBench's 20 categories and their 6 groups, at 90 % and 75 % pruning."""
+
+import sys
+
+from .design import Experiment, Row
+
+EXPERIMENT = Experiment(
+    name="table6_7",
+    benchmarks=("mmbench",),
+    rows={"baseline": Row(), "fastv": Row("fastv"), "adaptprune": Row("adaptprune")},
+    pairs=("adaptprune - fastv",),
+    parts=True,
+    keeps=(0.1, 0.25),
+)
+
+if __name__ == "__main__":
+    from .common import main
+
+    sys.exit(main(EXPERIMENT))
