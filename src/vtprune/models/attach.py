@@ -2,6 +2,7 @@
 
 import inspect
 import weakref
+from functools import cache as remembered
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 
 from vtprune.models.attention import attention_row, layer_mask
 from vtprune.models.families import family_of
+from vtprune.models.prefix import Prefix, State
 from vtprune.models.prompt import Kept, Prompt
 from vtprune.pruning.base import Method, Stage
 from vtprune.pruning.features import Features
@@ -35,7 +37,8 @@ class Attachment:
     cached one does, by the prompt and not by what has been generated.
 
     Hooks are added on entering and removed on leaving, also after an exception; the model is not
-    otherwise touched. Calls go through the model (or its ``model``), not through its decoder alone.
+    otherwise touched (but a prompt forward that goes on from a prefix has the decoder's ``layers``
+    without those before it). Calls go through the model (or its ``model``), not through its decoder alone.
 
     Raises:
         ValueError: on creation, if the model's family is not supported or lacks a layer; on
@@ -43,16 +46,24 @@ class Attachment:
             image or without ``input_ids``, padding on the right, a static or foreign cache.
     """
 
-    def __init__(self, method: Method, model: nn.Module) -> None:
+    def __init__(self, method: Method, model: nn.Module, prefix: Prefix | None = None) -> None:
         self.method = method
+        self.prefix = prefix
         self.model = model
         self._family = family_of(model)
         self._core = self._family.core(model)
         self._decoder = self._family.language_model(model)
         self._stages = {stage.layer: stage for stage in method.stages()}
+        self._layers = self._decoder.layers
         self._check_stages()
         self._handles: list[Any] = []
+        self._start: State | None = None
         self._reset()
+
+    @property
+    def first_layer(self) -> int:
+        """The first layer before which tokens are dropped; the number of layers if there is none."""
+        return min(self._stages, default=len(self._layers))
 
     def _reset(self) -> None:
         self._prompts: weakref.WeakKeyDictionary[Any, Prompt] = weakref.WeakKeyDictionary()
@@ -61,6 +72,9 @@ class Attachment:
         self._pixels: torch.Tensor | None = None
 
     def _end_forward(self) -> None:
+        if self._start is not None:
+            self._decoder.layers = self._layers
+            self._start = None
         self._prompt: Prompt | None = None
         self._decoding = False
         self._attention_mask: torch.Tensor | None = None
@@ -90,20 +104,20 @@ class Attachment:
             if isinstance(getattr(hook, "__self__", None), Attachment):
                 raise ValueError(f"this model is being pruned already, by {hook.__self__.method!r}")
         self._reset()
-        layers = self._decoder.layers
-        first = min(self._stages, default=len(layers))
         try:
             self._pre(self._core, self._before_core)
             self._handles.append(self._core.register_forward_hook(self._after_core, always_call=True))
             self._pre(self._family.vision_tower(self.model), self._before_vision_tower)
-            for index, layer in enumerate(layers):
-                if index == 0 or index >= first:
+            for index, layer in enumerate(self._layers):
+                if index == 0 or index >= self.first_layer or self.prefix is not None:
                     self._pre(layer, self._layer_hook(index))
-            for stage in self._stages.values():
-                if stage.ranking.uses_attention:
-                    attention = layers[stage.layer - 1].self_attn
-                    for name in ("q_proj", "k_proj"):
-                        self._handles.append(getattr(attention, name).register_forward_hook(self._capture(name)))
+            scored = {stage.layer for stage in self._stages.values() if stage.ranking.uses_attention}
+            if self.prefix is not None and self._stages:
+                scored |= {self.first_layer} - {0}  # a later method may rank by the scores there
+            for index in scored:
+                attention = self._layers[index - 1].self_attn
+                for name in ("q_proj", "k_proj"):
+                    self._handles.append(getattr(attention, name).register_forward_hook(self._capture(name)))
         except BaseException:
             self.__exit__()
             raise
@@ -120,7 +134,7 @@ class Attachment:
         self._handles.append(module.register_forward_pre_hook(hook, with_kwargs=True))
 
     def _check_stages(self) -> None:
-        count = len(self._decoder.layers)
+        count = len(self._layers)
         for layer, stage in self._stages.items():
             least = 1 if stage.ranking.uses_attention else 0
             if not least <= layer < count:
@@ -167,7 +181,14 @@ class Attachment:
             prompt.input_ids, prompt.prompt_attended = last.input_ids, last.prompt_attended
             prompt.pixels = last.pixels
         else:
-            prompt = Prompt.start(ids, self._family.layout(self.model.config, ids, attended), attended)
+            if self.prefix is not None and given.get("pixel_values") is None and images is None:
+                self._start = self.prefix.start(ids, attended, self.first_layer)
+            if self._start is None:
+                layout = self._family.layout(self.model.config, ids, attended)
+            else:
+                layout, self._pixels = self._start.layout, self._start.pixels
+                self._decoder.layers = self._layers[self._start.layer :]  # put back by `_end_forward`
+            prompt = Prompt.start(ids, layout, attended)
         prompt.images = None if images is None else weakref.ref(images)
         return prompt
 
@@ -203,19 +224,19 @@ class Attachment:
             prompt = self._prompt
             if prompt is None:
                 return None
-            hidden = args[0] if args else kwargs["hidden_states"]
+            given = hidden = args[0] if args else kwargs["hidden_states"]
             cache = kwargs.get("past_key_values")
             if self._decoding:
                 changed = self._continue_layer(prompt, index, hidden, cache)
             else:
-                if index == 0:
-                    self._captured["embeddings"] = hidden
-                    if cache is not None:
-                        self._prompts[cache] = prompt
+                if index == (self._start.layer if self._start else 0):
+                    hidden = self._first_hidden(prompt, hidden, cache)
+                if index == self.first_layer and self.prefix is not None and cache is not None:
+                    self._hand_on(prompt, hidden, cache)
                 if index in self._stages:
                     hidden = self._run_stage(prompt, self._stages[index], hidden, kwargs)
                 changed = self._shortened_arguments(prompt, index, hidden)
-            if not changed:
+            if hidden is given and not changed:
                 return None
             if args:
                 return (hidden, *args[1:]), {**kwargs, **changed}
@@ -224,6 +245,24 @@ class Attachment:
         return hook
 
     # ---- what the hooks do
+
+    def _first_hidden(self, prompt: Prompt, hidden: torch.Tensor, cache: Any) -> torch.Tensor:
+        """What enters the first layer that is run, and what else there would be by then."""
+        if cache is not None:
+            self._prompts[cache] = prompt
+        if self._start is None:
+            self._captured["embeddings"] = hidden
+            return hidden
+        self._captured |= self._start.captured
+        if cache is not None:
+            self._start.fill(cache)
+        return self._start.hidden
+
+    def _hand_on(self, prompt: Prompt, hidden: torch.Tensor, cache: Any) -> None:
+        """Let later methods go on from the layer before which this one first prunes."""
+        known = self._start is not None and self._start.layer == self.first_layer
+        if not known and prompt.replay is None:
+            self.prefix.state = State.before(self.first_layer, prompt, self._pixels, hidden, self._captured, cache)
 
     def _run_stage(self, prompt: Prompt, stage: Stage, hidden: torch.Tensor, kwargs: dict[str, Any]) -> torch.Tensor:
         prompt.to(hidden.device)
@@ -235,7 +274,7 @@ class Attachment:
         else:
             if prompt.pixels is None:
                 prompt.pixels = self._pixels
-            alive = self._select(prompt, stage, self._features(prompt, stage, hidden, rotary))
+            alive = self._select(prompt, stage, self._features_at(prompt, stage, hidden, rotary))
         order = prompt.drop(stage.layer, alive)
         if order is None:
             return hidden
@@ -288,14 +327,23 @@ class Attachment:
             self._masks[first] = layer_mask(self._decoder.config, keys, queries, hidden.dtype)
         return {"attention_mask": self._masks[first]}
 
+    def _features_at(self, prompt: Prompt, stage: Stage, hidden: torch.Tensor, rotary: tuple) -> Features:
+        """The stage's features; the prefix's own where the stage is the next thing after it."""
+        state = self.prefix.state if self.prefix is not None else None
+        if state is None or state.layer != stage.layer:
+            return self._features(prompt, stage, hidden, rotary)
+        if state.features is None:
+            state.features = self._features(prompt, stage, hidden, rotary)
+        return state.features
+
     def _features(self, prompt: Prompt, stage: Stage, hidden: torch.Tensor, rotary: tuple) -> Features:
-        layer = self._decoder.layers[stage.layer]
+        # Called by later methods too, where there is a prefix: nothing below may change or refer to `self`.
+        layer, before, captured = self._layers[stage.layer], self._layers[stage.layer - 1].self_attn, dict(self._captured)
         attended, alive, slots = prompt.attended, prompt.alive, prompt.slots
 
         def attention() -> torch.Tensor:
-            before = self._decoder.layers[stage.layer - 1].self_attn
-            query = self._captured["q_proj"].to(hidden.device)
-            key = self._captured["k_proj"].to(hidden.device)
+            query = captured["q_proj"].to(hidden.device)
+            key = captured["k_proj"].to(hidden.device)
             return attention_row(before, query, key, rotary, attended).gather(1, slots).masked_fill(~alive, 0.0)
 
         def keys(normalised: bool) -> torch.Tensor:
@@ -307,16 +355,20 @@ class Attachment:
             positions=prompt.layout.positions.to(hidden.device),
             grids=prompt.layout.grids.to(hidden.device),
             image=prompt.layout.image.to(hidden.device),
-            attention=attention,
-            keys=keys,
-            embeddings=lambda: _take(self._captured["embeddings"], prompt.layout.index),
-            fingerprint=prompt.fingerprint,
+            attention=remembered(attention),
+            keys=remembered(keys),
+            embeddings=lambda: _take(captured["embeddings"], prompt.layout.index),
+            fingerprint=remembered(prompt.fingerprint),
         )
 
 
-def attach(method: Method, model: nn.Module) -> Attachment:
-    """Prune ``model``'s prompts with ``method`` within a ``with`` block; see :class:`Attachment`."""
-    return Attachment(method, model)
+def attach(method: Method, model: nn.Module, prefix: Prefix | None = None) -> Attachment:
+    """Prune ``model``'s prompts with ``method`` within a ``with`` block; see :class:`Attachment`.
+
+    Args:
+        prefix: what the method shares with others that are attached for the same prompt batch.
+    """
+    return Attachment(method, model, prefix)
 
 
 def _take(tensor: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
