@@ -9,7 +9,7 @@ READY  := $(VENV)/.ready
 help:
 	@echo "make reproduce   re-run the study (DVC) and write reports/index.html"
 	@echo "make test        run the tests, and check that the reports belong to the code"
-	@echo "make benchmarks  time selection and prefill (ratios, interleaved)"
+	@echo "make benchmarks  time selection, prefill and shared evaluation (ratios, interleaved)"
 	@echo "make install     only make $(VENV)"
 	@echo "make lock        write requirements.lock from what $(VENV) holds"
 
@@ -33,6 +33,8 @@ test: install
 benchmarks: install
 	$(BIN)/python benchmarks/selection.py
 	$(BIN)/python benchmarks/prefill.py
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro world
+	$(BIN)/python benchmarks/shared.py
 
 lock: install
 	@echo '# Every version that the committed results were made with; `make lock` writes this file anew.' > requirements.lock

@@ -1,4 +1,4 @@
-"""Questions to answers: prompts, batches and greedy generation with a pruned model."""
+"""Questions to answers: prompts, batches and greedy generation with pruned models."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,9 @@ from typing import Any
 
 import torch
 from PIL import Image
+
+from vtprune.models import Prefix, attach
+from vtprune.pruning import Method
 
 from .errors import EvaluationError
 
@@ -64,36 +67,60 @@ def blank(image: Image.Image) -> Image.Image:
 def batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
     """Indices in batches of ``size``, by length (ties in the order given): less padding.
 
-    What a batch is made of depends on the questions alone, not on which are answered already, so
-    a resumed run computes what is left in the batches of the first.
+    What a batch is made of depends on the questions alone, not on which are answered already: a
+    resumed run computes in the batches of the first (the last bits of a sum depend on its shape).
     """
     order = sorted(range(len(lengths)), key=lambda index: lengths[index])
     for start in range(0, len(order), size):
         yield order[start : start + size]
 
 
-@torch.inference_mode()
-def answer(model: Any, processor: Any, questions: Iterable[Question], arguments: Mapping[str, Any]) -> list[str]:
-    """Greedy answers to a batch of questions, cut at the first of ``until``; without special tokens.
+def encode(model: Any, processor: Any, questions: Iterable[Question]) -> Any:
+    """What a model is given for a batch of questions, on its device, padded on the left.
 
     Raises:
         EvaluationError: for a question without an image.
-        Exception: whatever the model or the processor raise; nothing is swallowed.
     """
     questions = list(questions)
     for question in questions:
         if not question.images:
             raise EvaluationError(f"question {question.doc} has no image, so there is nothing to prune in its prompt")
-    tokenizer = processor.tokenizer
-    texts = [question.text for question in questions]
-    begun = tokenizer.bos_token is not None and all(text.startswith(tokenizer.bos_token) for text in texts)
-    inputs = processor(
+    texts, start = [question.text for question in questions], processor.tokenizer.bos_token
+    begun = start is not None and all(text.startswith(start) for text in texts)
+    return processor(
         images=[image for question in questions for image in question.images],
         text=texts,
         padding=True,
         return_tensors="pt",
         **({"add_special_tokens": False} if begun else {}),
     ).to(model.device, model.dtype)
+
+
+@torch.inference_mode()
+def answer(
+    model: Any, processor: Any, questions: Iterable[Question], methods: Sequence[Method], arguments: Mapping[str, Any]
+) -> Iterator[tuple[int, list[str]]]:
+    """Greedy answers to a batch of questions, cut at the first of ``until``; without special tokens.
+
+    The images, and the decoder's layers before the methods prune, are computed once for all methods;
+    each method's answers are those that it gives alone.
+
+    Yields:
+        The index of a method and its answers, as soon as they are made; not in the order of ``methods``.
+
+    Raises:
+        EvaluationError: for a question without an image.
+        Exception: whatever the model or the processor raise; nothing is swallowed.
+    """
+    prefix = Prefix(encode(model, processor, questions))
+    variants = [(index, attach(method, model, prefix)) for index, method in enumerate(methods)]
+    for index, variant in sorted(variants, key=lambda pair: pair[1].first_layer):
+        with variant:
+            found = _generate(model, processor.tokenizer, prefix.inputs, arguments)
+        yield index, found
+
+
+def _generate(model: Any, tokenizer: Any, inputs: Mapping[str, Any], arguments: Mapping[str, Any]) -> list[str]:
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     output = model.generate(
         **inputs,
