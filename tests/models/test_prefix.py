@@ -134,6 +134,17 @@ def test_without_a_cache_nothing_is_shared_and_all_is_right(tiny, model):
             assert torch.equal(ours, model.generate(**inputs, do_sample=False, max_new_tokens=3))
 
 
+def test_another_prompt_with_its_pixels_is_not_taken_for_the_first(tiny, model):
+    first, other = tiny.prompts(LENGTHS), tiny.prompts(LENGTHS, seed=1)
+    prefix = Prefix(first)
+    answered(model, attach(FastV(0.25), model, prefix), prefix.inputs)
+    with torch.no_grad(), attach(FastV(0.25), model) as pruned:
+        expected = model(**other, use_cache=False).logits, indices(pruned)
+    with torch.no_grad(), attach(FastV(0.25), model, prefix) as pruned:
+        assert torch.equal(model(**other, use_cache=False).logits, expected[0])
+        assert indices(pruned) == expected[1]
+
+
 def test_a_prefix_goes_with_its_last_reference(tiny, model):
     prefix = Prefix(tiny.prompts(LENGTHS))
     variant = attach(AdaptPrune(0.5), model, prefix)

@@ -75,6 +75,7 @@ class Attachment:
         if self._start is not None:
             self._decoder.layers = self._layers
             self._start = None
+        self._shared: State | None = None
         self._prompt: Prompt | None = None
         self._decoding = False
         self._attention_mask: torch.Tensor | None = None
@@ -253,6 +254,7 @@ class Attachment:
         if self._start is None:
             self._captured["embeddings"] = hidden
             return hidden
+        self._shared = self._start
         self._captured |= self._start.captured
         if cache is not None:
             self._start.fill(cache)
@@ -260,9 +262,10 @@ class Attachment:
 
     def _hand_on(self, prompt: Prompt, hidden: torch.Tensor, cache: Any) -> None:
         """Let later methods go on from the layer before which this one first prunes."""
-        known = self._start is not None and self._start.layer == self.first_layer
+        known = self._shared is not None and self._shared.layer == self.first_layer
         if not known and prompt.replay is None:
-            self.prefix.state = State.before(self.first_layer, prompt, self._pixels, hidden, self._captured, cache)
+            self._shared = State.before(self.first_layer, prompt, self._pixels, hidden, self._captured, cache)
+            self.prefix.state = self._shared
 
     def _run_stage(self, prompt: Prompt, stage: Stage, hidden: torch.Tensor, kwargs: dict[str, Any]) -> torch.Tensor:
         prompt.to(hidden.device)
@@ -328,13 +331,12 @@ class Attachment:
         return {"attention_mask": self._masks[first]}
 
     def _features_at(self, prompt: Prompt, stage: Stage, hidden: torch.Tensor, rotary: tuple) -> Features:
-        """The stage's features; the prefix's own where the stage is the next thing after it."""
-        state = self.prefix.state if self.prefix is not None else None
-        if state is None or state.layer != stage.layer:
+        """The stage's features; those of all methods that share what enters its layer, where they do."""
+        if self._shared is None or self._shared.layer != stage.layer:
             return self._features(prompt, stage, hidden, rotary)
-        if state.features is None:
-            state.features = self._features(prompt, stage, hidden, rotary)
-        return state.features
+        if self._shared.features is None:
+            self._shared.features = self._features(prompt, stage, hidden, rotary)
+        return self._shared.features
 
     def _features(self, prompt: Prompt, stage: Stage, hidden: torch.Tensor, rotary: tuple) -> Features:
         # Called by later methods too, where there is a prefix: nothing below may change or refer to `self`.
