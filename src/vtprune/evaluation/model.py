@@ -37,7 +37,7 @@ _USER_ERRORS = (EvaluationError, CheckpointError, ValueError, OSError)
 
 @dataclass(frozen=True)
 class Loaded:
-    """A checkpoint in memory. Not a module itself, so lmms-eval's clean-up leaves it alone."""
+    """A checkpoint in memory."""
 
     model: Any
     processor: Any
@@ -177,6 +177,9 @@ class PrunedModel(lmms):
     def answers_of(self, method: Method) -> Mapping[tuple[str, int], str]:
         """What one of the methods answered to all requests so far, by task and document."""
         return self._answers[_key(method)]
+
+    def clean(self) -> None:
+        """Nothing: the checkpoint stays for the next run, and collecting garbage takes longer than most scoring."""
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
         raise NotImplementedError("vtprune only generates answers; tasks that need log-likelihoods are not supported")
