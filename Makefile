@@ -9,7 +9,7 @@ READY  := $(VENV)/.ready
 help:
 	@echo "make reproduce   re-run the study (DVC) and write reports/index.html"
 	@echo "make test        run the tests, and check that the reports belong to the code"
-	@echo "make benchmarks  time selection, prefill, spectra and whole answers (on a GPU: the papers' five models at full size)"
+	@echo "make benchmarks  time selection, prefill, spectra, shared evaluation and whole answers (on a GPU: the papers' five models at full size)"
 	@echo "make install     only make $(VENV)"
 	@echo "make lock        write requirements.lock from what $(VENV) holds"
 
@@ -35,6 +35,8 @@ benchmarks: install
 	$(BIN)/python benchmarks/prefill.py
 	$(BIN)/python benchmarks/cost.py
 	$(BIN)/python benchmarks/spectra.py
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro world
+	$(BIN)/python benchmarks/shared.py
 
 lock: install
 	@echo '# Every version that the committed results were made with; `make lock` writes this file anew.' > requirements.lock

@@ -115,12 +115,13 @@ def _timed(model: Any, processor: Any, question: Any, arguments: Mapping[str, An
     """The answer, and the middle time of some runs after a first that warms up."""
     import torch
 
-    from vtprune.evaluation.generation import answer
+    from vtprune.evaluation.generation import encode, generate
 
     times = []
     for _ in range(1 + RUNS):
         start = time.perf_counter()
-        (text,) = answer(model, processor, [question], arguments)
+        with torch.inference_mode():
+            (text,) = generate(model, processor, encode(model, processor, [question]), arguments)
         if model.device.type == "cuda":
             torch.cuda.synchronize(model.device)
         times.append(time.perf_counter() - start)

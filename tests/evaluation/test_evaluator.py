@@ -1,5 +1,7 @@
 """Cells through lmms-eval's own tasks, on a tiny model with random weights."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,6 +11,7 @@ from vtprune.evaluation.errors import EvaluationError, StoreError
 from vtprune.evaluation.generation import batches, generation_arguments
 from vtprune.evaluation.run import Cell, Evaluator
 from vtprune.evaluation.statistics import estimate
+from vtprune.evaluation.store import PredictionStore
 from vtprune.pruning import AdaptPrune, FastV, NoPruning, RandomPruning
 
 NAMES = ["pope", "mme", "mmbench", "flickr30k", "vqav2"]
@@ -21,8 +24,6 @@ def evaluator(checkpoint, data, tmp_path_factory):
 
 
 def stored(evaluator) -> dict[str, dict]:
-    import json
-
     found = {}
     for path in evaluator.store.folder.glob("*.jsonl"):
         records = [json.loads(line) for line in path.read_text().splitlines()]
@@ -33,12 +34,13 @@ def stored(evaluator) -> dict[str, dict]:
 
 @pytest.fixture
 def calls(monkeypatch):
-    """How many questions each call of the model answered."""
+    """How many questions each method answered each time."""
     made = []
 
-    def counted(model, processor, questions, arguments):
-        made.append(len(questions))
-        return original(model, processor, questions, arguments)
+    def counted(model, processor, questions, methods, arguments):
+        for found in original(model, processor, questions, methods, arguments):
+            made.append(len(questions))
+            yield found
 
     original = plugin.answer
     monkeypatch.setattr(plugin, "answer", counted)
@@ -93,6 +95,84 @@ def test_a_killed_run_resumes_with_the_same_answers(evaluator, calls, monkeypatc
     calls.clear()
     evaluator.evaluate(Cell(RandomPruning(0.5)), ["pope"])
     assert calls == [8] and path.read_bytes() == whole
+
+
+TOGETHER = [
+    Cell(FastV(0.25)), Cell(NoPruning()), Cell(AdaptPrune(0.25)), Cell(RandomPruning(0.5, layer=1)),
+    Cell(NoPruning(), "blank"), Cell(RandomPruning(0.25)), Cell(FastV(0.25), "blank"), Cell(FastV(0.25)),
+]  # fmt: skip
+
+
+def files(evaluator) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in evaluator.store.folder.glob("*.jsonl")}
+
+
+@pytest.fixture
+def fresh(evaluator, tmp_path, monkeypatch):
+    """The evaluator with an empty store."""
+    monkeypatch.setattr(evaluator, "store", PredictionStore(tmp_path / "store"))
+    return evaluator
+
+
+def test_cells_together_give_what_they_give_apart(fresh, monkeypatch, tmp_path, calls):
+    together = fresh.evaluate_all(TOGETHER, ["pope", "vqav2"])
+    distinct = len(TOGETHER) - 1
+    assert sum(calls) == distinct * (24 + 4)
+    stored = files(fresh)
+    assert len(stored) == 2 * distinct
+    monkeypatch.setattr(fresh, "store", PredictionStore(tmp_path / "apart"))
+    for cell, scores in zip(TOGETHER, together, strict=True):
+        apart = fresh.evaluate(cell, ["pope", "vqav2"])
+        assert list(apart) == list(scores)
+        for name in apart:
+            assert apart[name].value == scores[name].value and np.array_equal(apart[name].values, scores[name].values)
+    assert files(fresh) == stored  # byte for byte, so either goes on where the other was stopped
+    calls.clear()
+    fresh.evaluate_all(TOGETHER, ["pope", "vqav2"])
+    assert not calls and files(fresh) == stored
+
+
+@pytest.mark.parametrize("made", [1, 4, 8])
+def test_cells_together_resume_after_a_kill(fresh, monkeypatch, tmp_path, calls, made):
+    cells = [Cell(NoPruning()), Cell(AdaptPrune(0.25)), Cell(RandomPruning(0.5, layer=1))]
+    fresh.evaluate_all(cells, ["pope"])
+    whole = files(fresh)
+    assert calls == [8] * 9
+
+    original = plugin.answer
+
+    def killed(*arguments):
+        for found in original(*arguments):
+            if len(calls) > made:
+                raise KeyboardInterrupt
+            yield found
+
+    monkeypatch.setattr(fresh, "store", PredictionStore(tmp_path / "killed"))
+    calls.clear()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(plugin, "answer", killed)
+        fresh.evaluate_all(cells, ["pope"])
+    calls.clear()
+    fresh.evaluate_all(cells, ["pope"])
+    assert calls == [8] * (9 - made) and files(fresh) == whole
+
+
+def test_a_batch_of_which_some_is_stored_is_computed_whole(fresh, monkeypatch, tmp_path, calls, caplog):
+    fresh.evaluate(Cell(AdaptPrune(0.5)), ["pope"])
+    (whole,) = stored(fresh).values()
+    del whole["identity"]["format"]
+    (path,) = fresh.store.folder.glob("*.jsonl")
+    rows = [row for line in path.read_text().splitlines()[1:] for row in json.loads(line)["answers"]]
+    monkeypatch.setattr(fresh, "store", PredictionStore(tmp_path / "partly"))
+    with fresh.store.open(whole["identity"]) as shelf:
+        shelf.add(map(tuple, rows[:3]))
+        shelf.add([(*rows[9][:2], "something else")])
+    calls.clear()
+    fresh.evaluate(Cell(AdaptPrune(0.5)), ["pope"])
+    assert calls == [8, 8, 8]
+    (found,) = stored(fresh).values()
+    assert found["answers"] == whole["answers"] | {rows[9][0]: "something else"}
+    assert caplog.text.count("some stored answers differ from those made now; they are kept") == 1
 
 
 def test_failures_stop_the_run(evaluator, monkeypatch):

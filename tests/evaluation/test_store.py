@@ -108,6 +108,18 @@ def test_processes_that_share_a_task_read_each_other(tmp_path):
     assert read(tmp_path)[1] == ""
 
 
+def test_several_are_locked_in_one_order(tmp_path, monkeypatch):
+    store, opened = PredictionStore(tmp_path), []
+    monkeypatch.setattr(
+        store, "open", lambda identity, **options: opened.append(identity["task"]) or PredictionStore.open(store, identity, **options)
+    )
+    identities = [{**IDENTITY, "task": task} for task in ("a", "b", "c", "d")]
+    for order in (identities, identities[::-1]):
+        with store.open_all(order) as shelves:
+            assert [shelf.path.name.split("-")[1] for shelf in shelves] == [identity["task"] for identity in order]
+    assert opened[:4] == opened[4:]
+
+
 def test_other_folders_are_only_read(tmp_path):
     path = fill(tmp_path / "first", BATCHES[:2])
     whole = path.read_bytes()

@@ -68,12 +68,12 @@ def test_overlap():
 
 def test_settings_of_a_figure(tmp_path):
     params = tmp_path / "params.yaml"
-    params.write_text("evaluation: {keep: 0.2, limit: null}\nfigures:\n  figure1: {benchmarks: [gqa], keeps: [0.5, 0.1], limit: 7}\n")
+    params.write_text("profile: miniature\nevaluation: {keep: 0.2, limit: null, models: {a: {paper: A, checkpoint: here}}}\nfigures:\n  figure1: {benchmarks: [gqa], keeps: [0.5, 0.1], limit: 7}\n")
     found = parse("figure1", ["--params", str(params), "--fixed", "0.8", "--keeps", "0.3,0.2"], figure1.SurvivorSettings)
     assert (found.benchmarks, found.keeps, found.limit, found.fixed, found.keep) == (("gqa",), (0.3, 0.2), 7, 0.8, 0.2)
-    assert parse("table1", ["--params", str(params)]) == Settings(keep=0.2)
+    assert parse("table1", ["--params", str(params)]) == Settings(checkpoint="here", keep=0.2)
     with pytest.raises(EvaluationError, match="'figures.figure1.fixed' is not known"):
-        params.write_text("evaluation: {}\nfigures: {figure1: {fixed: 1}}\n")
+        params.write_text("profile: miniature\nevaluation: {models: {a: {paper: A, checkpoint: here}}}\nfigures: {figure1: {fixed: 1}}\n")
         parse("figure1", ["--params", str(params)], FigureSettings)
 
 

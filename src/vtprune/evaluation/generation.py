@@ -1,4 +1,4 @@
-"""Questions to answers: prompts, batches and greedy generation with a pruned model."""
+"""Questions to answers: prompts, batches and greedy generation with pruned models."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,9 @@ from typing import Any
 
 import torch
 from PIL import Image
+
+from vtprune.models import Prefix, attach
+from vtprune.pruning import Method
 
 from .errors import EvaluationError
 
@@ -64,8 +67,8 @@ def blank(image: Image.Image) -> Image.Image:
 def batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
     """Indices in batches of ``size``, by length (ties in the order given): less padding.
 
-    What a batch is made of depends on the questions alone, not on which are answered already, so
-    a resumed run computes what is left in the batches of the first.
+    What a batch is made of depends on the questions alone, not on which are answered already: a
+    resumed run computes in the batches of the first (the last bits of a sum depend on its shape).
     """
     order = sorted(range(len(lengths)), key=lambda index: lengths[index])
     for start in range(0, len(order), size):
@@ -101,14 +104,31 @@ def as_seen(processor: Any, pixels: torch.Tensor) -> Image.Image:
 
 
 @torch.inference_mode()
-def answer(model: Any, processor: Any, questions: Iterable[Question], arguments: Mapping[str, Any]) -> list[str]:
+def answer(
+    model: Any, processor: Any, questions: Iterable[Question], methods: Sequence[Method], arguments: Mapping[str, Any]
+) -> Iterator[tuple[int, list[str]]]:
     """Greedy answers to a batch of questions, cut at the first of ``until``; without special tokens.
+
+    The images, and the decoder's layers before the methods prune, are computed once for all methods;
+    each method's answers are those that it gives alone.
+
+    Yields:
+        The index of a method and its answers, as soon as they are made; not in the order of ``methods``.
 
     Raises:
         EvaluationError: for a question without an image.
         Exception: whatever the model or the processor raise; nothing is swallowed.
     """
-    inputs = encode(model, processor, questions)
+    prefix = Prefix(encode(model, processor, questions))
+    variants = [(index, attach(method, model, prefix)) for index, method in enumerate(methods)]
+    for index, variant in sorted(variants, key=lambda pair: pair[1].first_layer):
+        with variant:
+            found = generate(model, processor, prefix.inputs, arguments)
+        yield index, found
+
+
+def generate(model: Any, processor: Any, inputs: Mapping[str, Any], arguments: Mapping[str, Any]) -> list[str]:
+    """Greedy answers to encoded questions, cut at the first of ``until``; without special tokens."""
     tokenizer = processor.tokenizer
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     output = model.generate(

@@ -1,6 +1,8 @@
 """The lmms-eval model ``vtprune``: a pruned vision-language model, batched, resumable."""
 
-from collections.abc import Mapping
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +27,9 @@ from .generation import (
     generation_arguments,
 )
 from .identity import checkpoint_digest, data_name, question_digest, software
-from .store import PredictionStore
+from .store import PredictionStore, Shelf
 
+_log = logging.getLogger("vtprune")
 DEFAULT_STORE = "data/predictions"
 IMAGES = ("shown", "blank")
 _USER_ERRORS = (EvaluationError, CheckpointError, ValueError, OSError)
@@ -34,7 +37,7 @@ _USER_ERRORS = (EvaluationError, CheckpointError, ValueError, OSError)
 
 @dataclass(frozen=True)
 class Loaded:
-    """A checkpoint in memory. Not a module itself, so lmms-eval's clean-up leaves it alone."""
+    """A checkpoint in memory."""
 
     model: Any
     processor: Any
@@ -92,6 +95,9 @@ class PrunedModel(lmms):
         max_new_tokens: at most so many, whatever a task says.
         loaded: a checkpoint in memory, in place of ``pretrained``.
         bar: a progress bar to advance by a question at a time, in place of one of its own.
+        also: other methods that answer the same requests, for less than a run of each would cost:
+            what lies before they prune is computed once. Their answers are stored as those of a run
+            of their own, and given by ``answers_of``.
         parameters: the method's other parameters.
 
     Raises:
@@ -115,6 +121,7 @@ class PrunedModel(lmms):
         max_new_tokens: int | None = None,
         loaded: Loaded | None = None,
         bar: tqdm | None = None,
+        also: Sequence[Method] = (),
         **parameters: Any,
     ) -> None:
         super().__init__()
@@ -134,7 +141,10 @@ class PrunedModel(lmms):
                 device = f"cuda:{self.accelerator.local_process_index}"
             loaded = Loaded.of(pretrained, device=device, dtype=dtype, attn_implementation=attn_implementation)
         self.loaded = loaded
-        self.method.attach(loaded.model)  # refuses a layer that the model does not have
+        self._methods = {_key(method): method for method in (self.method, *also)}
+        self._answers: dict[str, dict[tuple[str, int], str]] = {key: {} for key in self._methods}
+        for each in self._methods.values():
+            each.attach(loaded.model)  # refuses a layer that the model does not have
         self._bar = bar
         self._run_by_command = False
 
@@ -164,6 +174,13 @@ class PrunedModel(lmms):
                 return self._generate_until(requests)
         return self._generate_until(requests)
 
+    def answers_of(self, method: Method) -> Mapping[tuple[str, int], str]:
+        """What one of the methods answered to all requests so far, by task and document."""
+        return self._answers[_key(method)]
+
+    def clean(self) -> None:
+        """Nothing: the checkpoint stays for the next run, and collecting garbage takes longer than most scoring."""
+
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
         raise NotImplementedError("vtprune only generates answers; tasks that need log-likelihoods are not supported")
 
@@ -177,45 +194,62 @@ class PrunedModel(lmms):
             _, given, _, _, task, split = request.args
             arguments.append(generation_arguments(given, task=task, limit=self.max_new_tokens))
             groups.setdefault((task, split, repr(arguments[-1])), []).append(index)
-        answers: list[str | None] = [None] * len(requests)
         bar = self._bar
         if bar is None:
-            bar = tqdm(total=len(requests), desc=self.method.name, unit="question", disable=self.rank != 0)
+            total = len(requests) * len(self._methods)
+            bar = tqdm(total=total, desc=self.method.name, unit="question", disable=self.rank != 0)
         try:
-            with self.method.attach(self.loaded.model):
-                for (task, split, _), members in groups.items():
-                    found = self._answer_task(task, split, [requests[i] for i in members], arguments[members[0]], bar)
-                    for index in members:
-                        answers[index] = found[requests[index].args[3]]
+            for (task, split, _), members in groups.items():
+                self._answer_task(task, split, [requests[i] for i in members], arguments[members[0]], bar)
         finally:
             if bar is not self._bar:
                 bar.close()
-        return answers
+        answers = self.answers_of(self.method)
+        return [answers[request.args[4], request.args[3]] for request in requests]
 
     def _answer_task(
         self, task: str, split: str, requests: list[Instance], arguments: Mapping[str, Any], bar: tqdm
-    ) -> dict[int, str]:
+    ) -> None:
         documents = self.task_dict[task][split]
         by_doc = {request.args[3]: request for request in requests}  # repeats ask the same
-        bar.update(len(requests) - len(by_doc))
+        bar.update((len(requests) - len(by_doc)) * len(self._methods))
         requests = list(by_doc.values())
-        with self.store.open(self.identity(task, split, documents, arguments), rank=self.rank) as shelf:
-            found: dict[int, str] = {}
+        identities = [self.identity(method, task, split, documents, arguments) for method in self._methods.values()]
+        with self.store.open_all(identities, rank=self.rank) as opened:
+            shelves = dict(zip(self._methods, opened, strict=True))
             for batch in batches([len(request.args[0]) for request in requests], self.batch_size):
-                missing = []
-                for question in (self._question(requests[index], documents) for index in batch):
-                    digest = question_digest(question.text, question.images)
-                    stored = shelf.get(question.doc, digest)
-                    if stored is None:
-                        missing.append((question, digest))
-                    else:
-                        found[question.doc] = stored
-                if missing:
-                    made = answer(self.loaded.model, self.loaded.processor, [q for q, _ in missing], arguments)
-                    shelf.add((q.doc, digest, text) for (q, digest), text in zip(missing, made, strict=True))
-                    found |= {q.doc: text for (q, _), text in zip(missing, made, strict=True)}
-                bar.update(len(batch))
-        return found
+                questions = [self._question(requests[index], documents) for index in batch]
+                for key, found in self._answer_batch(questions, shelves, arguments):
+                    self._answers[key] |= {(task, doc): text for doc, text in found.items()}
+                    bar.update(len(batch))
+
+    def _answer_batch(
+        self, questions: Sequence[Question], shelves: Mapping[str, Shelf], arguments: Mapping[str, Any]
+    ) -> Iterator[tuple[str, dict[int, str]]]:
+        """By method its answers by document, as soon as they are on the disk.
+
+        A batch of which a method lacks any answer is computed whole: what an answer is made with
+        must not depend on what is stored. Answers that are stored stay as they are.
+        """
+        digests = {question.doc: question_digest(question.text, question.images) for question in questions}
+        lacking = {}
+        for key, shelf in shelves.items():
+            stored = {doc: text for doc in digests if (text := shelf.get(doc, digests[doc])) is not None}
+            if len(stored) == len(digests):
+                yield key, stored
+            else:
+                lacking[key] = stored
+        if not lacking:
+            return
+        keys = list(lacking)
+        methods = [self._methods[key] for key in keys]
+        for index, texts in answer(self.loaded.model, self.loaded.processor, questions, methods, arguments):
+            key, made = keys[index], dict(zip(digests, texts, strict=True))
+            stored = lacking[key]
+            shelves[key].add((doc, digests[doc], text) for doc, text in made.items() if doc not in stored)
+            if any(made[doc] != text for doc, text in stored.items()):
+                _log.warning(f"{shelves[key].path.name}: some stored answers differ from those made now; they are kept")
+            yield key, made | stored
 
     def _question(self, request: Instance, documents: Any) -> Question:
         text, _, to_visual, doc, task, _ = request.args
@@ -228,15 +262,17 @@ class PrunedModel(lmms):
             images = tuple(map(blank, images))
         return Question(doc, chat_prompt(self.loaded.processor, text, len(images)), images)
 
-    def identity(self, task: str, split: str, documents: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """All that the answers to a task depend on, but for the questions themselves."""
+    def identity(
+        self, method: Method, task: str, split: str, documents: Any, arguments: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """All that a method's answers to a task depend on, but for the questions themselves."""
         model = self.loaded.model
         return {
             "task": task,
             "split": split,
             "data": data_name(documents),
             "checkpoint": self.loaded.digest,
-            "method": self.method.signature(),
+            "method": method.signature(),
             "image": self.image,
             "dtype": str(model.dtype).removeprefix("torch."),
             "attention": model.config._attn_implementation,
@@ -244,6 +280,10 @@ class PrunedModel(lmms):
             "generation": dict(arguments),
             "software": software(),
         }
+
+
+def _key(method: Method) -> str:
+    return json.dumps(method.signature())
 
 
 class _one_sentence:

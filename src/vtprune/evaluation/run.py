@@ -141,6 +141,15 @@ class Evaluator:
     def evaluate(self, cell: Cell, benchmarks: Sequence[str], bar: Any = None) -> dict[str, Scores]:
         """Scores by benchmark (``mme`` brings ``mme_cognition``); what is stored is not computed again.
 
+        Args and Raises: as of ``evaluate_all``.
+        """
+        return self.evaluate_all([cell], benchmarks, bar)[0]
+
+    def evaluate_all(self, cells: Sequence[Cell], benchmarks: Sequence[str], bar: Any = None) -> list[dict[str, Scores]]:
+        """As ``evaluate``, for several cells: the same scores and stored answers, for less.
+
+        The cells that see the same images share those and the layers before they prune.
+
         Args:
             bar: a tqdm bar to advance by a question at a time, in place of one of its own.
 
@@ -150,27 +159,37 @@ class Evaluator:
         """
         from tqdm import tqdm
 
+        from .given import Given
         from .model import PrunedModel
 
-        self.check(cell)
+        for cell in cells:
+            self.check(cell)
         if bar is None:
-            with tqdm(total=self.questions(benchmarks), desc=cell.method.name, unit="question") as own:
-                return self.evaluate(cell, benchmarks, own)
-        model = PrunedModel(
-            method=cell.method, image=cell.image, store=self.store, batch_size=self.batch_size,
-            max_new_tokens=self.max_new_tokens, loaded=self.loaded, bar=bar,
-        )  # fmt: skip
-        return self._scored(model, benchmarks)
+            total, names = len(cells) * self.questions(benchmarks), dict.fromkeys(cell.method.name for cell in cells)
+            with tqdm(total=total, desc=", ".join(names), unit="question") as own:
+                return self.evaluate_all(cells, benchmarks, own)
+        found: dict[int, dict[str, Scores]] = {}
+        for image in dict.fromkeys(cell.image for cell in cells):
+            first, *others = (index for index, cell in enumerate(cells) if cell.image == image)
+            model = PrunedModel(
+                method=cells[first].method, also=[cells[index].method for index in others], image=image,
+                store=self.store, batch_size=self.batch_size, max_new_tokens=self.max_new_tokens, loaded=self.loaded, bar=bar,
+            )  # fmt: skip
+            found[first] = self._scored(model, benchmarks)
+            for index in others:
+                answers = model.answers_of(cells[index].method)
+                found[index] = self._scored(Given(lambda task, doc, answers=answers: answers[task, doc]), benchmarks)
+        return [found[index] for index in range(len(cells))]
 
     def constant(self, benchmarks: Sequence[str]) -> dict[str, Scores]:
         """Scores of one answer to every question: the one that is most often right (captions: most frequent)."""
-        from .constant import Constant
+        from .given import Given
 
         answers = {}
         for name in benchmarks:
             golds = Counter(_gold(doc) for _, doc in zip(range(self.limit[name] or 10**9), self._task(name).eval_docs_no_media))
             answers[BENCHMARKS[name].task] = min(golds, key=lambda gold: (-golds[gold], gold))
-        return self._scored(Constant(answers), benchmarks)
+        return self._scored(Given(lambda task, _: answers[task]), benchmarks)
 
     def _scored(self, model: Any, benchmarks: Sequence[str]) -> dict[str, Scores]:
         by_limit: dict[int | None, list[str]] = {}

@@ -57,17 +57,13 @@ def run(experiment: Experiment, settings: Settings) -> Path:
         evaluator.check(cell)
     each = evaluator.questions(experiment.benchmarks)
 
-    found, seconds = {}, {}
     from tqdm import tqdm
 
-    with tqdm(total=each * len(cells), unit="question", smoothing=0.1, dynamic_ncols=True) as bar:
-        for number, (row, (name, cell)) in enumerate(zip(rows, cells.items(), strict=True), start=1):
-            bar.set_description(f"{experiment.name} {number}/{len(cells)} {name}")
-            began = time.perf_counter()
-            found[row] = evaluator.evaluate(cell, experiment.benchmarks, bar)
-            if experiment.parts:
-                found[row] |= {key: part for whole in list(found[row].values()) for key, part in parts_of(whole).items()}
-            seconds[name] = round(time.perf_counter() - began, 1)
+    with tqdm(total=each * len(cells), desc=settings.name or experiment.name, unit="answer", smoothing=0.1, dynamic_ncols=True) as bar:
+        found = dict(zip(rows, evaluator.evaluate_all(list(cells.values()), experiment.benchmarks, bar), strict=True))
+    if experiment.parts:
+        for scores in found.values():
+            scores |= {key: part for whole in list(scores.values()) for key, part in parts_of(whole).items()}
     chance = {}
     if experiment.chance:
         chance = {b: BENCHMARKS[b].chance for b in experiment.benchmarks if BENCHMARKS[b].chance is not None}
@@ -82,7 +78,7 @@ def run(experiment: Experiment, settings: Settings) -> Path:
     out = Path(settings.out)
     stem = settings.name or experiment.name
     path = write(out / f"{stem}.csv", to_csv(measured))
-    found = facts(settings, evaluator.loaded, seconds=time.perf_counter() - start, cells=seconds, questions=each * len(cells))
+    found = facts(settings, evaluator.loaded, seconds=time.perf_counter() - start, questions=each * len(cells))
     write(out / f"{stem}.json", json.dumps(found, indent=2) + "\n")
     return path
 

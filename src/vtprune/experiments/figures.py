@@ -95,6 +95,6 @@ def run(name: str, measure: Callable[[Study], None], settings: FigureSettings) -
         measure(study)
     path = write(Path(settings.out) / f"{name}.csv", to_csv(study.rows))
     seconds = time.perf_counter() - start
-    found = facts(settings, study.evaluator.loaded, seconds=seconds, cells={}, questions=study.shown)
+    found = facts(settings, study.evaluator.loaded, seconds=seconds, questions=study.shown)
     write(path.with_suffix(".json"), json.dumps(found, indent=2) + "\n")
     return path

@@ -14,13 +14,13 @@ from .settings import Settings
 PACKAGES = ("torch", "transformers", "lmms-eval", "datasets", "accelerate", "numpy", "pandas", "pillow")
 
 
-def facts(settings: Settings, loaded: Any, *, seconds: float, cells: Mapping[str, float], questions: int) -> dict[str, Any]:
+def facts(settings: Settings, loaded: Any, *, seconds: float, questions: int, cells: Mapping[str, float] | tuple = ()) -> dict[str, Any]:
     """Plain JSON data.
 
     Args:
         loaded: the checkpoint in memory.
         seconds: of the whole run.
-        cells: seconds by cell (few where its predictions were stored already).
+        cells: seconds by part, where they are known apart.
         questions: asked in all cells together.
     """
     parameters = {key: value for key, value in asdict(settings).items() if key not in ("checkpoint", "store", "reuse", "out", "name")}

@@ -31,8 +31,8 @@ class Settings:
         name: of the files there, without suffix; None for the experiment's name.
     """
 
-    profile: str
-    checkpoint: str
+    profile: str = "miniature"
+    checkpoint: str = "data/checkpoints/miniature-llava"
     data: str | None = None
     batch_size: int = 32
     keep: float = 0.1

@@ -4,6 +4,7 @@ import functools
 import inspect
 import weakref
 from dataclasses import replace
+from functools import cache as remembered
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 
 from vtprune.models.attention import attention_received, attention_row, layer_mask
 from vtprune.models.families import family_of
+from vtprune.models.prefix import Prefix, State
 from vtprune.models.prompt import Kept, Prompt
 from vtprune.models.vision import by_prompt
 from vtprune.pruning.base import Method, Stage, layer_at
@@ -38,8 +40,9 @@ class Attachment:
     cached one does, by the prompt and not by what has been generated.
 
     Hooks are added on entering and removed on leaving, also after an exception. The model is not
-    otherwise touched, but for LLaVA-NeXT's ``get_image_features``, which is listened to as long:
-    ``generate`` tells the images' sizes to nothing else. Calls go through the model (or its
+    otherwise touched, with two exceptions: LLaVA-NeXT's ``get_image_features`` is listened to as long
+    (``generate`` tells the images' sizes to nothing else), and a prompt forward that goes on from a
+    prefix has the decoder's ``layers`` without those before it. Calls go through the model (or its
     ``model``), not through its decoder alone.
 
     Raises:
@@ -49,15 +52,23 @@ class Attachment:
             right, a static or foreign cache.
     """
 
-    def __init__(self, method: Method, model: nn.Module) -> None:
+    def __init__(self, method: Method, model: nn.Module, prefix: Prefix | None = None) -> None:
         self.method = method
+        self.prefix = prefix
         self.model = model
         self._family = family_of(model)
         self._core = self._family.core(model)
         self._decoder = self._family.language_model(model)
+        self._layers = self._decoder.layers
         self._stages = self._placed(method.stages())
         self._handles: list[Any] = []
+        self._start: State | None = None
         self._reset()
+
+    @property
+    def first_layer(self) -> int:
+        """The first layer before which tokens are dropped; the number of layers if there is none."""
+        return min(self._stages, default=len(self._layers))
 
     def _reset(self) -> None:
         self._prompts: weakref.WeakKeyDictionary[Any, Prompt] = weakref.WeakKeyDictionary()
@@ -68,6 +79,10 @@ class Attachment:
         self._vision: torch.Tensor | None = None
 
     def _end_forward(self) -> None:
+        if self._start is not None:
+            self._decoder.layers = self._layers
+            self._start = None
+        self._shared: State | None = None
         self._prompt: Prompt | None = None
         self._decoding = False
         self._attention_mask: torch.Tensor | None = None
@@ -100,8 +115,6 @@ class Attachment:
             if isinstance(getattr(hook, "__self__", None), Attachment):
                 raise ValueError(f"this model is being pruned already, by {hook.__self__.method!r}")
         self._reset()
-        layers = self._decoder.layers
-        first = min(self._stages, default=len(layers))
         try:
             self._pre(self._core, self._before_core)
             self._handles.append(self._core.register_forward_hook(self._after_core, always_call=True))
@@ -109,14 +122,16 @@ class Attachment:
             if self._family.needs_sizes:
                 self._handles.append(_Listener(self._core, "get_image_features", self._after_encoding))
             self._pre(self._core.multi_modal_projector, self._before_projector)
-            for index, layer in enumerate(layers):
-                if index == 0 or index >= first:
+            for index, layer in enumerate(self._layers):
+                if index == 0 or index >= self.first_layer or self.prefix is not None:
                     self._pre(layer, self._layer_hook(index))
-            for stage in self._stages.values():
-                if _least(stage) > 0:
-                    attention, whole = layers[stage.layer - 1].self_attn, stage.ranking.uses_received
-                    self._handles.append(attention.q_proj.register_forward_hook(self._capture("q_proj", whole)))
-                    self._handles.append(attention.k_proj.register_forward_hook(self._capture("k_proj")))
+            scored = {layer: stage.ranking.uses_received for layer, stage in self._stages.items() if _least(stage) > 0}
+            if self.prefix is not None and self._stages and self.first_layer > 0:
+                scored[self.first_layer] = True  # a later method may rank by any score there
+            for index, whole in scored.items():
+                attention = self._layers[index - 1].self_attn
+                self._handles.append(attention.q_proj.register_forward_hook(self._capture("q_proj", whole)))
+                self._handles.append(attention.k_proj.register_forward_hook(self._capture("k_proj")))
         except BaseException:
             self.__exit__()
             raise
@@ -134,7 +149,7 @@ class Attachment:
 
     def _placed(self, stages: list[Stage]) -> dict[int, Stage]:
         """The stages by their layers in this model."""
-        count = len(self._decoder.layers)
+        count = len(self._layers)
         placed: dict[int, Stage] = {}
         for stage in stages:
             layer, least = layer_at(stage.layer, count), _least(stage)
@@ -195,8 +210,14 @@ class Attachment:
             prompt.input_ids, prompt.prompt_attended = last.input_ids, last.prompt_attended
             prompt.pixels = last.pixels
         else:
-            sizes = self._image_sizes(given, images) if self._family.needs_sizes else None
-            layout = self._family.layout(self.model.config, ids, attended, sizes)
+            if self.prefix is not None and given.get("pixel_values") is None and images is None:
+                self._start = self.prefix.start(ids, attended, self.first_layer)
+            if self._start is None:
+                sizes = self._image_sizes(given, images) if self._family.needs_sizes else None
+                layout = self._family.layout(self.model.config, ids, attended, sizes)
+            else:
+                layout, self._pixels = self._start.layout, self._start.pixels
+                self._decoder.layers = self._layers[self._start.layer :]  # put back by `_end_forward`
             prompt = Prompt.start(ids, layout, attended, self.model.config.image_token_id)
         prompt.pixel_values = given.get("pixel_values")
         prompt.images = None if images is None else weakref.ref(images)
@@ -244,19 +265,19 @@ class Attachment:
             prompt = self._prompt
             if prompt is None:
                 return None
-            hidden = args[0] if args else kwargs["hidden_states"]
+            given = hidden = args[0] if args else kwargs["hidden_states"]
             cache = kwargs.get("past_key_values")
             if self._decoding:
                 changed = self._continue_layer(prompt, index, hidden, cache)
             else:
-                if index == 0:
-                    self._captured["embeddings"] = hidden
-                    if cache is not None:
-                        self._prompts[cache] = prompt
+                if index == (self._start.layer if self._start else 0):
+                    hidden = self._first_hidden(prompt, hidden, cache)
+                if index == self.first_layer and self.prefix is not None and cache is not None:
+                    self._hand_on(prompt, hidden, cache)
                 if index in self._stages:
                     hidden = self._run_stage(prompt, self._stages[index], hidden, kwargs)
                 changed = self._shortened_arguments(prompt, index, hidden)
-            if not changed:
+            if hidden is given and not changed:
                 return None
             if args:
                 return (hidden, *args[1:]), {**kwargs, **changed}
@@ -265,6 +286,28 @@ class Attachment:
         return hook
 
     # ---- what the hooks do
+
+    def _first_hidden(self, prompt: Prompt, hidden: torch.Tensor, cache: Any) -> torch.Tensor:
+        """What enters the first layer that is run, and what else there would be by then."""
+        if cache is not None:
+            self._prompts[cache] = prompt
+        if self._start is None:
+            self._captured["embeddings"] = hidden
+            if self._vision is not None:
+                self._captured["vision"] = self._vision
+            return hidden
+        self._shared = self._start
+        self._captured |= self._start.captured
+        if cache is not None:
+            self._start.fill(cache)
+        return self._start.hidden
+
+    def _hand_on(self, prompt: Prompt, hidden: torch.Tensor, cache: Any) -> None:
+        """Let later methods go on from the layer before which this one first prunes."""
+        known = self._shared is not None and self._shared.layer == self.first_layer
+        if not known and prompt.replay is None:
+            self._shared = State.before(self.first_layer, prompt, self._pixels, hidden, self._captured, cache)
+            self.prefix.state = self._shared
 
     def _run_stage(self, prompt: Prompt, stage: Stage, hidden: torch.Tensor, kwargs: dict[str, Any]) -> torch.Tensor:
         prompt.to(hidden.device)
@@ -276,7 +319,7 @@ class Attachment:
         else:
             if prompt.pixels is None:
                 prompt.pixels = self._pixels
-            alive = self._select(prompt, stage, self._features(prompt, stage, hidden, rotary))
+            alive = self._select(prompt, stage, self._features_at(prompt, stage, hidden, rotary))
         order = prompt.drop(stage.layer, alive)
         if order is None:
             return hidden
@@ -329,25 +372,34 @@ class Attachment:
             self._masks[first] = layer_mask(self._decoder.config, keys, queries, hidden.dtype)
         return {"attention_mask": self._masks[first]}
 
-    def _features(self, prompt: Prompt, stage: Stage, hidden: torch.Tensor, rotary: tuple) -> Features:
-        layer = self._decoder.layers[stage.layer]
-        attended, alive, slots = prompt.attended, prompt.alive, prompt.slots
+    def _features_at(self, prompt: Prompt, stage: Stage, hidden: torch.Tensor, rotary: tuple) -> Features:
+        """The stage's features; those of all methods that share what enters its layer, where they do."""
+        if self._shared is None or self._shared.layer != stage.layer:
+            return self._features(prompt, stage, hidden, rotary)
+        if self._shared.features is None:
+            self._shared.features = self._features(prompt, stage, hidden, rotary)
+        return self._shared.features
 
-        def layer_before(what: str) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
-            if not getattr(stage.ranking, f"uses_{what}"):
-                name = type(stage.ranking).__name__
+    def _features(self, prompt: Prompt, stage: Stage, hidden: torch.Tensor, rotary: tuple) -> Features:
+        # Called by later methods too, where there is a prefix: nothing below may change or refer to `self`.
+        layer, before, captured = self._layers[stage.layer], self._layers[stage.layer - 1].self_attn, dict(self._captured)
+        attended, alive, slots, text = prompt.attended, prompt.alive, prompt.slots, prompt.text
+        ranking, shared = stage.ranking, self.prefix is not None and stage.layer == self.first_layer
+
+        def scored(what: str) -> tuple[torch.Tensor, torch.Tensor]:
+            # What is shared is asked for by other methods as well: they are checked on their own.
+            if not shared and not getattr(ranking, f"uses_{what}"):
+                name = type(ranking).__name__
                 raise ValueError(f"{name} asks for features.{what}() and so must set uses_{what} = True")
-            query, key = (self._captured[name].to(hidden.device) for name in ("q_proj", "k_proj"))
-            return self._decoder.layers[stage.layer - 1].self_attn, query, key
+            return captured["q_proj"].to(hidden.device), captured["k_proj"].to(hidden.device)
 
         def attention() -> torch.Tensor:
-            before, query, key = layer_before("attention")
-            row = attention_row(before, query[:, -1], key, rotary, attended)
-            return row.gather(1, slots).masked_fill(~alive, 0.0)
+            query, key = scored("attention")
+            return attention_row(before, query[:, -1], key, rotary, attended).gather(1, slots).masked_fill(~alive, 0.0)
 
         def received() -> tuple[torch.Tensor, torch.Tensor]:
-            payers = torch.stack((prompt.text, attended & ~prompt.text), dim=1)
-            paid = attention_received(*layer_before("received"), rotary, attended, payers)
+            payers = torch.stack((text, attended & ~text), dim=1)
+            paid = attention_received(before, *scored("received"), rotary, attended, payers)
             from_text, from_image = (part.gather(1, slots).masked_fill(~alive, 0.0) for part in paid.unbind(1))
             return from_text, from_image
 
@@ -358,20 +410,20 @@ class Attachment:
         def vision() -> tuple[torch.Tensor, torch.Tensor]:
             layout = prompt.layout
             last = layout.image.masked_fill(~layout.valid, -1).amax(dim=1)
-            return by_prompt(self._vision, (last + 1).tolist())
+            return by_prompt(captured.get("vision"), (last + 1).tolist())
 
         return Features(
             valid=alive,
             positions=prompt.layout.positions.to(hidden.device),
             grids=prompt.layout.grids.to(hidden.device),
             image=prompt.layout.image.to(hidden.device),
-            attention=attention,
-            received=received,
-            keys=keys,
-            embeddings=lambda: _take(self._captured["embeddings"], prompt.layout.index),
-            fingerprint=prompt.fingerprint,
+            attention=remembered(attention),
+            received=remembered(received),
+            keys=remembered(keys),
+            embeddings=lambda: _take(captured["embeddings"], prompt.layout.index),
+            fingerprint=remembered(prompt.fingerprint),
             hidden=lambda: _take(hidden, slots),
-            vision=vision,
+            vision=remembered(vision),
         )
 
 
@@ -397,9 +449,13 @@ class _Listener:
             setattr(self.owner, self.name, self.before)
 
 
-def attach(method: Method, model: nn.Module) -> Attachment:
-    """Prune ``model``'s prompts with ``method`` within a ``with`` block; see :class:`Attachment`."""
-    return Attachment(method, model)
+def attach(method: Method, model: nn.Module, prefix: Prefix | None = None) -> Attachment:
+    """Prune ``model``'s prompts with ``method`` within a ``with`` block; see :class:`Attachment`.
+
+    Args:
+        prefix: what the method shares with others that are attached for the same prompt batch.
+    """
+    return Attachment(method, model, prefix)
 
 
 def _least(stage: Stage) -> int:
