@@ -112,7 +112,7 @@ def test_others_pay_nothing_for_it(tiny):
         model(**inputs)
     length = inputs["input_ids"].shape[1]
     captured.pop("vision", None)  # a reference, for budgets that read it
-        assert captured == {"embeddings": length, "q_proj": 1, "k_proj": length}
+    assert captured == {"embeddings": length, "q_proj": 1, "k_proj": length}
 
 
 @pytest.mark.parametrize("what", ["attention", "received"])
