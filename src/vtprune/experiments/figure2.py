@@ -26,7 +26,7 @@ def measure(study: Study) -> None:
     questions = {name: [question for _, question in study.prompts(name)] for name in names}
     study.extend(sum(map(len, questions.values())))
     probe = study.probe()
-    height, width = probe.grid([question for asked in questions.values() for question in asked])
+    _, width = probe.grid([question for asked in questions.values() for question in asked])
     means, draws, sizes = {}, {}, {}
     for name, asked in questions.items():
         maps = probe.look(asked).attention
