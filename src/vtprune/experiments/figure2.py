@@ -29,7 +29,7 @@ def measure(study: Study) -> None:
     _, width = probe.grid([question for asked in questions.values() for question in asked])
     means, draws, sizes = {}, {}, {}
     for name, asked in questions.items():
-        maps = probe.look(asked).attention
+        maps = probe.look(asked).attention.astype(float)
         sizes[name], means[name] = len(maps), maps.mean(axis=0)
         draws[name] = _resampled(maps, settings, name)
         if len(maps) > 1:
