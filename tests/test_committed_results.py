@@ -27,10 +27,7 @@ def test_every_row_of_table1_is_there_with_its_interval(measured, benchmark):
     assert float(difference["value"]) == pytest.approx(a - b, abs=2e-4)
 
 
-_UNSEEN = pytest.mark.xfail(strict=True, reason="this checkpoint answers MME at chance: its yes/no skill is not trained out")
-
-
-@pytest.mark.parametrize("benchmark", [pytest.param(b, marks=_UNSEEN) if b == "mme" else b for b in BENCHMARKS])
+@pytest.mark.parametrize("benchmark", BENCHMARKS)
 def test_the_unpruned_model_sees(measured, benchmark):
     """It beats the same model given a blank image, and the best constant answer, beyond the interval."""
     assert float(measured["table1", "baseline - blind", benchmark]["ci_low"]) > 0

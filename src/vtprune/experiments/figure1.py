@@ -90,8 +90,8 @@ def overlap(shares: np.ndarray, draws: np.ndarray, images: int) -> tuple[float, 
     """
     kept, alike = shares.sum(), (shares**2).sum()
     value = (images * alike - kept) / (images - 1)
-    expected = alike + (kept - alike) / images  # the mean over resamples, in which images meet their copies
-    sample = value + ((draws**2).sum(axis=1) - expected) * images / (images - 1)
+    copies = (kept - alike) / images  # what pairs of an image and its own copy add to a resample
+    sample = value + ((draws**2).sum(axis=1) - alike - copies) * images / (images - 1)
     return float(100 * value / kept), 100 * sample / kept
 
 

@@ -26,10 +26,10 @@ def measure(study: Study) -> None:
     questions = {name: [question for _, question in study.prompts(name)] for name in names}
     study.extend(sum(map(len, questions.values())))
     probe = study.probe()
-    height, width = probe.grid([question for asked in questions.values() for question in asked])
+    _, width = probe.grid([question for asked in questions.values() for question in asked])
     means, draws, sizes = {}, {}, {}
     for name, asked in questions.items():
-        maps = probe.look(asked).attention
+        maps = probe.look(asked).attention.astype(float)
         sizes[name], means[name] = len(maps), maps.mean(axis=0)
         draws[name] = _resampled(maps, settings, name)
         if len(maps) > 1:

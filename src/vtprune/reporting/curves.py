@@ -42,7 +42,7 @@ def ratio_curves(results: Results, model: str, folder: Path, name: str, interval
         for method in METHODS:
             _line(axis, method, series(results, "figure5", model, method, benchmark))
         axis.set_title(benchmark_label(benchmark), loc="left")
-    _finish(figure, axes, len(benchmarks), "image tokens pruned, %")
+    _finish(axes, len(benchmarks), "image tokens pruned, %")
     figure.supylabel("score (the mean: percent of the unpruned score)", fontsize=9)
     unpruned = Line2D([], [], color="#009E73", linestyle="--", linewidth=1.6, label="Unpruned")
     figure.legend(handles=[*_handles(), unpruned], loc="outside lower center", ncols=4, frameon=False)
@@ -68,7 +68,7 @@ def redundancy(results: Results, model: str, folder: Path, name: str, interval: 
             if metric == next(iter(REDUNDANCY)):
                 axis.set_title(benchmark_label(benchmark), loc="left")
         line[0].set_ylabel(label, fontsize=8)
-    _finish(figure, axes, axes.size, "image tokens pruned, %")
+    _finish(axes, axes.size, "image tokens pruned, %")
     everything = Line2D([], [], color=INK, linestyle=":", linewidth=1, label="All tokens")
     figure.legend(handles=[*_handles(), everything], loc="outside lower center", ncols=4, frameon=False)
     save(figure, folder, name)
@@ -98,9 +98,11 @@ def _panels(count: int, columns: int, height: float):
     return figure, figure.subplots(lines, columns, squeeze=False, sharex=True)
 
 
-def _finish(figure, axes, used: int, label: str) -> None:
+def _finish(axes, used: int, label: str) -> None:
     for number, axis in enumerate(axes.flat):
         axis.set_visible(number < used)
         axis.grid(axis="y", color=GRID, linewidth=0.7)
         sns.despine(ax=axis)
-    figure.supxlabel(label, fontsize=9)
+        if number + axes.shape[1] >= used:  # nothing below it
+            axis.set_xlabel(label)
+            axis.tick_params(labelbottom=True)

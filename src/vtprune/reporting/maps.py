@@ -51,7 +51,7 @@ def heatmaps(maps: dict[tuple[str, int], np.ndarray], benchmarks: list[str], fol
             axis.set_title(f"layer {layers[place]}", fontsize=8, pad=3)
             if place % columns == 0:
                 axis.set_ylabel(benchmark_label(benchmark), fontsize=9)
-    bar = figure.colorbar(shown, ax=axes, shrink=0.8, aspect=25, pad=0.01, extend="both")
+    bar = figure.colorbar(shown, ax=axes, shrink=0.8, aspect=25, pad=0.01, extend="both", format="%g")
     bar.set_label("attention, multiple of an even spread", fontsize=8)
     bar.ax.tick_params(labelsize=8)
     save(figure, folder, name)
@@ -75,7 +75,7 @@ def agreement(correlation: pd.DataFrame, folder: Path, name: str, interval: floa
         axis.vlines(x, part["ci_low"], part["ci_high"], color=colour, linewidth=1.1)
         axis.plot(x, part["correlation"], marker=marker, color=colour, markersize=5.5, linewidth=1,
                   linestyle="-" if k < len(MARKS) // 2 else "--", markeredgecolor="white", markeredgewidth=0.5,
-                  label=f"{benchmark_label(first)}, {benchmark_label(second)}")
+                  label=f"{benchmark_label(first)} and {benchmark_label(second)}")
     axis.axhline(0, color=INK, linewidth=0.8)
     axis.set(xlabel="layer (0 is the first)", ylabel="Pearson correlation of the mean maps", ylim=(None, 1.02))
     axis.set_xticks(sorted(correlation["layer"].unique()))
