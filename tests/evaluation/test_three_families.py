@@ -37,9 +37,11 @@ def test_a_batch_answers_as_single_questions_do(folder):
         text = chat_prompt(loaded.processor, "what is this ?"[: 4 + 3 * doc], len(images))
         questions.append(Question(doc, text, images))
     for method in (NoPruning(), FastV(0.25, layer=1), AdaptPrune(0.25, layer=1)):
-        with method.attach(loaded.model):
-            together = answer(loaded.model, loaded.processor, questions, ARGUMENTS)
-            alone = [answer(loaded.model, loaded.processor, [question], ARGUMENTS)[0] for question in questions]
+        ((_, together),) = answer(loaded.model, loaded.processor, questions, [method], ARGUMENTS)
+        alone = []
+        for question in questions:
+            ((_, (text,)),) = answer(loaded.model, loaded.processor, [question], [method], ARGUMENTS)
+            alone.append(text)
         assert together == alone
         assert len(set(together)) > 1
 
