@@ -34,7 +34,7 @@ def heatmaps(maps: dict[tuple[str, int], np.ndarray], benchmarks: list[str], fol
     columns = min(PER_LINE, len(layers))
     lines = -(-len(layers) // columns)
     side = min(1.35, 8.4 / columns)
-    figure = Canvas(figsize=(side * columns + 1.0, len(benchmarks) * (lines * (side + 0.22) + 0.28)), layout="constrained")
+    figure = Canvas(figsize=(side * columns + 1.0, len(benchmarks) * (lines * (side + 0.2) + 0.08) + 0.1), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
     every = np.concatenate([grid.ravel() for grid in maps.values()])
     low, high = np.percentile(every, [1, 99])
@@ -52,7 +52,7 @@ def heatmaps(maps: dict[tuple[str, int], np.ndarray], benchmarks: list[str], fol
             if place % columns == 0:
                 axis.set_ylabel(benchmark_label(benchmark), fontsize=9)
     bar = figure.colorbar(shown, ax=axes, shrink=0.8, aspect=25, pad=0.01, extend="both", format="%g")
-    bar.set_label("attention, multiple of an even spread", fontsize=8)
+    bar.set_label("times an even spread", fontsize=8)
     bar.ax.tick_params(labelsize=8)
     save(figure, folder, name)
     titles = fmt.names([benchmark_label(b) for b in benchmarks])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import base64
 import html
 import re
 import sys
@@ -68,11 +69,15 @@ def _body(path: Path) -> str:
         NotebookClient(notebook, timeout=TIMEOUT, kernel_name="python3", record_timing=False, resources=resources).execute()
     except CellExecutionError as error:
         raise ReportError(f"{path} fails: {error.ename}: {error.evalue}.") from error
-    exporter = HTMLExporter(template_name="basic", embed_images=True, exclude_input=True, exclude_output_prompt=True,
-                            exclude_anchor_links=True)
+    exporter = HTMLExporter(template_name="basic", exclude_input=True, exclude_output_prompt=True, exclude_anchor_links=True)
     body, _ = exporter.from_notebook_node(notebook, resources)
-    # What only nbconvert's own templates use, which load scripts from elsewhere.
-    return re.sub(r"<script\b.*?</script>|<style\b[^>]*>.*?</style>", "", body, flags=re.DOTALL)
+    # Scripts and styles are for nbconvert's own templates, which load more of them from elsewhere.
+    body = re.sub(r"<script\b.*?</script>|<style\b[^>]*>.*?</style>", "", body, flags=re.DOTALL)
+    return re.sub(r'(?<=src=")[^":]+\.png(?=")', lambda found: _embedded(path.parent / found[0]), body)
+
+
+def _embedded(image: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(image.read_bytes()).decode()
 
 
 def _links(titles: dict[Path, str], here: Path) -> str:
@@ -85,7 +90,7 @@ def _page(body: str, title: str, links: str) -> str:
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     return (f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">'
             f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{html.escape(title)}</title>\n'
-            f"<style>\n{style}\nimg {{ max-width: 100%; height: auto; }}\n.jp-OutputArea {{ overflow-x: auto; }}\n"
+            f"<style>\n{style}\nimg {{ max-width: 100%; height: auto; }}\np:has(> img) {{ max-width: 60rem; }}\n.jp-OutputArea {{ overflow-x: auto; }}\n"
             f'td {{ white-space: normal; }}\n</style></head>\n<body>\n<nav aria-label="Notebooks">{links}</nav>\n{body}\n'
             "</body></html>\n")
 
