@@ -135,7 +135,7 @@ class Probe:
             yield encode(self.model, self.processor, questions[start : start + self.batch_size])
 
     def _layout(self, inputs: Any) -> Any:
-        return self.family.layout(self.model.config, inputs["input_ids"], inputs["attention_mask"].bool())
+        return self.family.layout(self.model.config, inputs["input_ids"], inputs["attention_mask"].bool(), inputs.get("image_sizes"))
 
 
 def _at(tensor: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
