@@ -121,7 +121,7 @@ TIMES = "model,method,batch,quantity,median,quartile_low,quartile_high\n" + "".j
 def with_tables(tmp_path, **texts):
     """The claims that read other tables than results.csv."""
     files = synthetic.write(tmp_path, synthetic.rows())
-    files.pop("out")
+    files = {key: files[key] for key in ("results", "provenance", "params", "published")}
     files["tables"] = []
     for name, text in texts.items():
         files["tables"].append(tmp_path / f"{name}.csv")

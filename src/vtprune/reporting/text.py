@@ -18,8 +18,10 @@ def what_was_run(inputs: Inputs) -> list[str]:
     for model in results.models:
         benchmarks = [b for b in BENCHMARKS.values()
                       if any(b in results.benchmarks(e, model) for e in results.experiments)]
-        asked = {m.benchmark: m.n for m in results.measures
-                 if m.model == model and m.method == "baseline" and m.benchmark in benchmarks and m.n}
+        asked: dict[str, int] = {}
+        for m in results.measures:  # an experiment may ask only some of a benchmark's questions
+            if m.model == model and m.method == "baseline" and m.benchmark in benchmarks and m.n:
+                asked[m.benchmark] = max(m.n, asked.get(m.benchmark, 0))
         questions = f" with {sum(asked.values()):,} questions" if asked else ""
         sentences.append(f"The {inputs.profile} profile ran {model} on {fmt.counted(len(benchmarks), 'benchmark')}"
                          f"{questions}.")
