@@ -80,7 +80,7 @@ def test_all_figures_are_in_the_report(files):
     assert "mean over pairs and layers: 0.31 (0.21 to 0.41)" in text
     assert "90 % pruned: of the positions kept in one image another image keeps this percentage as well: FastV 60.0" in text
     assert "90 % pruned: AdaptPrune − FastV is −24.5 (−25.5 to −23.5) percentage points" in text
-    assert "the similarity to the nearest kept token is +0.25 (+0.20 to +0.30) from AdaptPrune to FastV" in text
+    assert "FastV's similarity to the nearest kept token minus AdaptPrune's is +0.25 (+0.20 to +0.30)" in text
     page = (out / "index.html").read_text()
     assert "Not run." not in page and page.count("data:image/png") == text.count("](figures/")
 

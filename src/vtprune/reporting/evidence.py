@@ -50,11 +50,17 @@ class Expectation:
             return MISSING
         if not measure.has_interval:
             return OPEN
-        low, high = self.holds(measure.low), self.holds(measure.high)
-        if low and high:
+        ends = (measure.low, measure.high)
+        if all(map(self.holds, ends)):
             return SUPPORTS
-        around = self.sign == "=" and measure.low < self.bound < measure.high
-        return OPEN if low or high or around else CONTRADICTS
+        return CONTRADICTS if self._fails(*ends) else OPEN
+
+    def _fails(self, low: float, high: float) -> bool:
+        """Whether all of an interval is beyond the bound: one that only touches it (a tie, say) is not."""
+        above, below = self.bound + self.tolerance, self.bound - self.tolerance
+        if self.sign == "=":
+            return low > above or high < below
+        return high < below if self.wants_more else low > above
 
 
 @dataclass(frozen=True)

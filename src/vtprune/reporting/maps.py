@@ -83,7 +83,7 @@ def agreement(correlation: pd.DataFrame, folder: Path, name: str, interval: floa
     sns.despine(ax=axis)
     figure.legend(loc="outside right upper", frameon=False)
     save(figure, folder, name)
-    return Figure(name, "Are the maps of different benchmarks alike?",
+    return Figure(name, "How alike the maps of different benchmarks are",
                   "1 would be the same map. Bars: "
                   f"{interval:g} % intervals, bootstrapped over the questions of both benchmarks.",
                   "Line chart of the correlation between benchmarks' attention maps by layer")

@@ -117,8 +117,8 @@ def _redundancy(inputs: Inputs, model: str) -> list[str]:
         pair = f"fastv {metric} - adaptprune {metric}"
         for benchmark in inputs.results.benchmarks("figure3", model):
             every = curves.series(inputs.results, "figure3", model, pair, benchmark)
-            told += [f"{benchmark_label(benchmark)}, {survivors.percent(1 - m.keep)} pruned: the {title} is "
-                     f"{_with_interval(m, 2 if metric != 'adjacency' else 1, sign=True)} from AdaptPrune to FastV."
+            told += [f"{benchmark_label(benchmark)}, {survivors.percent(1 - m.keep)} pruned: FastV's {title} minus AdaptPrune's is "
+                     f"{_with_interval(m, 2 if metric != 'adjacency' else 1, sign=True)}."
                      for m in every[-1:]]
     return told
 
