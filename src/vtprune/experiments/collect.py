@@ -9,8 +9,6 @@ from typing import Any
 
 from vtprune.evaluation.errors import EvaluationError
 
-APART = ("conventions", "cost", "timings")  # costs, no scores: they have columns of their own
-
 
 def collect(files: Sequence[Path], out: Path) -> list[str]:
     """Write ``results.csv`` and ``provenance.json`` to ``out``; returns the runs' names, in their order.
