@@ -4,10 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from tinyfamilies import GRID, IMAGE, PAD, VOCABULARY, ready
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
-
-IMAGE, PAD, VOCABULARY = 3, 0, 60
-GRID = 4  # 32-pixel images in 8-pixel patches
 
 
 def build(kv_heads: int = 4, layers: int = 4, attention: str = "sdpa", **options) -> LlavaForConditionalGeneration:
@@ -23,17 +21,7 @@ def build(kv_heads: int = 4, layers: int = 4, attention: str = "sdpa", **options
     )  # fmt: skip
     config = LlavaConfig(vision_config=vision, text_config=text, image_token_id=IMAGE, **options)
     config._attn_implementation = attention
-    model = LlavaForConditionalGeneration(config).eval()
-    model.set_attn_implementation(attention)
-    # Trained norms are not uniform; with uniform ones both readings' keys have the same directions.
-    for layer in model.model.language_model.layers:
-        torch.nn.init.uniform_(layer.input_layernorm.weight, 0.2, 2.0)
-    # No end of sequence: every row generates as many tokens as are asked for.
-    model.generation_config.eos_token_id = None
-    model.generation_config.pad_token_id = PAD
-    # A generated image token would make LLaVA look for another image.
-    model.generation_config.suppress_tokens = [IMAGE]
-    return model
+    return ready(LlavaForConditionalGeneration(config), attention)
 
 
 def prompts(lengths=((3, 5),), images=1, seed=0, per_image=GRID * GRID) -> dict[str, torch.Tensor]:

@@ -75,12 +75,19 @@ def build(family: str, decoder: str, attention: str = "sdpa", **options):
     torch.manual_seed(0)
     classes = (LlavaForConditionalGeneration, LlavaNextForConditionalGeneration, InternVLForConditionalGeneration)
     kind = classes[list(IMAGES).index(family)]
-    model = kind(configuration(family, text_config(decoder, **options))).eval()
-    model.set_attn_implementation(attention)
+    return ready(kind(configuration(family, text_config(decoder, **options))), attention)
+
+
+def ready(model, attention: str):
+    """A new model made fit for these tests."""
+    model.eval().set_attn_implementation(attention)
+    # Trained norms are not uniform; with uniform ones both readings' keys have the same directions.
     for layer in model.model.language_model.layers:
         torch.nn.init.uniform_(layer.input_layernorm.weight, 0.2, 2.0)
+    # No end of sequence: every row generates as many tokens as are asked for.
     model.generation_config.eos_token_id = None
     model.generation_config.pad_token_id = PAD
+    # A generated image token would make LLaVA look for another image.
     model.generation_config.suppress_tokens = [IMAGE]
     return model
 
