@@ -1,4 +1,4 @@
-"""The committed checkpoint: small, loadable, and able to see."""
+"""The committed checkpoints: small, loadable, and able to see."""
 
 from pathlib import Path
 from random import Random
@@ -13,7 +13,9 @@ from vtprune.miniature.prompts import prompt
 from vtprune.miniature.questions import ask
 from vtprune.miniature.world import render
 
-CHECKPOINT = Path(__file__).parents[1] / "data/checkpoints/miniature-llava"
+CHECKPOINTS = Path(__file__).parents[1] / "data/checkpoints"
+CHECKPOINT = CHECKPOINTS / "miniature-llava"
+FURTHER = ("miniature-llava-large", "miniature-next", "miniature-internvl", "miniature-internvl-small")
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +74,26 @@ def test_pruning_keeps_a_tenth_and_still_answers(miniature):
     assert accuracy > _accuracy(miniature, asked, blank=True)
 
 
-def test_it_is_small_enough_for_git():
-    files = [f for f in CHECKPOINT.rglob("*") if f.is_file()]
+@pytest.mark.parametrize("name", FURTHER)
+def test_the_further_miniatures_see_too(name):
+    loaded = load(CHECKPOINTS / name, dtype=torch.float32)
+    right, blind = [], []
+    for benchmark, kind in (("vqav2", "scene"), ("okvqa", "scene"), ("textvqa", "sign"), ("chartqa", "chart"), ("docvqa", "page")):
+        asked = _asked(benchmark, kind, 32)
+        right.append(_accuracy(loaded, asked))
+        blind.append(_accuracy(loaded, asked, blank=True))
+    assert all(r > b + 0.2 for r, b in zip(right, blind, strict=True)), (right, blind)
+    model, processor = loaded
+    inputs = _inputs(processor, asked[:4])
+    tokens = int((inputs["input_ids"][0] == model.config.image_token_id).sum())
+    with torch.inference_mode(), AdaptPrune(keep=0.1).attach(model) as pruned:
+        model.generate(**inputs, max_new_tokens=2, do_sample=False)
+        # One budget over all tiles and sequences.
+        assert {sum(len(part.indices) for part in row) for row in pruned.kept} == {int(tokens * 0.1)}
+
+
+@pytest.mark.parametrize("name", ("miniature-llava", *FURTHER))
+def test_it_is_small_enough_for_git(name):
+    files = [f for f in (CHECKPOINTS / name).rglob("*") if f.is_file()]
     assert any(f.suffix == ".safetensors" for f in files)
     assert sum(f.stat().st_size for f in files) < 12e6
