@@ -68,7 +68,7 @@ class Attachment:
         if self._uses_tower and self._tower is None:
             raise ValueError(
                 f"{method.name} needs the vision tower's attention, but {type(self._family.vision_tower(model)).__name__} "
-                f"has no layer with q_proj and k_proj for vision_feature_layer {model.config.vision_feature_layer}"
+                f"has no layer (with q_proj and k_proj) whose output vision_feature_layer {model.config.vision_feature_layer} is"
             )
         self._handles: list[Any] = []
         self._start: State | None = None
