@@ -47,8 +47,10 @@ class ClaimResult:
     reason: str
     paper: str  # "holds", "fails" or "not printed": the same predicate on the paper's own numbers
     paper_detail: str
-    digits: int
+    digits: int  # at least
     signed: bool
+    bound: float
+    exact: bool  # counted, not measured
 
     def written(self, item: Item) -> tuple[str, str]:
         """A comparison's value and its interval, as text."""
@@ -56,8 +58,10 @@ class ClaimResult:
         if m is None:
             return fmt.NONE, ""
         write = fmt.signed if self.signed else fmt.number
-        exact = m.low == m.high
-        return write(m.value, self.digits), "exact" if exact else fmt.interval(m.low, m.high, self.signed, self.digits)
+        # Enough digits to show on which side of the bound a decided case lies.
+        decided = item.outcome in (SUPPORTS, CONTRADICTS)
+        digits = fmt.apart(self.bound, (m.low, m.high), self.digits) if decided else self.digits
+        return write(m.value, digits), "exact" if self.exact else fmt.interval(m.low, m.high, self.signed, digits)
 
 
 def judge_claims(inputs: Inputs) -> list[ClaimResult]:
@@ -85,7 +89,7 @@ def _judge(inputs: Inputs, printed: Printed, claim: dict) -> ClaimResult:
     within = f" within {claim['tolerance']:g}" if claim["tolerance"] else ""
     result = ClaimResult(name, claim["statement"], claim["place"], claim.get("note", ""), f"{claim['expected']}{within}",
                          tuple(terms), tuple(items), verdict, reason, paper, detail, claim.get("digits", 1),
-                         kind in ("difference", "change"))
+                         kind in ("difference", "change"), expected.bound, bool(claim.get("exact")))
     return _with_figure(result)
 
 

@@ -62,8 +62,8 @@ class Comparison:
 
     @property
     def at(self) -> str:
-        """" at 90 %", where there are several ratios."""
-        return "" if self.keep is None else f" at {100 - 100 * self.keep:g} %"
+        """" at 90 % pruned", where there are several ratios."""
+        return "" if self.keep is None else f" at {100 - 100 * self.keep:g} % pruned"
 
     @property
     def label(self) -> str:

@@ -86,7 +86,8 @@ def retention(percent: Percent, folder: Path, name: str, interval: float) -> Fig
     handles = [Line2D([], [], color=_style(m, k)[0], marker=_style(m, k)[1], linewidth=1.2, markersize=6,
                           label=method_label(m)) for k, m in enumerate(percent.methods)]
     handles.append(Line2D([], [], color=INK, linewidth=1, label="Unpruned = 100 %"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5), frameon=False)
+    lines = math.ceil(len(handles) / 5)
+    figure.legend(handles=handles, loc="outside lower center", ncols=math.ceil(len(handles) / lines), frameon=False)
     save(figure, folder, name)
     return Figure(name, "How much of the unpruned score is left",
                   f"Each model against its own unpruned score, at {100 * KEEP:g} % of the image "
@@ -111,7 +112,7 @@ def forest(found: list[Comparison], folder: Path, name: str, title: str, interva
     signs = set()
     for axis, comparison, limit in zip(axes.flat, found, limits, strict=False):
         a, b = comparison.names
-        _row_axis(axis, [benchmark_label(b).split(",")[0] for b in benchmarks], f"{a}\n{fmt.MINUS} {b}{comparison.at}")
+        _row_axis(axis, [benchmark_label(b).split(",")[0] for b in benchmarks], f"{a}\n{fmt.MINUS} {b}{comparison.at and ','}{comparison.at}")
         axis.axvline(0, color=INK, linewidth=1)
         if "mean" in benchmarks and len(benchmarks) > 1:
             axis.axhline(len(benchmarks) - 1.5, color="#888888", linewidth=0.8)

@@ -10,7 +10,14 @@ from .cells import DIFFERS, REPRODUCED, Cell
 from .claims import NOT_RUN, ClaimResult
 from .differences import HIGHER, LOWER, OPEN, Comparison
 from .inputs import Inputs, Results
-from .relations import BENCHMARKS, IN_SENTENCES, MODELS, benchmark_label, method_label
+from .relations import (
+    BENCHMARKS,
+    IN_SENTENCES,
+    MODELS,
+    Link,
+    benchmark_label,
+    method_label,
+)
 
 
 def what_was_run(inputs: Inputs) -> list[str]:
@@ -34,7 +41,8 @@ def what_was_run(inputs: Inputs) -> list[str]:
     return sentences
 
 
-def questions(results: Results, model: str, experiments: Sequence[str] = ()) -> dict[str, int]:
+def questions(results: Results, model: str, experiments: Sequence[str] = (),
+              benchmarks: Sequence[str] = tuple(BENCHMARKS.values())) -> dict[str, int]:
     """By benchmark, how many questions were asked at most (0 if that is not known); MME's count together.
 
     Args:
@@ -42,19 +50,19 @@ def questions(results: Results, model: str, experiments: Sequence[str] = ()) -> 
     """
     found: dict[str, int] = {}
     for name in experiments or results.experiments_of(model):
-        for benchmark in BENCHMARKS.values():
+        for benchmark in benchmarks:
             parts = [results.cell(name, model, "baseline", b) for b in (benchmark, f"{benchmark}_cognition")]
             if parts[0]:
                 found[benchmark] = max(found.get(benchmark, 0), sum(p.n or 0 for p in parts if p))
     return found
 
 
-def asked(results: Results, model: str, experiment: str) -> str:
+def asked(results: Results, model: str, experiment: str, link: Link) -> str:
     """"n = 150 questions a benchmark", or from how many to how many; "" if it is not known."""
-    counts = sorted({n for n in questions(results, model, [experiment]).values() if n})
+    counts = sorted({n for n in questions(results, model, [experiment], list(link.benchmarks.values())).values() if n})
     if not counts:
         return ""
-    return f"n = {' to '.join(f'{n:,}' for n in dict.fromkeys((counts[0], counts[-1])))} questions a benchmark"
+    return f"n = {' to '.join(f'{n:,}' for n in dict.fromkeys((counts[0], counts[-1])))} questions a {link.noun}"
 
 
 def claim_counts(claims: list[ClaimResult]) -> dict[str, int]:
@@ -154,6 +162,8 @@ def sanity_sentence(rows: list[dict], noun: str = "benchmark") -> str:
     failing = [r["benchmark"] + (f" ({r['model']})" if several else "") for r in rows if not r["clear"]]
     if not rows:
         return "The unpruned model was not run."
+    if all(r["blind"] == r["chance"] == fmt.NONE for r in rows):
+        return "Neither the blank image nor chance was measured."
     if not failing:
         return (f"On every {noun}{', for every model,' * several} the unpruned model's interval lies above the blank image's and "
                 "above chance, where they were measured.")

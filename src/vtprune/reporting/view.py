@@ -84,7 +84,8 @@ def _study(inputs: Inputs, name: str, table: int, paper: str, methods: list[str]
     link, ours = LINKS[table], inputs.results.model_for(paper)
     stem = f"table{table}" if paper == KEY_MODEL else f"table{table}_{ours}"
     # Parts of one benchmark have the same units, and too few questions each for a percent of the unpruned score.
-    compared = comparisons(inputs, name, ours, list(link.benchmarks.values()), scale=not link.turned)
+    compared = [c for c in comparisons(inputs, name, ours, list(link.benchmarks.values()), scale=not link.turned)
+                if "blind" not in c.pair]  # whether the model looks has a section of its own
     percent = percents(inputs, table, paper, name, methods) if methods else None
     charts = []
     if percent and table == 4:
@@ -105,7 +106,7 @@ def _study(inputs: Inputs, name: str, table: int, paper: str, methods: list[str]
         sentences.append(text.sanity_sentence(sanity, link.noun))
     mine = [b for b in drawn if b.table == table and b.model == paper]
     return {
-        "table": table, "experiment": name, "ours": ours, "id": stem.replace("_", "-"), "asked": text.asked(inputs.results, ours, name),
+        "table": table, "experiment": name, "ours": ours, "id": stem.replace("_", "-"), "asked": text.asked(inputs.results, ours, name, link),
         "title": f"{mine[0].title}, {paper}" if name in MAIN else mine[0].title, "blocks": mine, "percent": percent,
         "charts": charts, "compared": compared, "heads": heads, "lines": lines, "sentences": sentences, "sanity": sanity,
         "noun": link.noun.capitalize(),
