@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent / "evaluation"))
 from tinyllava import build_checkpoint, write_data
 
 from vtprune import cli
+from vtprune.ask import Answer
 from vtprune.experiments import common, table1
 from vtprune.experiments.settings import parse
 from vtprune.pruning import methods
@@ -115,8 +116,8 @@ def test_a_plan_counts_what_is_not_made_yet(tmp_path, capsys):
     lines = {line.split()[0]: line.split() for line in text.splitlines()}
     everything = 301132  # questions of the twelve full benchmarks
     assert code == 0 and lines["table1"][3:] == ["7", f"{everything:,}", f"{7 * everything:,}"]
-    # Of Table 8's cells, three are of Table 1; the other two are asked MME's 2374 questions.
-    assert lines["table8"][3:] == ["5", "2,374", "4,748"]
+    # Of Table 8's cells, four are of Table 1; the other two are asked MME's 2374 questions.
+    assert lines["table8"][3:] == ["6", "2,374", "4,748"]
     assert "InternVL2-2B has no checkpoint" in text and "table2" not in lines
 
 
@@ -186,6 +187,18 @@ def test_ask(place, tmp_path, capsys):
     assert first.startswith("unpruned") and "16 image tokens" in first
     assert second.startswith("adaptprune, keep 0.25") and " 4 image tokens" in second
     assert last == f"picture: {tmp_path / 'seen.png'}" and Image.open(tmp_path / "seen.png").width > 500
+
+
+def test_the_miniature_is_asked_from_any_folder(tmp_path, monkeypatch, capsys):
+    asked = []
+    monkeypatch.chdir(tmp_path)
+    answer = Answer("unpruned", "a cup", 0.1, 16)
+    monkeypatch.setattr("vtprune.ask.ask", lambda image, question, checkpoint, *more, **options: asked.append(checkpoint) or [answer])
+    assert cli.main(["ask", "image.png", "What is it?"]) == 0
+    assert asked == [ROOT / "data/checkpoints/miniature-llava"] and (asked[0] / "config.json").is_file()
+    monkeypatch.setattr(cli, "MINIATURE", "data/checkpoints/none")
+    assert cli.main(["ask", "image.png", "What is it?"]) == 2
+    assert "data/checkpoints/none of vtprune's repository, is not beside this installation" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

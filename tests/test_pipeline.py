@@ -79,8 +79,9 @@ def test_a_table_depends_on_the_checkpoint_and_data_that_params_name(name):
     stage = STAGES[name]
     one, each = "${evaluation.models.llava-7b.checkpoint}", "${item.checkpoint}"
     assert "${evaluation.data}" in stage["deps"] and {one, each} & set(stage["deps"])
-    assert ("--model ${key}" if each in stage["deps"] else "--model llava-7b") in stage["cmd"]
-    assert set(stage["params"]) == {"profile", *(f"evaluation.{key}" for key in PARAMS["evaluation"] if key != "models")}
+    model = "${key}" if each in stage["deps"] else "llava-7b"
+    assert f"--model {model}" in stage["cmd"]
+    assert set(stage["params"]) == {"profile", f"evaluation.models.{model}", *(f"evaluation.{key}" for key in PARAMS["evaluation"] if key != "models")}
 
 
 def test_results_are_collected_from_what_the_experiments_write():

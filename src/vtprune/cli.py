@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     ask = commands.add_parser("ask", help="ask about an image, without and with pruning, and see which tokens survive")
     ask.add_argument("image", metavar="IMAGE", help="an image file")
     ask.add_argument("question", metavar="QUESTION", help="such as: What color is the boat?")
-    ask.add_argument("--checkpoint", default=MINIATURE, help=f"a folder, or an id on the Hugging Face Hub (default: {MINIATURE})")
+    ask.add_argument("--checkpoint", help=f"a folder, or an id on the Hugging Face Hub (default: {MINIATURE} of vtprune's repository)")
     ask.add_argument("--method", default="adaptprune", help="one of those that `vtprune methods` lists (default: adaptprune)")
     ask.add_argument("--keep", type=float, help="fraction of the image tokens that stay, in (0, 1] (default: 0.1)")
     ask.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", help="another parameter of the method")
@@ -89,7 +89,7 @@ def _ask(arguments: argparse.Namespace, rest: list[str]) -> int:
     from vtprune.ask import ask
 
     found = ask(
-        arguments.image, arguments.question, arguments.checkpoint, arguments.method, arguments.keep, arguments.out,
+        arguments.image, arguments.question, arguments.checkpoint or _miniature(), arguments.method, arguments.keep, arguments.out,
         parameters=dict(map(_parameter, arguments.param)), short=not arguments.plain,
         max_new_tokens=arguments.max_new_tokens, device=arguments.device, dtype=arguments.dtype,
     )  # fmt: skip
@@ -98,6 +98,18 @@ def _ask(arguments: argparse.Namespace, rest: list[str]) -> int:
         print(f"{answer.label:{width}}  {answer.tokens:5d} image tokens  {answer.seconds:8.3f} s  {answer.text}")
     print(f"picture: {arguments.out}")
     return 0
+
+
+def _miniature() -> Path:
+    """The folder of the miniature's checkpoint, beside the sources of an editable installation.
+
+    Raises:
+        ValueError: if vtprune is installed without its repository.
+    """
+    folder = Path(__file__).resolve().parents[2] / MINIATURE
+    if not folder.is_dir():
+        raise ValueError(f"the miniature, {MINIATURE} of vtprune's repository, is not beside this installation: name a checkpoint with --checkpoint")
+    return folder
 
 
 def _evaluate(arguments: argparse.Namespace, rest: list[str]) -> int:

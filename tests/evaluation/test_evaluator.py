@@ -10,8 +10,10 @@ from vtprune.evaluation import model as plugin
 from vtprune.evaluation.errors import EvaluationError, StoreError
 from vtprune.evaluation.generation import batches, generation_arguments
 from vtprune.evaluation.run import Cell, Evaluator
+from vtprune.evaluation.scores import parts_of, scores_of
 from vtprune.evaluation.statistics import estimate
 from vtprune.evaluation.store import PredictionStore
+from vtprune.miniature.hub_schemas import BENCHMARKS
 from vtprune.pruning import AdaptPrune, FastV, NoPruning, RandomPruning
 
 NAMES = ["pope", "mme", "mmbench", "flickr30k", "vqav2"]
@@ -62,6 +64,23 @@ def test_right_answers_score_full(evaluator):
     assert (found["pope"].value, found["mme"].value, found["mme_cognition"].value) == (50, 500, 200)
     assert found["vqav2"].value == pytest.approx(25) and found["flickr30k"].value > 50
     assert (found["flickr30k"].values > 0).any() and found["mmbench"].value > 30
+
+
+def test_too_few_questions_are_one_sentence():
+    """The first ones of MME may all be of its cognition part."""
+    samples = [{"doc_id": n, "mme_cognition_score": {"category": "code_reasoning", "question_id": 0, "score": 1}} for n in range(2)]
+    with pytest.raises(EvaluationError, match="none of the 2 questions that the limit leaves counts for it"):
+        scores_of("mme", BENCHMARKS["mme"], samples, {"mme_cognition_score,none": 200.0})
+
+
+def test_chance_is_of_the_questions_asked(evaluator):
+    """Guesses where a question offers answers, for the parts too; one answer to all where it does not."""
+    found = evaluator.chance(NAMES)
+    assert (found["pope"], found["mme"], found["mme_cognition"]) == (50, 750, 300)
+    one = evaluator.constant(NAMES)
+    assert all(found[name] == one[name].value for name in ("vqav2", "flickr30k"))
+    for name in ("mme", "mme_cognition", "mmbench"):
+        assert set(parts_of(one[name])) <= set(found)
 
 
 def test_a_batch_answers_as_single_questions_do(checkpoint, data, tmp_path, evaluator):

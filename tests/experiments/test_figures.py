@@ -4,6 +4,7 @@ import csv
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,10 +16,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "evaluation"))
 from tinyllava import build_checkpoint, write_data
 
 from vtprune.evaluation.errors import EvaluationError
+from vtprune.evaluation.generation import encode
 from vtprune.experiments import common, figure1, figure2, figure3, figure5, figures
 from vtprune.experiments.design import Experiment
 from vtprune.experiments.results import COLUMNS
 from vtprune.experiments.settings import FigureSettings, Settings, parse
+from vtprune.pruning import VTW, AdaptPrune, FastV, RandomPruning
 
 
 def test_correlation():
@@ -159,6 +162,20 @@ def test_figure1(place, tmp_path):
     first = path.read_bytes(), (tmp_path / "figure1/survivors.csv").read_bytes()
     figures.run("figure1", figure1.measure, given)
     assert first == (path.read_bytes(), (tmp_path / "figure1/survivors.csv").read_bytes())
+
+
+def test_survivors_are_those_of_each_method_alone(place, tmp_path):
+    study = figures.Study("demo", settings(place, tmp_path, benchmarks=("vqav2",)), SimpleNamespace(update=lambda n: None))
+    probe, questions = study.probe(), [question for _, question in study.prompts("vqav2")]
+    methods = {"late": VTW(3), "adaptprune": AdaptPrune(0.25), "early": FastV(0.5, layer=1), "random": RandomPruning(0.5)}
+    found = probe.survivors(methods, questions)
+    assert list(found) == list(methods) and found["early"].any() and not found["late"].any()
+    for name, method in methods.items():
+        assert np.array_equal(found[name], probe.survivors({name: method}, questions)[name])
+        batch = encode(probe.model, probe.processor, questions)
+        with torch.inference_mode(), method.attach(probe.model) as alone:
+            probe.model(**batch)
+        assert [kept.indices.tolist() for (kept,) in alone.kept] == [np.flatnonzero(mask).tolist() for mask in found[name]]
 
 
 def test_figure3(place, tmp_path):

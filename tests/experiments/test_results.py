@@ -138,6 +138,14 @@ def test_settings(tmp_path):
         read(params, model="three")
 
 
+def test_a_model_may_have_a_limit_of_its_own(tmp_path):
+    params = tmp_path / "params.yaml"
+    models = "{one: {paper: A, checkpoint: here}, two: {paper: B, checkpoint: there, limit: 3}, three: {paper: C, checkpoint: there, limit: {default: 5, mme: null}}}"
+    params.write_text(f"profile: lite\nevaluation: {{limit: 100, models: {models}}}\nfigures: {{figure5: {{limit: 7}}}}\n")
+    assert [read(params, model=name).limit for name in ("one", "two", "three")] == [100, 3, {"default": 5, "mme": None}]
+    assert read(params, "figure5", model="two").limit == 7  # what a figure says of itself goes first
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -146,6 +154,10 @@ def test_settings(tmp_path):
         ("evaluation: {}", "does not name its 'profile'"),
         ("profile: x\nevaluation: {}", r"no table 'evaluation\.models'"),
         ("profile: x\nevaluation: {models: {a: here}}", r"'evaluation\.models\.a' must have the keys checkpoint and paper"),
+        ("profile: x\nevaluation: {models: {a: {paper: A, checkpoint: b, keep: 1}}}", r"may have limit, and no others"),
+        ("profile: x\nevaluation: {models: {a: {paper: A, checkpoint: b, limit: 0}}}", r"'evaluation\.models\.a\.limit' must be .* not 0"),
+        ("profile: x\nevaluation: {models: {a: {paper: A, checkpoint: b, limit: {pope: few}}}}", r"a\.limit' must be .* not 'few'"),
+        ("profile: x\nevaluation: {limit: true, models: {a: {paper: A, checkpoint: b}}}", r"'evaluation\.limit' must be .* not True"),
         ("a: [", "is not valid YAML"),
     ],
 )
@@ -161,7 +173,7 @@ def test_no_params(tmp_path):
 
 
 def test_collect(cells, tmp_path):
-    facts = {"profile": "miniature", "commit": "abc", "seconds": 2.5, "seconds_by_cell": {}, "n_questions": 10}
+    facts = {"profile": "miniature", "commit": "abc", "seconds": 2.5, "n_questions": 10}
     names = ("table1", "table4", "table10")
     files = [tmp_path / f"{name}.csv" for name in names]
     with pytest.raises(EvaluationError, match=r"table1\.csv cannot be read"):
@@ -177,6 +189,7 @@ def test_collect(cells, tmp_path):
     joined = json.loads((tmp_path / "out" / "provenance.json").read_text())
     assert joined["profile"] == "miniature" and joined["commit"] == "abc" and joined["dirty"]
     assert joined["seconds"] == 7.5 and joined["n_questions"] == 30
+    assert joined["seconds_by_experiment"] == dict.fromkeys(names, 2.5)
     (tmp_path / "table4.json").unlink()
     with pytest.raises(EvaluationError, match=r"table4\.json cannot be read"):
         collect(files, tmp_path / "out")

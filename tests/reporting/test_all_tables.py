@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -21,11 +22,14 @@ CATEGORIES = {
 }  # fmt: skip
 
 
-def scores(benchmark: str, level: float, seed: int) -> Scores:
+FEW = "LLaVA-NeXT-7B"  # this model is asked half as many questions
+
+
+def scores(benchmark: str, level: float, seed: int, each: int = 8) -> Scores:
     names = CATEGORIES.get(benchmark, ("",))
-    units = tuple(f"{name}|{i}" for name in names for i in range(8))
+    units = tuple(f"{name}|{i}" for name in names for i in range(each))
     values = np.random.default_rng(seed).normal(level, 5, len(units))
-    strata = np.repeat(np.arange(len(names)), 8) if benchmark.startswith("mme_") or benchmark == "mme" else np.zeros(len(units), dtype=int)
+    strata = np.repeat(np.arange(len(names)), each) if benchmark.startswith("mme_") or benchmark == "mme" else np.zeros(len(units), dtype=int)
     return Scores(benchmark, "score", 0.0, len(units), units, values, strata)
 
 
@@ -36,10 +40,11 @@ def rows(module, model: str):
     for keep in experiment.keeps or (0.1,):
         cells = {}
         for number, name in enumerate(experiment.rows):
-            cells[name] = {b: scores(b, 80 - 3 * number, number) for b in benchmarks}
+            cells[name] = {b: scores(b, 80 - 3 * number, number, 4 if model == MODELS[FEW] else 8) for b in benchmarks}
             if experiment.parts:
                 cells[name] |= {k: part for whole in list(cells[name].values()) for k, part in parts_of(whole).items()}
-        new = rows_of(experiment, model, keep, cells, {}, resamples=20, seed=0)
+        chance = {b: 30.0 for b in cells["baseline"]} if experiment.chance else {}
+        new = rows_of(experiment, model, keep, cells, chance, resamples=20, seed=0)
         found += [row for row in new if row not in found]
     return found
 
@@ -73,6 +78,50 @@ def test_every_model_has_its_section(out):
         assert f"\n## {title}\n" in markdown
     for name in ("retention_table1", "retention_table1_miniature-next", "retention_table2_miniature-internvl", "retention_table5"):
         assert (out / "figures" / f"{name}.png").is_file() and f"figures/{name}.png" in markdown
+
+
+def test_models_stand_side_by_side(out):
+    """A line for each, with its mean as results.csv has it, the paper's beside it, and how many questions it was asked."""
+    markdown = (out / "README.md").read_text()
+    part = markdown[markdown.index("## All models side by side") : markdown.index("## Does the model look")]
+    lines = {line.split(" | ")[0].strip("| "): line.strip("| ").split(" | ") for line in part.splitlines() if line.startswith("| ")}
+    with open(out.parent / "results.csv") as file:
+        means = {(r["model"], r["method"]): float(r["value"]) for r in csv.DictReader(file)
+                 if r["experiment"] in ("table1", "table2") and r["metric"] == "percent_of_baseline"}
+    for paper, ours in MODELS.items():
+        assert lines[paper][1] == ours and f"{means[ours, 'fastv']:.1f}" == lines[paper][4]
+    assert lines["LLaVA-1.5-7B"][3] == "80.3" and lines["InternVL2-2B"][3] not in ("80.3", "—")  # as printed
+    assert "figures/models.png" in part and (out / "figures/models.png").is_file()
+    assert lines[FEW][2].startswith("n = 4 to ") and lines["LLaVA-1.5-7B"][2].startswith("n = 8 to ")
+
+
+def test_no_model_is_left_out_of_what_is_said(out):
+    opening = (out / "README.md").read_text().partition("## Claims")[0]
+    for paper, ours in MODELS.items():
+        assert f"{ours} in the place of {paper} (1" in opening
+    assert "average, on miniature-llava: " in opening and "FastV on the other models" in opening
+    assert re.search(r"on miniature-next and .* on miniature-internvl\.", opening)
+    with open(out / "claims.csv") as file:
+        claims = {row["id"]: row for row in csv.DictReader(file)}
+    with open(out / "claim_items.csv") as file:
+        cases = [row["case"] for row in csv.DictReader(file) if row["id"] == "beats-fastv-everywhere" and row["value"]]
+    assert len(cases) == 24 and "POPE of LLaVA-NeXT-7B" in cases
+    assert claims["beats-fastv-everywhere"]["verdict"] != "reproduced"  # a third model is still to be run
+
+
+def test_parts_stand_beside_the_printed_ones_with_their_floors(out):
+    """Tables 6 to 8 are sections like the others: ours beside the paper's, the blind row, chance, paired differences."""
+    markdown = (out / "README.md").read_text()
+    for title, noun in (("Table 6: MMBench by category", "categories"), ("Table 7: MMBench by group of categories", "groups"),
+                        ("Table 8: MME by sub-task", "sub-tasks")):
+        part = markdown[markdown.index(f"\n## {title}\n") + 1 :]
+        part = part[: part.index("\n## ")]
+        assert re.search(rf"Of \d+ {noun}, AdaptPrune is higher than FastV at 75 % pruned on \d+", part), title
+        assert len(re.findall(r"^\| Chance \| .* \| — \| 30\.0 \|  \|$", part, re.MULTILINE)) > 5
+        assert len(re.findall(r"^\| Blank image \| .* \| — \| [\d.]+ \| [\d.]+ to [\d.]+ \|$", part, re.MULTILINE)) > 5
+        assert "stand side by side and are not compared" in part
+    rest = markdown[markdown.index("## What else the paper prints") :]
+    assert "### Table 3" in rest and "### Table 6" not in rest
 
 
 def test_a_category_stands_at_both_ratios(out):

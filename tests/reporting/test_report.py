@@ -11,6 +11,7 @@ import pytest
 import synthetic
 
 import vtprune.reporting
+from vtprune.reporting import fmt
 from vtprune.reporting.__main__ import main
 
 
@@ -117,7 +118,7 @@ def test_counts_of_claims_agree(report):
     out = report(synthetic.rows(gain=3, half=2.5, spread=True))
     with open(out / "claims.csv") as file:
         verdicts = [row["verdict"] for row in csv.DictReader(file)]
-    found = re.search(r"Of (\d+) claims, (\d+) reproduced, (\d+) differs?, (\d+) (?:is|are) undecided and (\d+)",
+    found = re.search(r"Of (\d+) claims, (\d+) (?:is|are) reproduced, (\d+) differs?, (\d+) (?:is|are) undecided and (\d+)",
                       (out / "README.md").read_text())
     assert [int(n) for n in found.groups()] == [len(verdicts), *(
         verdicts.count(v) for v in ("reproduced", "differs", "undecided", "not run"))]
@@ -216,3 +217,14 @@ def test_reporting_imports_no_other_layer():
     for path in Path(vtprune.reporting.__file__).parent.glob("*.py"):
         text = path.read_text()
         assert not re.search(r"^\s*(?:from|import) (?:vtprune|torch|transformers)|from \.\.", text, re.MULTILINE), path
+
+
+@pytest.mark.parametrize(("low", "high", "digits"), [(-0.339, -0.003, 3), (-0.34, -0.02, 2), (0.8, 2.0, 1), (0.0, 2.0, 1), (-1e-6, 1.0, 4)])
+def test_no_interval_is_rounded_onto_the_bound(low, high, digits):
+    assert fmt.apart(0.0, (low, high)) == digits
+
+
+def test_a_decided_mean_shows_its_sign(report):
+    found = [r | ({"value": -0.17, "ci_low": -0.34, "ci_high": -0.02} if (r["method"], r["benchmark"]) ==
+                  ("adaptprune - adaptprune_as_written", "mean") else {}) for r in synthetic.rows()]
+    assert "−0.17 percentage points of the unpruned score, 95 % interval −0.34 to −0.02" in (report(found) / "README.md").read_text()

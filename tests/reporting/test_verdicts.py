@@ -62,6 +62,12 @@ def test_one_term_against_it_is_enough():
     assert combine(found, "all")[0] == claims.DIFFERS
 
 
+def test_a_reason_names_some_cases_and_counts_the_rest():
+    reason = combine(items(*[evidence.OPEN] * 30), "all")[1]
+    assert reason == "interval open on b0, b1, b2, b3, b4, b5, 24 more"
+    assert combine(items(*[evidence.OPEN] * 8), "all")[1].endswith("b6, b7")
+
+
 def verdicts(inputs):
     return {c.id: c.verdict for c in claims.judge_claims(inputs)}
 

@@ -8,11 +8,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vtprune.miniature.hub_schemas import BENCHMARKS, validate
 
+from .chance import guessed
 from .environment import data_root, muted, prepare, quieten
 from .errors import EvaluationError
 from .scores import Scores, scores_of
@@ -181,13 +183,27 @@ class Evaluator:
                 found[index] = self._scored(Given(lambda task, doc, answers=answers: answers[task, doc]), benchmarks)
         return [found[index] for index in range(len(cells))]
 
+    def chance(self, benchmarks: Sequence[str]) -> dict[str, float]:
+        """By benchmark and part, what guessing scores; with one answer to every question where these offer none."""
+        found, open_ended = {}, []
+        for name in benchmarks:
+            own = guessed(name, self._asked(name))
+            found |= own
+            if not own:
+                open_ended.append(name)
+        return found | {name: scores.value for name, scores in self.constant(open_ended).items()}
+
+    def _asked(self, name: str) -> Iterable[Mapping[str, Any]]:
+        """The questions of a benchmark that its limit leaves, without their images."""
+        return islice(self._task(name).eval_docs_no_media, self.limit[name])
+
     def constant(self, benchmarks: Sequence[str]) -> dict[str, Scores]:
         """Scores of one answer to every question: the one that is most often right (captions: most frequent)."""
         from .given import Given
 
         answers = {}
         for name in benchmarks:
-            golds = Counter(_gold(doc) for _, doc in zip(range(self.limit[name] or 10**9), self._task(name).eval_docs_no_media))
+            golds = Counter(map(_gold, self._asked(name)))
             answers[BENCHMARKS[name].task] = min(golds, key=lambda gold: (-golds[gold], gold))
         return self._scored(Given(lambda task, _: answers[task]), benchmarks)
 

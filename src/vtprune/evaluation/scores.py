@@ -58,7 +58,8 @@ def scores_of(name: str, spec: Benchmark, samples: Sequence[Sample], results: Ma
         aggregate = results.get(f"{metric},none")
         if not items or not isinstance(aggregate, (int, float)):
             if benchmark == name:
-                raise EvaluationError(f"{spec.title}: lmms-eval returned no {metric}")
+                few = f"; none of the {len(samples)} questions that the limit leaves counts for it" if samples and not items else ""
+                raise EvaluationError(f"{spec.title}: lmms-eval returned no {metric}{few}")
             continue  # a limit left no cognition question
         units, values, strata = _READERS.get(metric, _plain)(items)
         scores = Scores(

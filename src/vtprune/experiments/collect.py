@@ -57,7 +57,7 @@ def _joined(runs: dict[str, dict[str, Any]]) -> dict[str, Any]:
     joined["dirty"] = any(run.get("dirty") for run in runs.values())
     joined["seconds"] = round(sum(run["seconds"] for run in runs.values()), 1)
     joined["n_questions"] = sum(run["n_questions"] for run in runs.values())
-    joined["experiments"] = {name: {"seconds": run["seconds"], "cells": run["seconds_by_cell"]} for name, run in runs.items()}
+    joined["seconds_by_experiment"] = {name: run["seconds"] for name, run in runs.items()}
     return joined
 
 

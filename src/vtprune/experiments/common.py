@@ -1,7 +1,6 @@
 """Run an experiment: evaluate its cells, write its results and the facts of the run."""
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from .design import Experiment
 from .provenance import facts
 from .results import rows_of, to_csv
 from .settings import Settings, parse
+from .tables import write
 
 
 def main(experiment: Experiment, argv: list[str] | None = None) -> int:
@@ -45,7 +45,6 @@ def run(experiment: Experiment, settings: Settings) -> Path:
     """
     from vtprune.evaluation.run import check_benchmarks
     from vtprune.evaluation.scores import parts_of
-    from vtprune.miniature.hub_schemas import BENCHMARKS
 
     start = time.perf_counter()
     check_benchmarks(experiment.benchmarks)
@@ -64,11 +63,7 @@ def run(experiment: Experiment, settings: Settings) -> Path:
     if experiment.parts:
         for scores in found.values():
             scores |= {key: part for whole in list(scores.values()) for key, part in parts_of(whole).items()}
-    chance = {}
-    if experiment.chance:
-        chance = {b: BENCHMARKS[b].chance for b in experiment.benchmarks if BENCHMARKS[b].chance is not None}
-        guessed = evaluator.constant([b for b in experiment.benchmarks if b not in chance])
-        chance |= {name: found.value for name, found in guessed.items()}
+    chance = evaluator.chance(experiment.benchmarks) if experiment.chance else {}
 
     measured = []
     for keep in keeps:
@@ -110,15 +105,6 @@ def ratios(settings: Settings, published: tuple[float, ...] = ()) -> tuple[float
     if len(set(keeps)) < len(keeps):
         raise EvaluationError(f"keeps must differ from one another, unlike {', '.join(f'{keep:g}' for keep in keeps)}")
     return keeps
-
-
-def write(path: Path, text: str) -> Path:
-    """All of it or nothing: through a file beside it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
-    return path
 
 
 def _expected() -> tuple[type, ...]:

@@ -64,7 +64,8 @@ class Experiment:
         benchmarks: keys of the benchmarks' table.
         rows: one of them is ``baseline``.
         pairs: "a - b", both of them rows.
-        chance: whether to add what one answer to every question scores.
+        chance: whether to add what guessing scores: among the options that a question offers, or,
+            where it offers none, with one answer to every question.
         parts: whether to add MMBench's categories and their groups, and MME's sub-tasks, each as a
             benchmark of its own (``mmbench/ocr``).
         keeps: the ratios of the published table; empty for those of the settings.

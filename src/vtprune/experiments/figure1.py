@@ -60,8 +60,7 @@ def measure(study: Study) -> None:
             probe.picture(questions[index]).save(study.folder / name)
             words = asked[index][0].strip().splitlines()[0]
             examples.append({"benchmark": benchmark, "example": number, "question": words, "picture": name, "height": grid[0], "width": grid[1]})
-        for (method, keep), pruner in methods.items():
-            kept = probe.survivors(pruner, questions)
+        for (method, keep), kept in probe.survivors(methods, questions).items():
             here = {"benchmark": benchmark, "method": method, "keep": keep}
             for number, index in enumerate(shown):
                 survivors += [here | {"example": number} | _place(cell, grid) for cell in np.flatnonzero(kept[index])]

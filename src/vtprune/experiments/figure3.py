@@ -36,8 +36,7 @@ def measure(study: Study) -> None:
         features = [unit(seen.embeddings), unit(seen.keys)]
         everything = np.ones((len(questions), grid[0] * grid[1]), dtype=bool)
         values = {("none", 1.0): _values(everything, features, grid)}
-        for key, method in methods.items():
-            values[key] = _values(probe.survivors(method, questions), features, grid)
+        values |= {key: _values(kept, features, grid) for key, kept in probe.survivors(methods, questions).items()}
         lines += [
             {"benchmark": benchmark, "question": question.doc, "method": name, "keep": keep, **dict(zip(METRICS, map(float, row), strict=True))}
             for (name, keep), found in values.items() for question, row in zip(questions, found, strict=True)

@@ -1,7 +1,5 @@
 """Run a figure's experiment: measure, write its numbers, the data that it is drawn from, the facts of the run."""
 
-import csv
-import io
 import json
 import shutil
 import time
@@ -11,10 +9,11 @@ from typing import Any
 
 from vtprune.evaluation.errors import EvaluationError
 
-from .common import evaluator_of, one_sentence, write
+from .common import evaluator_of, one_sentence
 from .provenance import facts
 from .results import Row, row_of, to_csv
 from .settings import FigureSettings, parse
+from .tables import write, write_csv
 
 
 class Study:
@@ -67,13 +66,7 @@ class Study:
 
     def table(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Write ``<folder>/<name>.csv``; floats with six significant digits."""
-        rows = list(rows)
-        file = io.StringIO()
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()})
-        write(self.folder / f"{name}.csv", file.getvalue())
+        write_csv(self.folder / f"{name}.csv", rows, digits=6)
 
 
 def main(name: str, measure: Callable[[Study], None], argv: list[str] | None = None, kind: type = FigureSettings) -> int:

@@ -1,6 +1,6 @@
 """What the figures look at inside a model: attention maps, image features, surviving tokens."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +9,7 @@ from PIL import Image
 
 from vtprune.evaluation.errors import EvaluationError
 from vtprune.evaluation.generation import Question, as_seen, encode
+from vtprune.models import Kept, Prefix, attach
 from vtprune.models.attention import attention_row
 from vtprune.models.families import family_of
 from vtprune.models.layout import take
@@ -112,18 +113,21 @@ class Probe:
         return Seen(*(t.float().cpu().numpy() for t in (torch.stack(rows, dim=1), tokens[0], keys)))
 
     @torch.inference_mode()
-    def survivors(self, method: Method, questions: Sequence[Question]) -> np.ndarray:
-        """``[questions, n]`` bool: which cells of the one grid a method leaves."""
-        found = []
+    def survivors(self, methods: Mapping[Any, Method], questions: Sequence[Question]) -> dict[Any, np.ndarray]:
+        """By name of a method, ``[questions, n]`` bool: which cells of the one grid it leaves.
+
+        The images, and the layers before any method prunes, are computed once for all.
+        """
+        found: dict[Any, list[np.ndarray]] = {name: [] for name in methods}
         for inputs in self._batches(questions):
-            with method.attach(self.model) as pruned:
-                self.model(**inputs, logits_to_keep=1)
-            for (kept,) in pruned.kept:
-                mask = np.zeros(kept.grid[0] * kept.grid[1], dtype=bool)
-                mask[kept.indices.numpy()] = True
-                found.append(mask)
-            self.bar.update(len(inputs["input_ids"]))
-        return np.stack(found)
+            prefix = Prefix(inputs)
+            variants = [(name, attach(method, self.model, prefix)) for name, method in methods.items()]
+            for name, variant in sorted(variants, key=lambda pair: pair[1].first_layer):
+                with variant:
+                    self.model(**prefix.inputs, logits_to_keep=1)
+                found[name] += [_mask(kept) for (kept,) in variant.kept]
+                self.bar.update(len(inputs["input_ids"]))
+        return {name: np.stack(masks) for name, masks in found.items()}
 
     def picture(self, question: Question) -> Image.Image:
         """The question's image as the model sees it: after the processor's resizing and cropping."""
@@ -137,3 +141,10 @@ class Probe:
 
     def _layout(self, inputs: Any) -> Any:
         return self.family.layout(self.model.config, inputs["input_ids"], inputs["attention_mask"].bool(), inputs.get("image_sizes"))
+
+
+def _mask(kept: Kept) -> np.ndarray:
+    """``[n]`` bool over the cells of a grid."""
+    mask = np.zeros(kept.grid[0] * kept.grid[1], dtype=bool)
+    mask[kept.indices.numpy()] = True
+    return mask

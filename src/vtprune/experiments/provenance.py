@@ -3,7 +3,6 @@
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,13 +13,12 @@ from .settings import Settings
 PACKAGES = ("torch", "transformers", "lmms-eval", "datasets", "accelerate", "numpy", "pandas", "pillow")
 
 
-def facts(settings: Settings, loaded: Any, *, seconds: float, questions: int, cells: Mapping[str, float] | tuple = ()) -> dict[str, Any]:
+def facts(settings: Settings, loaded: Any, *, seconds: float, questions: int) -> dict[str, Any]:
     """Plain JSON data.
 
     Args:
         loaded: the checkpoint in memory.
         seconds: of the whole run.
-        cells: seconds by part, where they are known apart.
         questions: asked in all cells together.
     """
     parameters = {key: value for key, value in asdict(settings).items() if key not in ("checkpoint", "store", "reuse", "out", "name")}
@@ -30,7 +28,6 @@ def facts(settings: Settings, loaded: Any, *, seconds: float, questions: int, ce
         # What the pipeline itself writes does not count: DVC deletes a stage's outputs before it runs.
         "dirty": bool(_git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":/!reports", ":/!dvc.lock")),
         "seconds": round(seconds, 1),
-        "seconds_by_cell": dict(cells),
         "n_questions": questions,
         "model": settings.model,
         "checkpoint": settings.checkpoint,

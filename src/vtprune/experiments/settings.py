@@ -22,6 +22,7 @@ class Settings:
         keep: fraction of the image tokens that stay, in (0, 1].
         keeps: several such fractions in place of one; empty for the one.
         limit: only so many questions of each benchmark, or by benchmark (others: ``default``); None for all.
+            A model of ``evaluation.models`` may have one of its own.
         max_new_tokens: at most so many, whatever a task says; None for the tasks' own.
         resamples, seed: of the bootstrap.
         device, dtype: None for a GPU if there is one, and the checkpoint's own precision.
@@ -111,12 +112,13 @@ def read(path: Path, name: str = "", kind: type[Any] = Settings, model: str | No
         unknown = [key for key in keys if key not in allowed]
         if unknown:
             raise EvaluationError(f"{path}: '{section}.{unknown[0]}' is not known; known are {', '.join(sorted(allowed))}")
-    values = {"profile": params["profile"], "checkpoint": models[model]["checkpoint"], **evaluation, **own}
+    chosen = {key: value for key, value in models[model].items() if key != "paper"}
+    values = {"profile": params["profile"], **evaluation, **chosen, **own}
     return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
 
 
 def load(path: Path) -> dict[str, Any]:
-    """A params.yaml as plain data, with ``profile`` and ``evaluation.models`` as they should be.
+    """A params.yaml as plain data, with ``profile``, ``evaluation.models`` and all limits as they should be.
 
     Raises:
         EvaluationError: if they are not.
@@ -137,9 +139,18 @@ def load(path: Path) -> dict[str, Any]:
     if not isinstance(models, dict) or not models:
         raise EvaluationError(f"{path} has no table 'evaluation.models'")
     for name, entry in models.items():
-        if not isinstance(entry, dict) or set(entry) != {"checkpoint", "paper"}:
-            raise EvaluationError(f"{path}: 'evaluation.models.{name}' must have the keys checkpoint and paper, and no others")
+        if not isinstance(entry, dict) or set(entry) - {"limit"} != {"checkpoint", "paper"}:
+            raise EvaluationError(f"{path}: 'evaluation.models.{name}' must have the keys checkpoint and paper, may have limit, and no others")
+        _check_limit(path, f"evaluation.models.{name}.limit", entry.get("limit"))
+    _check_limit(path, "evaluation.limit", params["evaluation"].get("limit"))
     return params
+
+
+def _check_limit(path: Path, key: str, limit: Any) -> None:
+    """Numbers of questions; whether a benchmark of that name exists is asked where the limit is used."""
+    for number in limit.values() if isinstance(limit, dict) else [limit]:
+        if number is not None and not (type(number) is int and number >= 1):
+            raise EvaluationError(f"{path}: '{key}' must be a number of questions, at least 1, or such numbers by benchmark, not {number!r}")
 
 
 def _reader(kind: Any) -> Callable[[str], Any]:

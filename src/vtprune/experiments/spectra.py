@@ -31,10 +31,11 @@ from vtprune.pruning import FastV, Features, SpectralBudget, spectrum
 from vtprune.pruning.spectral import SOURCES, image_features
 
 from .calibration import budgets, calibrate
-from .common import one_sentence, write
+from .common import one_sentence
 from .provenance import facts
 from .results import COLUMNS, to_csv
 from .settings import Settings, parse
+from .tables import write, write_csv
 
 NAME = "spectra"
 LAYER = 2  # before which the hidden states are taken: where FastV and AdaptPrune prune
@@ -241,11 +242,11 @@ def run(settings: Settings, *, targets: Sequence[float], calibration: int, seed:
     out = Path(settings.out)
     shutil.rmtree(out / NAME, ignore_errors=True)
     for name, rows in tables.items():
-        write(out / NAME / f"{name}.csv", _as_csv(rows))
+        write_csv(out / NAME / f"{name}.csv", rows, digits=5)
     path = write(out / f"{NAME}.csv", to_csv(list(_headlines(tables, settings.model))))
-    known = facts(settings, loaded, seconds=time.perf_counter() - start, cells=seconds, questions=0)
+    known = facts(settings, loaded, seconds=time.perf_counter() - start, questions=0)
     images = {"images": len(shown), "calibrated_on": len(pictures), "tokens": tokens}
-    known[NAME] = images | {"targets": list(targets), "calibration": calibration, "seed": seed}
+    known[NAME] = images | {"targets": list(targets), "calibration": calibration, "seed": seed, "seconds": seconds}
     write(out / f"{NAME}.json", json.dumps(known, indent=2) + "\n")
     return path
 
@@ -342,14 +343,6 @@ def _headlines(tables: Mapping[str, Table], model: str) -> Iterator[dict[str, An
         yield line("mean_budget", "tokens", row, row["mean"], row["mean"] - wide, row["mean"] + wide)
     for row in filter(ours, tables["agreement"]):
         yield line("randomised_is_exact", "percent", row, row["percent"], *wilson(row["same"], row["n"]))
-
-
-def _as_csv(rows: Table) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: f"{value:.5g}" if isinstance(value, float) else value for key, value in row.items()} for row in rows)
-    return text.getvalue()
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Plain CSV files of results that are not scores."""
+"""Files of results, written whole or not at all; CSVs of results that are not scores."""
 
 import csv
 import io
@@ -8,8 +8,17 @@ from pathlib import Path
 from typing import Any
 
 
-def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
-    """All of it or nothing, through a file beside it; columns are the first row's keys, None is empty.
+def write(path: Path, text: str) -> Path:
+    """All of it or nothing: through a file beside it. Makes the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)
+    return path
+
+
+def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], digits: int | None = None) -> Path:
+    """Columns are the first row's keys, None is empty; floats have so many significant ``digits``, or all.
 
     Raises:
         ValueError: if there are no rows, or one has other columns.
@@ -20,9 +29,8 @@ def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(text.getvalue(), encoding="utf-8")
-    os.replace(beside, path)
-    return path
+    writer.writerows(
+        {key: f"{value:.{digits}g}" if digits and isinstance(value, float) else value for key, value in row.items()}
+        for row in rows
+    )
+    return write(path, text.getvalue())

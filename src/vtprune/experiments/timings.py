@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from .tables import write_csv
+from .tables import write, write_csv
 
 KEEP = 0.1
 SPEEDUPS = ("prefill", "decode", "end_to_end")
@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None) -> int:
         "versions": {"python": platform.python_version(), "torch": str(torch.__version__), "transformers": version("transformers")},
     }  # fmt: skip
     facts = {"model": name, "dtype": "float32", "keep": KEEP, "machine": machine, "median_milliseconds": milliseconds}
-    (options.out / "timings.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    write(options.out / "timings.json", json.dumps(facts, indent=2) + "\n")
     return 0
 
 

@@ -22,6 +22,7 @@ from .evidence import (
 from .inputs import Inputs, ReportError
 from .printed import Printed
 
+LISTED = 8  # so many cases are named in a reason; claim_items.csv and the page's details have all
 REPRODUCED, DIFFERS, UNDECIDED, NOT_RUN = "reproduced", "differs", "undecided", "not run"
 # What a claim of each kind must say, beside what all must.
 KINDS = {
@@ -47,8 +48,10 @@ class ClaimResult:
     reason: str
     paper: str  # "holds", "fails" or "not printed": the same predicate on the paper's own numbers
     paper_detail: str
-    digits: int
+    digits: int  # at least
     signed: bool
+    bound: float
+    exact: bool  # counted, not measured
 
     def written(self, item: Item) -> tuple[str, str]:
         """A comparison's value and its interval, as text."""
@@ -56,8 +59,10 @@ class ClaimResult:
         if m is None:
             return fmt.NONE, ""
         write = fmt.signed if self.signed else fmt.number
-        exact = m.low == m.high
-        return write(m.value, self.digits), "exact" if exact else fmt.interval(m.low, m.high, self.signed, self.digits)
+        # Enough digits to show on which side of the bound a decided case lies.
+        decided = item.outcome in (SUPPORTS, CONTRADICTS)
+        digits = fmt.apart(self.bound, (m.low, m.high), self.digits) if decided else self.digits
+        return write(m.value, digits), "exact" if self.exact else fmt.interval(m.low, m.high, self.signed, digits)
 
 
 def judge_claims(inputs: Inputs) -> list[ClaimResult]:
@@ -85,7 +90,7 @@ def _judge(inputs: Inputs, printed: Printed, claim: dict) -> ClaimResult:
     within = f" within {claim['tolerance']:g}" if claim["tolerance"] else ""
     result = ClaimResult(name, claim["statement"], claim["place"], claim.get("note", ""), f"{claim['expected']}{within}",
                          tuple(terms), tuple(items), verdict, reason, paper, detail, claim.get("digits", 1),
-                         kind in ("difference", "change"))
+                         kind in ("difference", "change"), expected.bound, bool(claim.get("exact")))
     return _with_figure(result)
 
 
@@ -114,7 +119,7 @@ def combine(items: list[Item], quantifier: str | float) -> tuple[str, str]:
     """The verdict over all cases, and why.
 
     The intervals are those of single cases and are not corrected for their number, so a claim
-    about "all" of many can fail by chance: the reason names the cases.
+    about "all" of many can fail by chance: the reason names the cases, or how many more there are.
     """
     outcomes = _by_case(items)
     of = {kind: [c for c, o in outcomes.items() if o == kind] for kind in (SUPPORTS, CONTRADICTS, OPEN, MISSING)}
@@ -124,9 +129,9 @@ def combine(items: list[Item], quantifier: str | float) -> tuple[str, str]:
     if of[SUPPORTS]:
         parts.append(f"{len(of[SUPPORTS])} of {total} support it" if total > 1 else "it supports the claim")
     if of[CONTRADICTS]:
-        parts.append(f"contradicted on {', '.join(of[CONTRADICTS])}" if total > 1 else "it contradicts the claim")
+        parts.append(f"contradicted on {_listed(of[CONTRADICTS])}" if total > 1 else "it contradicts the claim")
     if of[OPEN]:
-        parts.append(f"interval open on {', '.join(of[OPEN])}" if total > 1 else "the interval holds the bound")
+        parts.append(f"interval open on {_listed(of[OPEN])}" if total > 1 else "the interval holds the bound")
     parts += dict.fromkeys(i.why for i in items if i.outcome == MISSING)
     reason = "; ".join(parts)
     if len(of[SUPPORTS]) >= needed:
@@ -134,6 +139,11 @@ def combine(items: list[Item], quantifier: str | float) -> tuple[str, str]:
     if len(of[CONTRADICTS]) > total - needed:
         return DIFFERS, reason
     return (NOT_RUN if of[MISSING] else UNDECIDED), reason
+
+
+def _listed(cases: list[str]) -> str:
+    shown = cases if len(cases) <= LISTED else [*cases[: LISTED - 2], f"{len(cases) - LISTED + 2} more"]
+    return ", ".join(shown)
 
 
 def _on_paper(printed: Printed, claim: dict, expected: Expectation, terms: list[str]) -> tuple[str, str]:

@@ -22,6 +22,7 @@ from .relations import benchmark_label, method_label
 from .tables import Percent
 
 INK, GRID = "#222222", "#dddddd"
+FLAT = 4  # panels whose largest values differ by more than this have scales of their own
 STYLE = {"fastv": ("#E69F00", "s"), "adaptprune": ("#0072B2", "o"), "adaptprune_as_written": ("#56B4E9", "D"),
          "random": ("#777777", "X"), "vtw": ("#CC79A7", "v"), "fitprune": ("#009E73", "^"), "skip": ("#D55E00", "P"),
          "random3x3": ("#777777", "d"), "maxpool3x3": ("#56B4E9", "h"), "avgpool3x3": ("#CC79A7", "<"),
@@ -85,7 +86,8 @@ def retention(percent: Percent, folder: Path, name: str, interval: float) -> Fig
     handles = [Line2D([], [], color=_style(m, k)[0], marker=_style(m, k)[1], linewidth=1.2, markersize=6,
                           label=method_label(m)) for k, m in enumerate(percent.methods)]
     handles.append(Line2D([], [], color=INK, linewidth=1, label="Unpruned = 100 %"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5), frameon=False)
+    lines = math.ceil(len(handles) / 5)
+    figure.legend(handles=handles, loc="outside lower center", ncols=math.ceil(len(handles) / lines), frameon=False)
     save(figure, folder, name)
     return Figure(name, "How much of the unpruned score is left",
                   f"Each model against its own unpruned score, at {100 * KEEP:g} % of the image "
@@ -95,20 +97,22 @@ def retention(percent: Percent, folder: Path, name: str, interval: float) -> Fig
 
 
 @styled
-def forest(found: list[Comparison], folder: Path, name: str, title: str, interval: float) -> Figure:
-    """Paired differences with their intervals, one panel a pair, on one axis."""
+def forest(found: list[Comparison], folder: Path, name: str, title: str, interval: float, scaled: bool = True) -> Figure:
+    """Paired differences with their intervals, one panel a pair; on one scale, unless one would flatten another."""
     benchmarks = list(dict.fromkeys(d.benchmark for c in found for d in _all(c)))
     benchmarks.sort(key=lambda b: b == "mean")
     columns = len(found) if len(found) <= 5 else math.ceil(len(found) / math.ceil(len(found) / 4))
     lines = math.ceil(len(found) / columns)
-    width = max(5.0, min(9.4, 1.3 + 2.3 * columns))
+    names = max(len(benchmark_label(b)) for b in benchmarks) * 0.07
+    width = max(5.0, min(9.4, 0.4 + names + 2.3 * columns))
     figure = Canvas(figsize=(width, lines * (0.3 * len(benchmarks) + 0.9) + 0.5), layout="constrained")
     axes = figure.subplots(lines, columns, sharey=True, squeeze=False)
-    limit = 1.08 * max((abs(v) for c in found for d in _all(c) for v in d.scaled if not math.isnan(v)), default=1) or 1
+    limits = [1.08 * max((abs(v) for d in _all(c) for v in d.scaled if not math.isnan(v)), default=1) or 1 for c in found]
+    alike = max(limits) <= FLAT * min(limits)
     signs = set()
-    for axis, comparison in zip(axes.flat, found, strict=False):
+    for axis, comparison, limit in zip(axes.flat, found, limits, strict=False):
         a, b = comparison.names
-        _row_axis(axis, [benchmark_label(b).split(",")[0] for b in benchmarks], f"{a}\n{fmt.MINUS} {b}")
+        _row_axis(axis, [benchmark_label(b).split(",")[0] for b in benchmarks], f"{a}\n{fmt.MINUS} {b}{comparison.at and ','}{comparison.at}")
         axis.axvline(0, color=INK, linewidth=1)
         if "mean" in benchmarks and len(benchmarks) > 1:
             axis.axhline(len(benchmarks) - 1.5, color="#888888", linewidth=0.8)
@@ -120,18 +124,21 @@ def forest(found: list[Comparison], folder: Path, name: str, title: str, interva
                 axis.plot([low, high], [y, y], color=colour, linewidth=1.8, solid_capstyle="butt", zorder=2)
             axis.plot(value, y, marker, color=colour, markersize=5.5, zorder=3, markeredgewidth=1.2,
                       markeredgecolor=colour, markerfacecolor="white" if d.sign == OPEN else colour)
+        limit = max(limits) if alike else limit
         axis.set_xlim(-limit, limit)
     for axis in axes.flat[len(found):]:
         axis.set_visible(False)
     for axis in axes[-1]:
-        axis.set_xlabel("difference,\n% of the unpruned score")
+        axis.set_xlabel("difference,\n% of the unpruned score" if scaled else "difference, points")
     handles = [Line2D([], [], color=SIGN_STYLE[s][0], marker=SIGN_STYLE[s][1], linewidth=1.8, markersize=6,
                           markerfacecolor="white" if s == OPEN else SIGN_STYLE[s][0], label=SIGN_LABEL[s])
                for s in (HIGHER, OPEN, LOWER) if s in signs]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     save(figure, folder, name)
-    return Figure(name, title, f"Paired over the same questions; bars are {interval:g} % intervals. Scaled by the "
-                  "unpruned score of each benchmark, so that all share one axis.",
+    units = ("Scaled by the unpruned score of each benchmark, so that benchmarks share an axis." if scaled
+             else "In the score's own units.")
+    scales = " All panels have one scale." if alike else " Each panel has a scale of its own."
+    return Figure(name, title, f"Paired over the same questions; bars are {interval:g} % intervals. {units}{scales * (len(found) > 1)}",
                   f"Forest plot of {fmt.names([c.label for c in found])}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 MINUS = "\N{MINUS SIGN}"
 NONE = "\N{EM DASH}"
@@ -28,13 +29,20 @@ def interval(low: float, high: float, sign: bool = False, digits: int = 1) -> st
     return f"{write(low, digits)} to {write(high, digits)}"
 
 
+def apart(bound: float, ends: Iterable[float], least: int = 1) -> int:
+    """How many decimals show that none of the ends is the bound: at least ``least``, at most four."""
+    ends = [v for v in ends if v != bound and not math.isnan(v)]
+    return next((d for d in range(least, 4) if all(round(v, d) != round(bound, d) for v in ends)), 4)
+
+
 def names(items: list[str]) -> str:
     """"a", "a and b", "a, b and c"."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""
 
 
 def counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    several = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{count} {noun if count == 1 else several}"
 
 
 def seconds(value: float) -> str:

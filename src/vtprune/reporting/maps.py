@@ -15,6 +15,7 @@ from .figures import GRID, INK, SPARE, STYLE, Figure, save, styled
 from .relations import benchmark_label
 
 PER_LINE = 8
+TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 MARKS = [STYLE["adaptprune"], STYLE["fastv"], *SPARE]
 
 
@@ -51,8 +52,12 @@ def heatmaps(maps: dict[tuple[str, int], np.ndarray], benchmarks: list[str], fol
             axis.set_title(f"layer {layers[place]}", fontsize=8, pad=3)
             if place % columns == 0:
                 axis.set_ylabel(benchmark_label(benchmark), fontsize=9)
-    bar = figure.colorbar(shown, ax=axes, shrink=0.8, aspect=25, pad=0.01, extend="both", format="%g")
-    bar.set_label("times an even spread", fontsize=8)
+    bar = figure.colorbar(shown, ax=axes, shrink=0.8, aspect=25, pad=0.01, extend="both")
+    # The same few round numbers in every figure: the ticks of a logarithmic axis crowd one that is short.
+    ticks = [tick for tick in TICKS if norm.vmin <= tick <= norm.vmax]
+    bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+    bar.ax.minorticks_off()
+    bar.set_label("attention, times\nan even spread", fontsize=8)
     bar.ax.tick_params(labelsize=8)
     save(figure, folder, name)
     titles = fmt.names([benchmark_label(b) for b in benchmarks])

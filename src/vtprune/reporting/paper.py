@@ -27,6 +27,7 @@ class Section:
     title: str
     charts: list[Figure] = field(default_factory=list)
     sentences: list[str] = field(default_factory=list)
+    measured: bool = True  # a diagram is not
 
 
 def sections(inputs: Inputs, model: str | None, data: Path, out: Path) -> list[Section]:
@@ -44,7 +45,7 @@ def sections(inputs: Inputs, model: str | None, data: Path, out: Path) -> list[S
         Section("figure3", "Figure 3: redundancy of the kept tokens", *(
             ([curves.redundancy(inputs.results, model, out, "figure3", inputs.interval)], _redundancy(inputs, model))
             if model and "figure3" in ran else ())),
-        Section("figure4", "Figure 4: the method", [diagram.diagram(out, "figure4")]),
+        Section("figure4", "Figure 4: the method", [diagram.diagram(out, "figure4")], measured=False),
         Section("figure5", "Figure 5: pruning ratios", *(
             ([curves.ratio_curves(inputs.results, model, out, "figure5", inputs.interval)], _ratios(inputs, model))
             if model and "figure5" in ran else ())),

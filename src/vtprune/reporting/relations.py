@@ -31,7 +31,7 @@ METHOD_LABELS = {
 }
 
 # The same names inside a sentence.
-IN_SENTENCES = {"Unpruned": "the unpruned model", "Random": "random selection"}
+IN_SENTENCES = {"Unpruned": "the unpruned model", "Random": "random selection", "Blank image": "the model given a blank image"}
 
 # Rows of ours that have no keep ratio of their own.
 UNPRUNED = ("baseline", "blind", "chance")
@@ -102,6 +102,7 @@ class Link:
     benchmarks: dict[str, str]
     turned: bool = False
     extra: tuple[tuple[str, str], ...] = ()  # rows of ours that the paper does not print
+    noun: str = "benchmark"
 
     def place(self, row: str, column: str) -> tuple[Row, str] | None:
         """Method and benchmark of a printed cell; None where no experiment of ours measures it."""
@@ -122,6 +123,10 @@ def _ratios(experiment: str) -> dict[str, Row]:
         for keep in (0.1, 0.25):
             found[f"{name} {100 - 100 * keep:g}%"] = Row(method, ((experiment, method),), keep)
     return found
+
+
+def _floors(experiment: str) -> tuple[tuple[str, str], ...]:
+    return tuple((experiment, method) for method in ("blind", "chance"))
 
 
 _MAIN = _rows("table1", baseline="baseline", FastV="fastv", AdaptPrune="adaptprune")
@@ -147,9 +152,9 @@ LINKS = {
             "baseline": "baseline", "FastV": "fastv", "AdaptPrune": "adaptprune", "FitPrune": "fitprune",
             "Skip": "skip", "Random": "random", "Random 3x3": "random3x3", "Max-pooling 3x3": "maxpool3x3",
             "Average-pooling": "avgpool3x3", "The last 10%": "last"}), BENCHMARKS),
-        Link(6, "MMBench by category", _ratios("table6_7"), MMBENCH_CATEGORIES, turned=True),
-        Link(7, "MMBench by group of categories", _ratios("table6_7"), MMBENCH_GROUPS, turned=True),
-        Link(8, "MME by sub-task", _ratios("table8"), MME_SUBTASKS, turned=True),
+        Link(6, "MMBench by category", _ratios("table6_7"), MMBENCH_CATEGORIES, True, _floors("table6_7"), "category"),
+        Link(7, "MMBench by group of categories", _ratios("table6_7"), MMBENCH_GROUPS, True, _floors("table6_7"), "group"),
+        Link(8, "MME by sub-task", _ratios("table8"), MME_SUBTASKS, True, _floors("table8"), "sub-task"),
     )
 }
 

@@ -1,15 +1,19 @@
-"""The published tables as blocks that both templates can draw: paper | ours | difference | verdict."""
+"""The published tables as blocks that both templates can draw: paper, ours, and where ours may be judged, verdicts."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from . import fmt
-from .cells import NO_VALUE, Cell
+from .cells import DIFFERS, NO_VALUE, REPRODUCED, Cell
 from .inputs import Inputs, Measure
 from .printed import KEEP, Printed
-from .relations import LINKS, benchmark_label, method_label
+from .relations import LINKS, Link, benchmark_label, method_label
+
+
+MAIN = {"table1": 1, "table2": 2}  # the experiments that a model may have one of, and the tables that print it
 
 
 @dataclass(frozen=True)
@@ -24,27 +28,50 @@ class Shown:
     note: int | None = None
 
 
-@dataclass
+@dataclass(frozen=True)
 class Block:
-    """One model of one published table."""
+    """One model of one published table.
+
+    Attributes:
+        ours: our model, or None where nothing of ours stands beside it.
+        methods: as printed; then those of ours that the paper does not print (``alone``).
+        benchmarks: as printed.
+        cells: by method and benchmark.
+        reasons: of the verdicts; a cell's ``note`` is the number of its own.
+        labels: of the methods.
+        bare: printed methods beside which nothing of ours stands.
+    """
 
     table: int
     title: str
     model: str
-    ours: str | None  # our model, or None where nothing of ours stands beside it
-    rows: list[str]  # as printed
-    columns: list[str]
+    ours: str | None
+    methods: list[str]
+    benchmarks: list[str]
     cells: dict[tuple[str, str], Shown]
     reasons: list[str]
-    labels: dict[str, str] = field(default_factory=dict)
-    bare: set[str] = field(default_factory=set)  # printed rows beside which nothing of ours stands
-    extra: dict[str, dict[str, Shown]] = field(default_factory=dict)  # rows of ours, by label and column
+    labels: dict[str, str]
+    bare: set[str]
+    alone: list[str]
 
     @property
     def verdict(self) -> str:
-        """The one verdict of all cells, or "" when they differ."""
-        found = {(c.verdict, c.note) for c in self.cells.values()}
+        """The one verdict of all printed cells, or "" when they differ."""
+        found = {(c.verdict, c.note) for c in self.cells.values() if c.note is not None}
         return next(iter(found))[0] if len(found) == 1 else ""
+
+    @property
+    def judged(self) -> bool:
+        """Whether a score of ours may be compared with a printed one."""
+        return any(c.verdict in (REPRODUCED, DIFFERS) for c in self.cells.values())
+
+    @property
+    def upright(self) -> bool:
+        """Whether methods stand side by side: the longer list runs down the page."""
+        return len(self.methods) <= len(self.benchmarks)
+
+    def cell(self, method: str, benchmark: str) -> Shown:
+        return self.cells.get((method, benchmark)) or Shown(fmt.NONE, fmt.NONE, "", fmt.NONE, NO_VALUE)
 
 
 def blocks(inputs: Inputs, cells: list[Cell]) -> list[Block]:
@@ -57,27 +84,29 @@ def blocks(inputs: Inputs, cells: list[Cell]) -> list[Block]:
 
 def _block(inputs: Inputs, table: int, model: str, group: list[Cell]) -> Block:
     link = LINKS[table]
-    reasons: list[str] = []
-    shown = {}
-    for c in group:
-        if c.reason not in reasons:
-            reasons.append(c.reason)
-        shown[c.row, c.column] = _show(c.published, c.ours, c.difference, c.verdict, reasons.index(c.reason) + 1)
+    placed = [((c.column, c.row) if link.turned else (c.row, c.column), c) for c in group]
+    reasons = list(dict.fromkeys(c.reason for c in group))
+    shown = {place: _show(c.published, c.ours, c.difference, c.verdict, reasons.index(c.reason) + 1) for place, c in placed}
+    methods, benchmarks = (list(dict.fromkeys(names)) for names in zip(*shown, strict=True))
     ours = next((c.ours.model for c in group if c.ours), None)
-    columns = list(dict.fromkeys(c.column for c in group))
-    extra = {}
+    bare = {method for method in methods if not any(c.ours for (name, _), c in placed if name == method)}
+    labels = {method: _label(link, method) for method in methods}
+    alone = []
     for experiment, method in link.extra if ours else ():
-        row = {}
-        for column in columns:
-            found = inputs.results.cell(experiment, ours, method, link.benchmarks.get(column, ""), KEEP)
-            if found:
-                row[column] = _show(fmt.NONE, found, math.nan, NO_VALUE, None)
-        if row:
-            extra[method_label(method)] = row
-    rows = list(dict.fromkeys(c.row for c in group))
-    labels = {row: method_label(link.methods[row].sources[0][1]) if row in link.methods else row for row in rows}
-    bare = {row for row in rows if not any(c.ours for c in group if c.row == row)}
-    return Block(table, link.title, model, ours, rows, columns, shown, reasons, labels, bare, extra)
+        found = {b: inputs.results.cell(experiment, ours, method, link.benchmarks.get(b, ""), KEEP) for b in benchmarks}
+        shown |= {(method, b): _show(fmt.NONE, m, math.nan, NO_VALUE, None) for b, m in found.items() if m}
+        if any(found.values()):
+            alone.append(method)
+    labels |= {method: method_label(method) for method in alone}
+    return Block(table, link.title, model, ours, [*methods, *alone], benchmarks, shown, reasons, labels, bare, alone)
+
+
+def _label(link: Link, method: str) -> str:
+    if method not in link.methods:
+        return method
+    label = method_label(link.methods[method].sources[0][1])
+    ratio = method.rpartition(" ")[2]
+    return f"{label}, {ratio[:-1]} %" if link.turned and ratio.endswith("%") else label
 
 
 def _show(paper: str, ours: Measure | None, difference: float, verdict: str, note: int | None) -> Shown:
@@ -137,6 +166,30 @@ def _our_percent(inputs, experiment, model, method, benchmark) -> tuple[float, f
     if not whole:
         return math.nan, math.nan, math.nan
     return tuple(100 * v / whole for v in (found.value, found.low, found.high))
+
+
+def overview(inputs: Inputs, methods: Sequence[str]) -> Percent | None:
+    """The mean percent of the unpruned score of every model that was run; None where there are not several.
+
+    A model stands in its main table's experiment, Table 1 or 2; ``numbers`` are by model of the paper.
+    """
+    printed, numbers, rows = Printed(inputs.published), {}, []
+    for model in inputs.models:
+        ours = inputs.results.model_for(model)
+        experiment = main_experiment(inputs, ours)
+        if experiment is None:
+            continue
+        for method in methods:
+            numbers[model, method] = (_paper_percent(printed, MAIN[experiment], model, method, "mean"),
+                                      *_our_percent(inputs, experiment, ours, method, "mean"))
+        rows.append((model, [(fmt.number(numbers[model, m][0]), fmt.number(numbers[model, m][1])) for m in methods]))
+    what = "mean over the benchmarks"
+    return Percent(0, what, what, list(methods), rows, numbers) if len(rows) > 1 else None
+
+
+def main_experiment(inputs: Inputs, ours: str | None) -> str | None:
+    """Which of the two main tables a model of ours was run for; None for neither."""
+    return next((name for name in MAIN if ours and name in inputs.results.experiments_of(ours)), None)
 
 
 def unpruned(inputs: Inputs, experiment: str, model: str, benchmark: str) -> float | None:

@@ -3,37 +3,66 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from . import fmt
 from .cells import DIFFERS, REPRODUCED, Cell
 from .claims import NOT_RUN, ClaimResult
 from .differences import HIGHER, LOWER, OPEN, Comparison
-from .inputs import Inputs
-from .relations import BENCHMARKS, IN_SENTENCES, MODELS, benchmark_label, method_label
+from .inputs import Inputs, Results
+from .relations import (
+    BENCHMARKS,
+    IN_SENTENCES,
+    MODELS,
+    Link,
+    benchmark_label,
+    method_label,
+)
 
 
 def what_was_run(inputs: Inputs) -> list[str]:
     """Which models, how many questions, and whether absolute scores may be compared."""
-    results, sentences = inputs.results, []
+    results, ran = inputs.results, []
+    papers = {results.model_for(paper): paper for paper in inputs.models}
     for model in results.models:
-        benchmarks = [b for b in BENCHMARKS.values()
-                      if any(b in results.benchmarks(e, model) for e in results.experiments)]
-        asked: dict[str, int] = {}
-        for m in results.measures:  # an experiment may ask only some of a benchmark's questions
-            if m.model == model and m.method == "baseline" and m.benchmark in benchmarks and m.n:
-                asked[m.benchmark] = max(m.n, asked.get(m.benchmark, 0))
-        questions = f" with {sum(asked.values()):,} questions" if asked else ""
-        sentences.append(f"The {inputs.profile} profile ran {model} on {fmt.counted(len(benchmarks), 'benchmark')}"
-                         f"{questions}.")
+        counts = questions(results, model)
+        of = f" in the place of {papers[model]}" if papers.get(model) not in (None, model) else ""
+        asked = f", {sum(counts.values()):,} questions" if any(counts.values()) else ""
+        ran.append(f"{model}{of} ({fmt.counted(len(counts), 'benchmark')}{asked})")
+    sentences = [f"The {inputs.profile} profile ran {fmt.names(ran)}."]
     if inputs.profile == "miniature":
-        sentences.append("The miniature is not the paper's model: the claims are judged on it, the absolute scores "
-                         "only stand beside the paper's.")
+        sentences.append("A miniature is not the paper's model, and its pictures are rendered: the paper's claims are judged "
+                         "on it, the absolute scores only stand beside the paper's.")
     absent = [paper for paper in MODELS if inputs.results.model_for(paper) is None]
     if absent:
         sentences.append(f"Of the paper's {len(MODELS)} models nothing was run for {fmt.names(absent)}.")
     if inputs.provenance.get("dirty"):
         sentences.append("The working tree had uncommitted changes when it ran.")
     return sentences
+
+
+def questions(results: Results, model: str, experiments: Sequence[str] = (),
+              benchmarks: Sequence[str] = tuple(BENCHMARKS.values())) -> dict[str, int]:
+    """By benchmark, how many questions were asked at most (0 if that is not known); MME's count together.
+
+    Args:
+        experiments: of these; empty for all.
+    """
+    found: dict[str, int] = {}
+    for name in experiments or results.experiments_of(model):
+        for benchmark in benchmarks:
+            parts = [results.cell(name, model, "baseline", b) for b in (benchmark, f"{benchmark}_cognition")]
+            if parts[0]:
+                found[benchmark] = max(found.get(benchmark, 0), sum(p.n or 0 for p in parts if p))
+    return found
+
+
+def asked(results: Results, model: str, experiment: str, link: Link) -> str:
+    """"n = 150 questions a benchmark", or from how many to how many; "" if it is not known."""
+    counts = sorted({n for n in questions(results, model, [experiment], list(link.benchmarks.values())).values() if n})
+    if not counts:
+        return ""
+    return f"n = {' to '.join(f'{n:,}' for n in dict.fromkeys((counts[0], counts[-1])))} questions a {link.noun}"
 
 
 def claim_counts(claims: list[ClaimResult]) -> dict[str, int]:
@@ -43,7 +72,7 @@ def claim_counts(claims: list[ClaimResult]) -> dict[str, int]:
 
 def claims_sentence(claims: list[ClaimResult]) -> str:
     counts = claim_counts(claims)
-    parts = [f"{counts[REPRODUCED]} reproduced", f"{counts[DIFFERS]} {'differs' if counts[DIFFERS] == 1 else 'differ'}",
+    parts = [f"{counts[REPRODUCED]} {'is' if counts[REPRODUCED] == 1 else 'are'} reproduced", f"{counts[DIFFERS]} {'differs' if counts[DIFFERS] == 1 else 'differ'}",
              f"{counts['undecided']} {'is' if counts['undecided'] == 1 else 'are'} undecided",
              f"{counts['not run']} {'was' if counts['not run'] == 1 else 'were'} not run"]
     failing = sum(c.paper == "fails" for c in claims)
@@ -69,8 +98,15 @@ def cells_sentence(cells: list[Cell]) -> str:
             f"{counts[DIFFERS]} differ and {counts['not run']} were not run.")
 
 
-def comparison_sentence(found: Comparison | None, interval: float, pair: tuple[str, str] = ("", "")) -> str:
-    """Who is ahead of whom, on average and by benchmark. ``pair`` names what was looked for and not found."""
+def comparison_sentence(found: Comparison | None, interval: float, pair: tuple[str, str] = ("", ""),
+                        noun: str = "benchmark", model: str = "") -> str:
+    """Who is ahead of whom, on average and by benchmark.
+
+    Args:
+        pair: names what was looked for and not found.
+        noun: what a benchmark is called here.
+        model: ours, where a reader may wonder which.
+    """
     if found is None:
         a, b = (IN_SENTENCES.get(method_label(name), method_label(name)) for name in pair)
         return f"{a} and {b} were not compared in this run."
@@ -78,22 +114,31 @@ def comparison_sentence(found: Comparison | None, interval: float, pair: tuple[s
     parts = []
     if found.mean:
         value, sign = found.mean.measure.value, found.mean.sign
+        where = f" on average{found.at}{f', on {model}' if model else ''}"
         if sign == OPEN:
-            lead = f"{a} and {b} cannot be told apart on average"
+            lead = f"{a} and {b} cannot be told apart{where}"
         else:
-            lead = f"{a} is {'better' if sign == HIGHER else 'worse'} than {b} on average"
-        between = fmt.interval(found.mean.measure.low, found.mean.measure.high, sign=True)
+            lead = f"{a} is {'better' if sign == HIGHER else 'worse'} than {b}{where}"
+        digits = found.mean.digits
+        between = fmt.interval(found.mean.measure.low, found.mean.measure.high, True, digits)
         between = f", {interval:g} % interval {between}" if between else ""
-        parts.append(f"{lead[0].upper()}{lead[1:]}: {fmt.signed(value)} percentage points of the unpruned "
+        parts.append(f"{lead[0].upper()}{lead[1:]}: {fmt.signed(value, digits)} percentage points of the unpruned "
                      f"score{between}.")
     if found.items:
         total = len(found.items)
         if total == 1:
             parts.append(f"On {benchmark_label(found.items[0].benchmark)} it is {found.items[0].text}.")
         else:
-            parts.append(f"Of {total} benchmarks, {a} is higher on {found.count(HIGHER)} and lower on "
+            against = "" if found.mean else f" than {b}{found.at}"
+            parts.append(f"Of {fmt.counted(total, noun)}, {a} is higher{against} on {found.count(HIGHER)} and lower on "
                          f"{found.count(LOWER)}; on {found.count(OPEN)} the interval includes zero.")
     return " ".join(parts)
+
+
+def elsewhere_sentence(found: Sequence[tuple[str, Comparison]]) -> str:
+    """The mean of the same comparison on other models of ours; "" if there are none."""
+    told = [f"{c.mean.text} on {model}" for model, c in found if c.mean]
+    return f"{found[0][1].label} on the other models, in the same points: {fmt.names(told)}." if told else ""
 
 
 def random_rank_sentence(inputs: Inputs, experiment: str, model: str) -> str:
@@ -107,18 +152,21 @@ def random_rank_sentence(inputs: Inputs, experiment: str, model: str) -> str:
     listed = fmt.names([f"{method_label(m)} {fmt.number(means[m])} %" for m in order])
     rank = order.index("random")
     place = "the best" if rank == 0 else "the worst" if rank == len(order) - 1 else f"number {rank + 1}"
-    return f"Mean share of the unpruned score: {listed}. Random selection is {place} of {len(order)}."
+    of = f" on {model}" if len(inputs.results.models) > 1 else ""
+    return f"Mean share of the unpruned score{of}: {listed}. Random selection is {place} of {len(order)}."
 
 
-def sanity_sentence(rows: list[dict]) -> str:
+def sanity_sentence(rows: list[dict], noun: str = "benchmark") -> str:
     """Whether the unpruned model beats its blind baseline and chance, benchmark by benchmark."""
     several = len({r["model"] for r in rows}) > 1
     failing = [r["benchmark"] + (f" ({r['model']})" if several else "") for r in rows if not r["clear"]]
     if not rows:
         return "The unpruned model was not run."
+    if all(r["blind"] == r["chance"] == fmt.NONE for r in rows):
+        return "Neither the blank image nor chance was measured."
     if not failing:
-        return (f"On all {len(rows)} benchmarks the unpruned model's interval lies above the blank image's and above "
-                "chance, where they were measured.")
+        return (f"On every {noun}{', for every model,' * several} the unpruned model's interval lies above the blank image's and "
+                "above chance, where they were measured.")
     return (f"On {fmt.names(failing)} the unpruned model is not clearly above the blank image or chance: there, no "
             "conclusion about pruning should be drawn.")
 

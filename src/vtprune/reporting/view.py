@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from . import figures, fmt, paper, text
 from .audit import audit
 from .cells import Cell
 from .claims import ClaimResult
-from .differences import Comparison, comparisons
+from .differences import comparisons
 from .differences import table as table_of
 from .inputs import Inputs
-from .relations import benchmark_label, method_label, term_label
-from .tables import blocks, percents
+from .relations import LINKS, benchmark_label, method_label, term_label
+from .tables import MAIN, Block, blocks, overview, percents
 
 _AT_90 = ("fastv", "adaptprune", "adaptprune_as_written", "random", "vtw")
-# The experiments that have a section of their own: name, published table, methods of its relative table and chart.
+# The tables that have a section of their own: experiment, table, methods of its relative table and chart.
 STUDIES = (
     ("table1", 1, _AT_90),
     ("table2", 2, _AT_90),
     ("table4", 4, ("(a)", "(b)", "(c)", "(d)")),
     ("table5", 5, ("fastv", "adaptprune", "fitprune", "skip", "random", "random3x3", "maxpool3x3", "avgpool3x3", "last")),
+    ("table6_7", 6, ()),
+    ("table6_7", 7, ()),
+    ("table8", 8, ()),
 )
 # The comparisons that open the report.
-HEADLINES = (("table1", ("adaptprune", "fastv")), ("table1", ("adaptprune", "random")))
+HEADLINES = (("adaptprune", "fastv"), ("adaptprune", "random"))
 KEY_MODEL = "LLaVA-1.5-7B"
 
 
@@ -35,20 +39,22 @@ def build_view(inputs: Inputs, cells: list[Cell], claims: list[ClaimResult], dat
     ``data`` is the folder of what the paper's figures are drawn from.
     """
     ours = inputs.results.model_for(KEY_MODEL)
-    compared = {(name, paper): comparisons(inputs, name, inputs.results.model_for(paper))
-                for name, _, _ in STUDIES for paper in inputs.models if inputs.results.model_for(paper)}
-    sanity = [row for paper in inputs.models for row in _sanity(inputs, inputs.results.model_for(paper))]
     drawn = blocks(inputs, cells)
-    studies = [_study(inputs, name, table, paper, list(methods), compared[name, paper], drawn, folder)
-               for name, table, methods in STUDIES for paper in inputs.models
-               if (name, paper) in compared and name in inputs.results.experiments_of(inputs.results.model_for(paper))]
+    studies = []
+    for paper_model in inputs.models:
+        model = inputs.results.model_for(paper_model)
+        studies += [_study(inputs, name, table, paper_model, list(methods), drawn, folder) for name, table, methods in STUDIES
+                    if model and name in inputs.results.experiments_of(model)]
+    studies.sort(key=lambda study: study["table"])  # a table's models stay in their order
     alone = {(block.table, block.model) for study in studies for block in study["blocks"]}
+    sanity = [row for study in studies if study["experiment"] in MAIN for row in study["sanity"]]
     return {
         "title": "AdaptPrune, replicated",
         "profile": inputs.profile, "interval": inputs.interval, "model": ours,
-        "summary": text.what_was_run(inputs), "findings": _findings(inputs, compared, claims, cells, ours),
+        "summary": text.what_was_run(inputs), "findings": _findings(inputs, studies, claims, cells, ours),
         "counts": text.claim_counts(claims), "claims": claims,
         "sanity": sanity, "sanity_sentence": text.sanity_sentence(sanity), "studies": studies,
+        "overview": _overview(inputs, studies, folder),
         "pictured": paper.sections(inputs, ours, data, folder / "figures"),
         "others": [b for b in drawn if (b.table, b.model) not in alone],
         "audit": audit(inputs.published),
@@ -59,22 +65,28 @@ def build_view(inputs: Inputs, cells: list[Cell], claims: list[ClaimResult], dat
     }
 
 
-def _findings(inputs: Inputs, compared: dict[tuple[str, str], list[Comparison]], claims, cells, ours: str | None) -> list[str]:
+def _findings(inputs: Inputs, studies: list[dict], claims, cells, ours: str | None) -> list[str]:
     found = [text.claims_sentence(claims), *text.why_not_run(claims)]
-    for experiment, pair in HEADLINES:
-        match = next((c for c in compared.get((experiment, KEY_MODEL), ()) if c.pair == " - ".join(pair)), None)
-        found.append(text.comparison_sentence(match, inputs.interval, pair))
+    main = [study for study in studies if study["experiment"] in MAIN]
+    for pair in HEADLINES:
+        by_model = [(study["ours"], c) for study in main for c in study["compared"] if c.pair == " - ".join(pair)]
+        first = next((c for model, c in by_model if model == ours), None)
+        found.append(text.comparison_sentence(first, inputs.interval, pair, model=(ours or "") if len(main) > 1 else ""))
+        found.append(text.elsewhere_sentence([(model, c) for model, c in by_model if model != ours]))
     if ours:
         found.append(text.random_rank_sentence(inputs, "table1", ours))
     found.append(text.cells_sentence(cells))
     return [sentence for sentence in found if sentence]
 
 
-def _study(inputs, name, table, paper, methods, compared, drawn, folder: Path) -> dict:
+def _study(inputs: Inputs, name: str, table: int, paper: str, methods: list[str], drawn: list[Block], folder: Path) -> dict:
     """The section of one published table and one of its models."""
-    ours = inputs.results.model_for(paper)
-    stem = name if paper == KEY_MODEL else f"{name}_{ours}"
-    percent = percents(inputs, table, paper, name, methods)
+    link, ours = LINKS[table], inputs.results.model_for(paper)
+    stem = f"table{table}" if paper == KEY_MODEL else f"table{table}_{ours}"
+    # Parts of one benchmark have the same units, and too few questions each for a percent of the unpruned score.
+    compared = [c for c in comparisons(inputs, name, ours, list(link.benchmarks.values()), scale=not link.turned)
+                if "blind" not in c.pair]  # whether the model looks has a section of its own
+    percent = percents(inputs, table, paper, name, methods) if methods else None
     charts = []
     if percent and table == 4:
         charts.append(figures.ablation(percent, folder / "figures", "ablation", inputs.interval))
@@ -82,31 +94,47 @@ def _study(inputs, name, table, paper, methods, compared, drawn, folder: Path) -
         charts.append(figures.retention(percent, folder / "figures", f"retention_{stem}", inputs.interval))
     charted = [c for c in compared if c.charted and table != 5]  # of Table 5's pairs there are too many for one chart
     if charted:
-        charts.append(figures.forest(charted, folder / "figures", f"differences_{stem}",
-                                     "Paired differences", inputs.interval))
-    opening = {" - ".join(pair) for experiment, pair in HEADLINES if experiment == name and paper == KEY_MODEL}
+        charts.append(figures.forest(charted, folder / "figures", f"differences_{stem}", "Paired differences", inputs.interval,
+                                     scaled=not link.turned))
+    opening = {" - ".join(pair) for pair in HEADLINES if name in MAIN and paper == KEY_MODEL}
     heads, lines = table_of(compared)
     # Of the many pairs of Table 5 those with AdaptPrune are told in words.
     told = [c for c in compared if c.pair not in opening and (table != 5 or c.pair.startswith("adaptprune"))]
+    sentences = [text.comparison_sentence(c, inputs.interval, noun=link.noun) for c in told]
+    sanity = _sanity(inputs, ours, name, [*link.benchmarks.values(), *(["mme_cognition"] if name in MAIN else [])])
+    if link.turned:
+        sentences.append(text.sanity_sentence(sanity, link.noun))
     mine = [b for b in drawn if b.table == table and b.model == paper]
     return {
-        "table": table, "id": f"table{table}" if paper == KEY_MODEL else f"table{table}-{ours}",
-        "title": f"{mine[0].title}, {paper}" if table < 3 else mine[0].title, "blocks": mine, "percent": percent,
-        "charts": charts, "heads": heads, "lines": lines,
-        "sentences": [text.comparison_sentence(c, inputs.interval) for c in told],
+        "table": table, "experiment": name, "ours": ours, "id": stem.replace("_", "-"), "asked": text.asked(inputs.results, ours, name, link),
+        "title": f"{mine[0].title}, {paper}" if name in MAIN else mine[0].title, "blocks": mine, "percent": percent,
+        "charts": charts, "compared": compared, "heads": heads, "lines": lines, "sentences": sentences, "sanity": sanity,
+        "noun": link.noun.capitalize(),
     }
 
 
-def _sanity(inputs: Inputs, model: str | None) -> list[dict]:
+def _overview(inputs: Inputs, studies: list[dict], folder: Path) -> dict | None:
+    """All models side by side: the mean percent of the unpruned score, and AdaptPrune's lead over FastV."""
+    percent = overview(inputs, _AT_90)
+    if percent is None:
+        return None
+    main = {study["blocks"][0].model: study for study in studies if study["experiment"] in MAIN}
+    rows = []
+    for model, line in percent.rows:
+        lead = next((c.mean for c in main[model]["compared"] if c.pair == " - ".join(HEADLINES[0]) and c.mean), None)
+        printed = percent.numbers[model, HEADLINES[0][0]][0] - percent.numbers[model, HEADLINES[0][1]][0]
+        rows.append({"model": model, "ours": main[model]["ours"], "asked": main[model]["asked"], "line": line,
+                     "printed": fmt.signed(printed), "lead": lead})
+    return {"percent": percent, "rows": rows,
+            "chart": figures.retention(percent, folder / "figures", "models", inputs.interval)}
+
+
+def _sanity(inputs: Inputs, model: str, experiment: str, benchmarks: list[str]) -> list[dict]:
     """Unpruned against the blank image and chance: a model that does not look cannot lose by pruning."""
-    if model is None:
-        return []
     found = []
-    name = next((name for name in ("table1", "table2") if name in inputs.results.experiments_of(model)), "table1")
-    for benchmark in inputs.results.benchmarks(name, model):
-        whole, blind, chance = (inputs.results.cell(name, model, m, benchmark)
-                                for m in ("baseline", "blind", "chance"))
-        if whole is None or benchmark == "mean":
+    for benchmark in benchmarks:
+        whole, blind, chance = (inputs.results.cell(experiment, model, m, benchmark) for m in ("baseline", "blind", "chance"))
+        if whole is None:
             continue
         floor = max((v for v in (blind and _high(blind), chance and chance.value) if v is not None), default=-math.inf)
         found.append({
@@ -125,19 +153,35 @@ def _high(measure) -> float:
     return measure.high if measure.has_interval else measure.value
 
 
-def _flat(mapping: dict, prefix: str = "") -> list[tuple[str, str]]:
-    """Nested provenance as (name, value) lines. No path of this machine gets into a report."""
+def _flat(mapping: dict, prefix: str = "", runs: Collection[str] = ()) -> list[tuple[str, str]]:
+    """Nested provenance as (name, value) lines; what differs between runs is one line, with the runs of each value.
+
+    No path of this machine gets into a report.
+    """
+    runs = runs or mapping.get("seconds_by_experiment", ())
     lines = []
     for key, value in mapping.items():
         name = f"{prefix}{key}"
-        if isinstance(value, dict):
-            lines += _flat(value, f"{name}.")
-        elif isinstance(value, list):
-            lines.append((name, ", ".join(_plain(v) for v in value)))
+        if isinstance(value, dict) and value and set(value) <= set(runs):
+            by_value: dict[str, list[str]] = {}
+            for run, own in value.items():
+                by_value.setdefault(_told(key, own), []).append(run)
+            lines.append((name, "; ".join(f"{told} ({', '.join(names)})" for told, names in by_value.items())))
+        elif isinstance(value, dict):
+            lines += _flat(value, f"{name}.", runs)
         else:
-            lines.append((name, fmt.seconds(value) if key == "seconds" and isinstance(value, (int, float))
-                          else _plain(value)))
+            lines.append((name, _told(key, value)))
     return lines
+
+
+def _told(key: str, value) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value)) or fmt.NONE
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain(own)}" for name, own in value.items())
+    if key.startswith("seconds") and isinstance(value, (int, float)):
+        return fmt.seconds(value)
+    return _plain(value)
 
 
 def _plain(value) -> str:
