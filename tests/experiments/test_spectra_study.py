@@ -11,8 +11,9 @@ import torch
 from vtprune.evaluation.errors import EvaluationError
 from vtprune.experiments.calibration import budgets, calibrate
 from vtprune.experiments.collect import collect
+from vtprune.experiments.intervals import spearman, wilson
 from vtprune.experiments.settings import Settings
-from vtprune.experiments.spectra import MEASURES, read_density, run, spearman, wilson
+from vtprune.experiments.spectra import MEASURES, read_density, run
 from vtprune.miniature.datasets import make_all
 from vtprune.reporting.inputs import load_results
 

@@ -18,9 +18,9 @@ from vtprune.pruning import SpectralBudget
 
 from .common import one_sentence, ratios
 from .design import Experiment, Row
+from .intervals import spearman
 from .matched import BENCHMARKS, SPECTRAL, MatchedSettings, Spectral, assumed, calibrated, run_matched
 from .settings import parse
-from .spectra import spearman
 from .tables import write_csv
 
 NAME = "sensitivity"

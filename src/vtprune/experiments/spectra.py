@@ -32,6 +32,7 @@ from vtprune.pruning.spectral import SOURCES, image_features
 
 from .calibration import budgets, calibrate
 from .common import one_sentence, write
+from .intervals import spearman, wilson
 from .provenance import facts
 from .results import COLUMNS, to_csv
 from .settings import Settings, parse
@@ -43,6 +44,7 @@ DEFAULT = ("projected", False, 2.0)  # SpectralBudget's own assumptions
 POWERS = (2.0, 1.0)
 MEASURES = ("content", "objects", "characters", "chart_parts", "clutter")
 DECAY = 64  # components of the printed decay
+EXAMPLES, EXAMPLE_TARGET = 4, 0.1  # images of the smallest and of the largest budgets, and at which fixed budget
 
 Table = list[dict[str, Any]]
 
@@ -158,27 +160,6 @@ def calibration_images(density: Iterable[Mapping[str, Any]], each: int, seed: in
     return images
 
 
-def spearman(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
-    """Rank correlation (mean ranks for ties) and its 95 % interval, NaN where one does not vary.
-
-    The interval is Fisher's, with the variance 1.06 / (n - 3) of Fieller, Hartley and Pearson (1957).
-    """
-    import pandas as pd
-
-    if len(a) < 4 or np.ptp(a) == 0 or np.ptp(b) == 0:
-        return math.nan, math.nan, math.nan
-    value = float(np.corrcoef(pd.Series(a).rank(), pd.Series(b).rank())[0, 1])
-    middle, wide = math.atanh(min(max(value, -1 + 1e-12), 1 - 1e-12)), 1.96 * math.sqrt(1.06 / (len(a) - 3))
-    return value, math.tanh(middle - wide), math.tanh(middle + wide)
-
-
-def wilson(hits: int, n: int) -> tuple[float, float]:
-    """95 % interval of a percentage."""
-    share, z = hits / n, 1.96
-    middle, wide = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return 100 * (middle - wide) / (1 + z * z / n), 100 * (middle + wide) / (1 + z * z / n)
-
-
 def clamped(limits: Iterable[Sequence[float | None]], tokens: int) -> list[tuple[int, int | None]]:
     """(k_min, k_max) in tokens of limits that are multiples of a fixed budget of so many ``tokens``; None for none.
 
@@ -274,6 +255,7 @@ def run(
     shutil.rmtree(out / NAME, ignore_errors=True)
     for name, rows in tables.items():
         write(out / NAME / f"{name}.csv", _as_csv(rows))
+    _write_examples(out / NAME / "examples", shown, exact[(*DEFAULT, min(targets, key=lambda target: abs(target - EXAMPLE_TARGET)))])
     path = write(out / f"{NAME}.csv", to_csv(list(_headlines(tables, settings.model))))
     known = facts(settings, loaded, seconds=time.perf_counter() - start, cells=seconds, questions=0)
     images = {"images": len(shown), "calibrated_on": len(pictures), "tokens": tokens}
@@ -292,6 +274,21 @@ def _scopes(names: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     for name in dict.fromkeys(names.tolist()):
         yield name, names == name
     yield "all", np.ones(len(names), dtype=bool)
+
+
+def _write_examples(folder: Path, shown: Sequence, counts: np.ndarray) -> None:
+    """The images with the smallest and the largest budgets, one a benchmark, and ``examples.csv``."""
+    rows = []
+    for end, order in (("smallest", np.argsort(counts, kind="stable")), ("largest", np.argsort(-counts, kind="stable"))):
+        first: dict[str, int] = {}
+        for index in order:
+            first.setdefault(shown[index][0], int(index))
+        for number, (benchmark, index) in enumerate(list(first.items())[:EXAMPLES], start=1):
+            name = f"{end}-{number}.png"
+            folder.mkdir(parents=True, exist_ok=True)
+            shown[index][2].save(folder / name)
+            rows.append({"end": end, "picture": name, "benchmark": benchmark, "image_id": shown[index][1], "tokens": int(counts[index])})
+    write(folder / "examples.csv", _as_csv(rows))
 
 
 def _budget_table(shown: Sequence, known: Sequence[Mapping], exact: Mapping, targets: Sequence[float]) -> Table:
