@@ -30,6 +30,7 @@ METHOD_LABELS = {
     "avgpool3x3": "Average-pooling", "last": "The last 10%",
 }
 
+BENCHMARK_LABELS |= {"mmvet": "MM-Vet", "seedbench": "SEED-Bench", "scienceqa": "ScienceQA", "mmbench_cn": "MMBench-CN"}
 # E-AdaPrune's hosts, each with a fixed and a spectral budget, and its other measurements.
 METHOD_LABELS |= {"pyramiddrop": "PyramidDrop", "visionzip": "VisionZip"}
 METHOD_LABELS |= {f"{host}_spectral": f"{METHOD_LABELS[host]}, spectral" for host in ("fastv", "adaptprune", "pyramiddrop", "visionzip")}

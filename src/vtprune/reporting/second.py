@@ -29,6 +29,13 @@ TASKS = {
     "POPE": "pope", "TextVQA": "textvqa_val", "MME": "mme", "GQA": "gqa", "MMBench": "mmbench_en_dev_static",
     "MM-Vet": "mmvet", "SEED-Bench": "seedbench", "MMBench-CN": "mmbench_cn_dev_static",
 }  # fmt: skip
+# Benchmarks that the Hub alone has: key in results.csv, name, lmms-eval's task, and what it needs.
+HUB_ONLY = (
+    ("mmvet", "MM-Vet", "mmvet", "the Hub’s data, the paper’s checkpoints and a GPT judge"),
+    ("seedbench", "SEED-Bench", "seedbench", "the Hub’s data and the paper’s checkpoints"),
+    ("scienceqa", "ScienceQA", "scienceqa_img", "the Hub’s data and the paper’s checkpoints"),
+    ("mmbench_cn", "MMBench-CN", "mmbench_cn_dev_static", "the Hub’s data and the paper’s checkpoints; its judge is static, no GPT"),
+)
 SETUP = ("Benchmarks", "Backbones", "Complexity, full SVD", "Complexity, randomised SVD")
 
 
@@ -132,6 +139,7 @@ def _parts(found: Spectral, out: Path) -> list[Part]:
             [spectral_figures.matched(found, out, interval), spectral_figures.by_benchmark(found, out, _near(found.keeps), interval)],
             [spectral_text.beats(found), spectral_text.achieved(found), *spectral_text.gains(found, _near(found.keeps)), spectral_text.AVERAGE],
             [_matched(found)])),
+        Part("tasks", "Benchmarks that the miniature world lacks", [], [], [_tasks(found)]),
         part("sweep", "Scores against the energy threshold", ("sweep", "matched"), lambda: (
             [spectral_figures.sweep(found, out, interval)], [], [_sweep(found)])),
         part("assumptions", "Which assumptions matter", ("variants",), lambda: (
@@ -165,6 +173,12 @@ def _matched(found: Spectral) -> Grid:
                 *(fmt.number(v) for pair in counts for v in pair)]))
     return Grid("Mean percent of the unpruned score. Tokens: left after pruning, and averaged over all decoder layers.",
                 ["Fixed", "Spectral", "Spectral − fixed", "Tokens, fixed", "over layers", "Tokens, spectral", "over layers"], lines)
+
+
+def _tasks(found: Spectral) -> Grid:
+    ran = found.inputs.results.benchmarks("eadaprune", found.model) if found.model else []
+    return Grid("Configured for the real checkpoints (profiles lite and paper).", ["lmms-eval’s task", "Verdict", "Needs"], [
+        (name, [task, "run" if key in ran else NOT_RUN, needs]) for key, name, task, needs in HUB_ONLY])  # fmt: skip
 
 
 def _sweep(found: Spectral) -> Grid:

@@ -207,7 +207,9 @@ def sweep(found: Spectral, folder: Path, interval: float) -> Figure:
     axes[0].set_yticks([4, 8, 16, 32, 64], ["4", "8", "16", "32", "64"])
     axes[0].minorticks_off()
     axes[0].invert_xaxis()
-    figure.supxlabel("average tokens left after pruning (first panel: 1 − τ)", fontsize=9)
+    shown = [axis for axis in axes if axis.get_visible()]
+    for axis in shown[-columns:]:
+        axis.set_xlabel("average tokens left")
     figure.supylabel("score (the mean: percent of the unpruned score)", fontsize=9)
     handles = [Line2D([], [], color=HOST_STYLE[h][0], marker=HOST_STYLE[h][1], markersize=5, label=f"{method_label(h)}, spectral") for h in hosts]
     handles += [Line2D([], [], color=INK, marker="x", linestyle="--", linewidth=0.9, label="fixed budgets"),
