@@ -101,12 +101,11 @@ def _opened(path: str | Path) -> Image.Image:
 
 
 def _method(name: str, keep: float | None, parameters: Mapping[str, Any]) -> Any:
-    from vtprune.experiments.design import Row
     from vtprune.pruning import get_method, methods
 
     if name == "none":
         raise ValueError("method 'none' prunes nothing: name one to compare the unpruned model with")
-    if keep is None and name in methods() and Row(name).takes_keep:
+    if keep is None and name in methods() and methods()[name].takes_keep():
         keep = DEFAULT_KEEP
     return get_method(name, **({} if keep is None else {"keep": keep}), **parameters)
 

@@ -118,13 +118,16 @@ class Twice(Method):
 def every_method():
     """All that are registered, at a layer that the tiny model has."""
     for name, cls in methods().items():
-        known = cls.__dataclass_fields__
-        yield get_method(name, **({"keep": 0.3} if "keep" in known else {}), **({"layer": 2} if "layer" in known else {}))
+        layer = {"layer": 2} if "layer" in cls.__dataclass_fields__ else {}
+        yield get_method(name, **({"keep": 0.3} if cls.takes_keep() else {}), **layer)
 
 
 @pytest.mark.parametrize(
     "method",
-    [*every_method(), Twice(), get_method("fastv", keep=1.0), get_method("adaptprune", keep=0.3, similarity=False)],
+    [
+        *every_method(), Twice(), get_method("fastv", keep=1.0), get_method("adaptprune", keep=0.3, similarity=False),
+        get_method("visionzip", keep=0.3, contextual=0.6),
+    ],
     ids=lambda method: f"{method.name}-{getattr(method, 'similarity', '')}",
 )
 def test_a_pruned_model_costs_what_torch_counts(method):
@@ -142,6 +145,8 @@ def test_a_pruned_model_costs_what_torch_counts(method):
 def test_tokens_by_layer():
     assert layer_tokens(Twice(), 4, 16) == (16, 8, 8, 3)
     assert layer_tokens(get_method("fastv", keep=0.1), 4, 576) == (576, 576, 57, 57)
+    assert layer_tokens(get_method("pyramiddrop"), 4, 576) == (576, 288, 144, 72)
+    assert layer_tokens(get_method("visionzip", keep=64), 2, 576) == (64, 64)
     with pytest.raises(ValueError, match="the model has 2 layers"):
         layer_tokens(get_method("fastv", keep=0.1), 2, 576)
 

@@ -27,6 +27,10 @@ METHODS = [
     get_method("maxpool3x3", keep=0.4),
     get_method("avgpool3x3", keep=0.3),
     get_method("last", keep=0.3),
+    get_method("pyramiddrop", keep=0.25),
+    get_method("pyramiddrop", keep=3, layers=[1, 3]),
+    get_method("visionzip", keep=0.5),
+    get_method("visionzip", keep=0.3, contextual=0.5),
 ]
 LENGTHS = ((3, 5), (1, 9), (6, 2))
 BY_NAME = {"ids": lambda method: f"{method.name}-{getattr(method, 'keep', '')}"}
@@ -73,12 +77,20 @@ def generate(model, inputs, tokens=6, **options):
     return model.generate(**inputs, **options)[:, inputs["input_ids"].shape[1] :]
 
 
+def merged(pruned, row=0) -> dict[int, list[int]]:
+    """By contextual token of one prompt, all whose mean it is."""
+    into = pruned._last_prompt().choices[0].into if 0 in pruned.stage_layers else None
+    found = [] if into is None else into[row].tolist()
+    return {target: [token for token, at in enumerate(found) if at == target] for target in set(found) - {-1}}
+
+
 @torch.no_grad()
-def recompute(model, inputs, kept: dict[int, list[int]], tokens=6):
+def recompute(model, inputs, kept: dict[int, list[int]], tokens=6, means=None):
     """Greedy generation of one unpadded prompt without cache, hooks or any of our code.
 
-    ``kept`` holds, by layer, the image tokens that are left from that layer on. Every step runs the
-    decoder layers by hand on the whole sequence, leaving out what is dropped.
+    ``kept`` holds, by layer, the image tokens that are left from that layer on, ``means`` those that
+    enter the decoder as the mean of others. Every step runs the decoder layers by hand on the whole
+    sequence, leaving out what is dropped.
     """
     core, decoder = model.model, model.model.language_model
     ids, generated, logits = inputs["input_ids"], [], []
@@ -89,7 +101,9 @@ def recompute(model, inputs, kept: dict[int, list[int]], tokens=6):
         embeds = core.get_input_embeddings()(ids)
         embeds[0, image_at] = torch.cat(list(features)).to(embeds)
         where = torch.arange(ids.shape[1])
-        hidden = embeds
+        hidden = embeds.clone()
+        for target, members in (means or {}).items():
+            hidden[0, image_at[target]] = embeds[0, image_at[members]].mean(dim=0)
         for index, layer in enumerate(decoder.layers):
             if index in kept:
                 dropped = set(image_at.tolist()) - {int(image_at[i]) for i in kept[index]}

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from attaching import BY_NAME, LENGTHS, METHODS, PerRow, Pyramid, generate, indices, one_of_each, recompute
+from attaching import BY_NAME, LENGTHS, METHODS, PerRow, Pyramid, generate, indices, merged, one_of_each, recompute
 
 from vtprune.models import attach
 from vtprune.models.attention import attention_row
@@ -16,7 +16,6 @@ from vtprune.pruning import (
     adaptive_nms_reference,
     centre_prior,
     grid_positions,
-    layer_at,
     methods,
 )
 
@@ -56,19 +55,18 @@ def test_cached_generation_equals_recomputation(tiny, method, kv_heads):
         full = model.generate(
             **inputs, do_sample=False, max_new_tokens=6, return_dict_in_generate=True, output_logits=True
         )
-        ((kept,),) = indices(pruned)
+        survivors, means = indices(pruned), merged(pruned)
+        kept = {layer: pruned.kept_at(layer)[0][0].indices.tolist() for layer in pruned.stage_layers}
         uncached = generate(model, inputs, use_cache=False)
-        assert indices(pruned) == [[kept]]
-    layer = layer_at(getattr(method, "layer", 0), 4)
-    tokens, logits = recompute(model, inputs, {layer: kept})
+        assert indices(pruned) == survivors
+    tokens, logits = recompute(model, inputs, kept, means=means)
     assert full.sequences[0, -6:].tolist() == tokens == uncached[0].tolist()
     torch.testing.assert_close(torch.cat(full.logits), logits, rtol=1e-4, atol=1e-4)
-    if not isinstance(method, NoPruning):
-        cache = full.past_key_values
-        prompt = inputs["input_ids"].shape[1]
-        short = prompt - tiny.grid**2 + len(kept)
-        lengths = [cache.get_seq_length(index) for index in range(4)]
-        assert lengths == [prompt + 5] * layer + [short + 5] * (4 - layer)
+    lengths, left = [], tiny.grid**2
+    for layer in range(4):
+        left = len(kept.get(layer, range(left)))
+        lengths.append(inputs["input_ids"].shape[1] - tiny.grid**2 + left + 5)
+    assert [full.past_key_values.get_seq_length(layer) for layer in range(4)] == lengths
 
 
 @pytest.mark.parametrize("kv_heads", [4, 2])

@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 
 import torch
 
-from vtprune.pruning import Features, grid_positions
+from vtprune.pruning import Features, Patches, grid_positions
 
 
 def features(height=4, width=4, rows=2, seed=0, images=None) -> Features:
@@ -16,6 +16,7 @@ def features(height=4, width=4, rows=2, seed=0, images=None) -> Features:
     attention = torch.rand(rows, n, generator=generator)
     keys = {normalised: torch.randn(rows, n, 8, generator=generator) for normalised in (False, True)}
     received = tuple(torch.rand(2, rows, n, generator=generator))
+    tower = torch.rand(rows, n, generator=generator), torch.randn(rows, n, 4, generator=generator)
     sizes = torch.tensor(sizes)
     return Features(
         valid=torch.ones(rows, n, dtype=torch.bool),
@@ -27,6 +28,7 @@ def features(height=4, width=4, rows=2, seed=0, images=None) -> Features:
         keys=keys.__getitem__,
         embeddings=lambda: keys[False],
         fingerprint=lambda: [bytes([row]) for row in range(rows)],
+        tower=lambda: Patches(*tower, torch.ones(rows, n, dtype=torch.bool)),
     )
 
 
@@ -40,10 +42,17 @@ def on(device: str, given: Features) -> Features:
         received=lambda: tuple(part.to(device) for part in given.received()),
         keys=lambda normalised: given.keys(normalised).to(device),
         embeddings=lambda: given.embeddings().to(device),
+        tower=lambda: Patches(*(part.to(device) for part in given.tower())),
     )
 
 
 def select(method, given: Features) -> list[list[int]]:
-    (stage,) = method.stages()
-    chosen = stage.ranking.select(given, stage.budget.count(given))
+    """What is left after all of a method's stages, as its last one ranks it."""
+    goal = None
+    for stage in method.stages():
+        counts, goal = stage.counts(given, goal)
+        chosen = stage.ranking.select(given, counts)
+        left = torch.zeros(chosen.shape[0], given.valid.shape[1] + 1, dtype=torch.bool, device=chosen.device)
+        left.scatter_(1, chosen % left.shape[1], True)
+        given = replace(given, valid=left[:, :-1])
     return [[i for i in row if i >= 0] for row in chosen.tolist()]

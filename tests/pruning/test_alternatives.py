@@ -15,6 +15,7 @@ from vtprune.pruning import (
     Fraction,
     LastTokens,
     MaxPool3x3,
+    Patches,
     Random3x3,
     RandomPruning,
     SkipPruning,
@@ -31,7 +32,7 @@ SHAPES = {
     "2x2": [(2, 2)],
     "several": [(4, 5), (7, 2), (3, 3)],
 }
-EACH = [cls for cls in methods().values() if "keep" in cls.__dataclass_fields__]
+EACH = [cls for cls in methods().values() if cls.takes_keep()]
 
 
 @pytest.fixture(params=SHAPES)
@@ -190,6 +191,7 @@ def test_a_row_is_chosen_alike_alone_and_in_a_batch(cls, given):
             received=lambda: tuple(part[one] for part in given.received()),  # noqa: B023
             keys=lambda normalised: given.keys(normalised)[one],  # noqa: B023
             fingerprint=lambda: given.fingerprint()[one],  # noqa: B023
+            tower=lambda: Patches(*(part[one] for part in given.tower())),  # noqa: B023
         )
         assert select(cls(0.4), alone) == [together[row]]
 

@@ -94,6 +94,10 @@ class _TimedRanking:
     def uses_received(self) -> bool:
         return self.ranking.uses_received
 
+    @property
+    def uses_tower(self) -> bool:
+        return self.ranking.uses_tower
+
     def select(self, features: Features, counts: torch.Tensor) -> torch.Tensor:
         self.watch.start()
         if self.uses_attention:
@@ -102,10 +106,19 @@ class _TimedRanking:
         if self.uses_received:
             received = features.received()
             features = replace(features, received=lambda: received)
+        if self.uses_tower:
+            tower = features.tower()
+            features = replace(features, tower=lambda: tower)
         self.seconds["scoring"] += self.watch.lap()
         chosen = self.ranking.select(features, counts)
         self.seconds["selection"] += self.watch.lap()
         return chosen
+
+    def merge(self, features: Features, kept: torch.Tensor) -> torch.Tensor | None:
+        self.watch.start()
+        into = self.ranking.merge(features, kept)
+        self.seconds["selection"] += self.watch.lap()
+        return into
 
 
 class _Timed(Method):
@@ -113,7 +126,7 @@ class _Timed(Method):
 
     def __init__(self, method: Method, watch: _Stopwatch) -> None:
         self.seconds = {"scoring": 0.0, "selection": 0.0}
-        self._stages = [Stage(s.layer, _TimedRanking(s.ranking, watch, self.seconds), s.budget) for s in method.stages()]
+        self._stages = [replace(s, ranking=_TimedRanking(s.ranking, watch, self.seconds)) for s in method.stages()]
         self.name = method.name
 
     def stages(self) -> list[Stage]:
@@ -124,7 +137,7 @@ def variants(keep: float, device: torch.device) -> dict[str, Method]:
     """The paper's methods that are registered, at one keep ratio, and other ways to run AdaptPrune's loop."""
     known = methods()
     found: dict[str, Method] = {
-        name: get_method(name, **({"keep": keep} if "keep" in known[name].__dataclass_fields__ else {}))
+        name: get_method(name, **({"keep": keep} if known[name].takes_keep() else {}))
         for name in METHODS
         if name in known
     }

@@ -9,6 +9,7 @@ from vtprune.cost.shapes import Shape, shape_of
 from vtprune.pruning.adaptprune import AdaptPrune
 from vtprune.pruning.base import Method, Ranking, Stage, layer_at
 from vtprune.pruning.features import Features
+from vtprune.pruning.visionzip import VisionZip
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ class Cost:
         tower, projector: the image's way into the decoder.
         prefill: the decoder's layers over the prompt.
         head: the output matrix, once for the prompt.
-        scoring: the attention that rankings ask for: one row, or (FitPrune) all.
-        selection: what rankings compute from them (AdaptPrune's keys and their similarities).
+        scoring: the attention that rankings ask for: one row, (VisionZip) one of the tower, or (FitPrune) all.
+        selection: what rankings compute from them: keys, similarities, means.
         decode: layers and output matrix for all answer tokens after the first.
         cache_bytes: keys and values of all layers.
         image_tokens: by decoder layer, the image tokens that it sees.
@@ -75,9 +76,10 @@ def layer_tokens(method: Method, layers: int, image_tokens: int) -> tuple[int, .
     Raises:
         ValueError: if a stage names a layer that is not there, or its budget depends on the image.
     """
-    seen, left = [image_tokens] * layers, image_tokens
+    seen, left, goal = [image_tokens] * layers, image_tokens, None
     for layer, stage in _placed(method, layers):
-        left = min(left, int(stage.budget.count(_counted(left))[0]))
+        counts, goal = stage.counts(_counted(left), goal)
+        left = min(left, int(counts[0]))
         seen[layer:] = [left] * (layers - layer)
     return tuple(seen)
 
@@ -112,7 +114,9 @@ def cost(config: Any, method: Method, workload: Workload, *, cache_bytes_per_val
             scoring += row
         if stage.ranking.uses_received:  # all rows, then their sums over text and over image tokens
             scoring += (row + 4 * (text + before)) * (text + before)
-        selection += _selection(stage.ranking, image, shape)
+        if stage.ranking.uses_tower:  # what each tile's class token pays
+            scoring += workload.tiles * 2 * shape.tower.width * (shape.patches + 1)
+        selection += _selection(stage.ranking, image, seen[layer], shape)
 
     decode = 0
     for added in range(1, workload.new_tokens):
@@ -149,15 +153,18 @@ def _placed(method: Method, layers: int) -> list[tuple[int, Stage]]:
     return placed
 
 
-def _selection(ranking: Ranking, tokens: int, shape: Shape) -> int:
-    """FLOPs of a ranking's own matrix products: AdaptPrune's alone has any.
+def _selection(ranking: Ranking, tokens: int, kept: int, shape: Shape) -> int:
+    """FLOPs of a ranking's own matrix products: AdaptPrune's and VisionZip's alone have any.
 
-    Its keys are projected anew from the layer's input, for all of the prompt's image tokens.
+    AdaptPrune's keys are projected anew from the layer's input, for all of the prompt's image tokens.
+    VisionZip compares the tower's keys, averaged over heads, with its targets', and averages embeddings.
     """
-    if not (isinstance(ranking, AdaptPrune) and ranking.similarity):
-        return 0
     decoder = shape.decoder
-    return 2 * tokens * decoder.width * decoder.key_width + 2 * tokens * tokens * decoder.key_width
+    if isinstance(ranking, AdaptPrune) and ranking.similarity:
+        return 2 * tokens * decoder.width * decoder.key_width + 2 * tokens * tokens * decoder.key_width
+    if isinstance(ranking, VisionZip):
+        return 2 * ranking.contextual_of(kept) * tokens * (shape.tower.head_dim + decoder.width)
+    return 0
 
 
 def _counted(tokens: int) -> Features:

@@ -1,7 +1,7 @@
 """What an experiment is: its cells, the pairs that are compared, and its benchmarks."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Row:
 
         if self.method not in methods():
             raise ValueError(f"there is no method {self.method!r}; the methods are {', '.join(methods())}")
-        return any(field.name == "keep" for field in fields(methods()[self.method]))
+        return methods()[self.method].takes_keep()
 
     def ratio(self, keep: float) -> float | None:
         """The fraction of the image tokens that stays: 1 unpruned, None for a method without that parameter."""

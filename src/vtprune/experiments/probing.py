@@ -11,6 +11,7 @@ from vtprune.evaluation.errors import EvaluationError
 from vtprune.evaluation.generation import Question, as_seen, encode
 from vtprune.models.attention import attention_row
 from vtprune.models.families import family_of
+from vtprune.models.layout import take
 from vtprune.pruning import Method
 
 
@@ -106,7 +107,7 @@ class Probe:
         finally:
             for handle in handles:
                 handle.remove()
-        tokens = {index: _at(hidden, layout.index) for index, hidden in states.items()}
+        tokens = {index: take(hidden, layout.index) for index, hidden in states.items()}
         keys = layers[layer].self_attn.k_proj(tokens[layer])
         return Seen(*(t.float().cpu().numpy() for t in (torch.stack(rows, dim=1), tokens[0], keys)))
 
@@ -136,8 +137,3 @@ class Probe:
 
     def _layout(self, inputs: Any) -> Any:
         return self.family.layout(self.model.config, inputs["input_ids"], inputs["attention_mask"].bool(), inputs.get("image_sizes"))
-
-
-def _at(tensor: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-    """``[b, length, d]`` at ``[b, m]`` positions: ``[b, m, d]``."""
-    return tensor.gather(1, index[..., None].expand(-1, -1, tensor.shape[-1]))

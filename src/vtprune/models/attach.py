@@ -1,21 +1,21 @@
 """Attaching a pruning method to a transformers model, with hooks."""
 
-import functools
 import inspect
 import weakref
-from dataclasses import replace
-from functools import cache as remembered
 from typing import Any
 
 import torch
 from torch import nn
 
-from vtprune.models.attention import attention_received, attention_row, layer_mask
+from vtprune.models.attention import layer_mask
 from vtprune.models.families import family_of
+from vtprune.models.features import features_at
+from vtprune.models.layout import take
+from vtprune.models.listener import Listener
 from vtprune.models.prefix import Prefix, State
-from vtprune.models.prompt import Kept, Prompt
-from vtprune.models.vision import by_prompt
-from vtprune.pruning.base import Method, Stage, layer_at
+from vtprune.models.prompt import Choice, Kept, Prompt
+from vtprune.models.vision import Tower
+from vtprune.pruning.base import Method, Stage, placed
 from vtprune.pruning.features import Features
 
 
@@ -30,7 +30,8 @@ class Attachment:
 
     Within the block every prompt forward (an empty cache, or none) is shortened before the layers
     that the method's stages name: those layers and all later ones see and cache the short sequence,
-    earlier ones the whole. Kept tokens keep their order and position ids; text is never dropped;
+    earlier ones the whole. Kept tokens keep their order and position ids (and become means, where a
+    method merges others into them); text is never dropped;
     decoding continues at the position after the whole prompt. Rows are re-padded on the left to the
     longest, so ``model(**inputs).logits`` has fewer positions than the prompt (the last one is the
     last token's, as always). Where nothing is dropped the model runs untouched, bit for bit.
@@ -47,7 +48,8 @@ class Attachment:
 
     Raises:
         ValueError: on creation, if the model's family is not supported, lacks a layer, or is so
-            shallow that two stages fall on one; on entering, if the model is being pruned already;
+            shallow that two stages fall on one, or if its vision tower lacks what the method ranks
+            by; on entering, if the model is being pruned already;
             in a forward, for a prompt without an image or without ``input_ids``, padding on the
             right, a static or foreign cache.
     """
@@ -60,7 +62,14 @@ class Attachment:
         self._core = self._family.core(model)
         self._decoder = self._family.language_model(model)
         self._layers = self._decoder.layers
-        self._stages = self._placed(method.stages())
+        self._stages = placed(method, len(self._layers))
+        self._tower = Tower.of(self._family.vision_tower(model), model.config)
+        self._uses_tower = any(stage.ranking.uses_tower for stage in self._stages.values())
+        if self._uses_tower and self._tower is None:
+            raise ValueError(
+                f"{method.name} needs the vision tower's attention, but {type(self._family.vision_tower(model)).__name__} "
+                f"has no layer (with q_proj and k_proj) whose output vision_feature_layer {model.config.vision_feature_layer} is"
+            )
         self._handles: list[Any] = []
         self._start: State | None = None
         self._reset()
@@ -70,13 +79,18 @@ class Attachment:
         """The first layer before which tokens are dropped; the number of layers if there is none."""
         return min(self._stages, default=len(self._layers))
 
+    @property
+    def stage_layers(self) -> tuple[int, ...]:
+        """The layers before which the method's stages drop tokens."""
+        return tuple(self._stages)
+
     def _reset(self) -> None:
         self._prompts: weakref.WeakKeyDictionary[Any, Prompt] = weakref.WeakKeyDictionary()
         self._last: Prompt | None = None
         self._end_forward()
         self._pixels: torch.Tensor | None = None
         self._encoded: tuple[weakref.ref, torch.Tensor | None] | None = None
-        self._vision: torch.Tensor | None = None
+        self._seen: dict[str, torch.Tensor] = {}
 
     def _end_forward(self) -> None:
         if self._start is not None:
@@ -120,12 +134,14 @@ class Attachment:
             self._handles.append(self._core.register_forward_hook(self._after_core, always_call=True))
             self._pre(self._family.vision_tower(self.model), self._before_vision_tower)
             if self._family.needs_sizes:
-                self._handles.append(_Listener(self._core, "get_image_features", self._after_encoding))
+                self._handles.append(Listener(self._core, "get_image_features", self._after_encoding))
             self._pre(self._core.multi_modal_projector, self._before_projector)
+            if self._tower is not None and (self._uses_tower or self.prefix is not None):  # a later method may use it
+                self._handles += self._tower.listen(self._seen)
             for index, layer in enumerate(self._layers):
                 if index == 0 or index >= self.first_layer or self.prefix is not None:
                     self._pre(layer, self._layer_hook(index))
-            scored = {layer: stage.ranking.uses_received for layer, stage in self._stages.items() if _least(stage) > 0}
+            scored = {layer: stage.ranking.uses_received for layer, stage in self._stages.items() if stage.least_layer > 0}
             if self.prefix is not None and self._stages and self.first_layer > 0:
                 scored[self.first_layer] = True  # a later method may rank by any score there
             for index, whole in scored.items():
@@ -142,29 +158,11 @@ class Attachment:
             self._handles.pop().remove()
         self._prompts.clear()
         self._end_forward()
-        self._pixels = self._encoded = self._vision = None
+        self._pixels = self._encoded = None
+        self._seen = {}
 
     def _pre(self, module: nn.Module, hook: Any) -> None:
         self._handles.append(module.register_forward_pre_hook(hook, with_kwargs=True))
-
-    def _placed(self, stages: list[Stage]) -> dict[int, Stage]:
-        """The stages by their layers in this model."""
-        count = len(self._layers)
-        placed: dict[int, Stage] = {}
-        for stage in stages:
-            layer, least = layer_at(stage.layer, count), _least(stage)
-            if not least <= layer < count:
-                raise ValueError(
-                    f"layer must lie between {least} and {count - 1} for {self.method.name} "
-                    f"on this model of {count} layers, not be {layer}"
-                )
-            if layer in placed:
-                raise ValueError(
-                    f"{self.method.name} has two stages before layer {layer} of this model's {count}; "
-                    "each stage needs a layer of its own"
-                )
-            placed[layer] = replace(stage, layer=layer)
-        return placed
 
     # ---- hooks
 
@@ -174,8 +172,9 @@ class Attachment:
     def _after_encoding(self, given: dict[str, Any], output: Any) -> None:
         # A plain tuple (return_dict=False) is no form in which features can be given to a forward.
         self._encoded = None if isinstance(output, tuple) else (weakref.ref(output), given.get("image_sizes"))
+
     def _before_projector(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
-        self._vision = args[0] if args else next(iter(kwargs.values()))
+        self._seen["vision"] = args[0] if args else next(iter(kwargs.values()))
 
     def _before_core(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
         self._end_forward()
@@ -203,9 +202,9 @@ class Attachment:
             raise ValueError("pruning needs prompts padded on the left, with an attention mask of their shape")
         images = (given.get("mm_encoder_outputs") or {}).get("image")
         last = self._last
-        if given.get("use_cache") is False and last is not None and self._continues(last, ids, given, images):
+        if given.get("use_cache") is False and last is not None and last.continues(ids, given.get("pixel_values"), images):
             prompt = Prompt.start(ids, last.layout, attended, self.model.config.image_token_id)
-            prompt.replay = last.kept_at
+            prompt.replay = last.choices
             # Remember the prompt, not what has been generated since: the next step continues it too.
             prompt.input_ids, prompt.prompt_attended = last.input_ids, last.prompt_attended
             prompt.pixels = last.pixels
@@ -233,22 +232,14 @@ class Attachment:
             )
         return self._encoded[1]
 
-    def _continues(self, last: Prompt, ids: torch.Tensor, given: dict[str, Any], images: Any) -> bool:
-        rows, length = last.input_ids.shape
-        if ids.shape[0] != rows or ids.shape[1] <= length or not torch.equal(ids[:, :length], last.input_ids):
-            return False
-        pixels = given.get("pixel_values")
-        if pixels is not None:
-            return last.pixel_values is not None and torch.equal(pixels, last.pixel_values)
-        return images is not None and last.images is not None and last.images() is images
-
     def _after_core(self, module: nn.Module, args: tuple, output: Any) -> None:
         prompt = self._prompt
         if output is not None and prompt is not None and not self._decoding:  # None after an exception
             prompt.rotary = prompt.position_ids = None
             if prompt.replay is None:
                 prompt.pixels = self._pixels
-            self._pixels = self._vision = None
+            self._pixels = None
+            self._seen.clear()
             self._last = prompt
         self._end_forward()
 
@@ -292,9 +283,7 @@ class Attachment:
         if cache is not None:
             self._prompts[cache] = prompt
         if self._start is None:
-            self._captured["embeddings"] = hidden
-            if self._vision is not None:
-                self._captured["vision"] = self._vision
+            self._captured |= self._seen | {"embeddings": hidden}
             return hidden
         self._shared = self._start
         self._captured |= self._start.captured
@@ -315,32 +304,34 @@ class Attachment:
         rotary = tuple(part.to(hidden.device).expand(len(hidden), -1, -1) for part in rotary)
         position_ids = prompt.position_ids if prompt.position_ids is not None else kwargs.get("position_ids")
         if prompt.replay is not None:
-            alive = prompt.replay[stage.layer].to(hidden.device)
+            choice = prompt.replay[stage.layer].to(hidden.device)
         else:
             if prompt.pixels is None:
                 prompt.pixels = self._pixels
-            alive = self._select(prompt, stage, self._features_at(prompt, stage, hidden, rotary))
-        order = prompt.drop(stage.layer, alive)
+            choice = self._select(prompt, stage, self._features_at(prompt, stage, hidden, rotary))
+        hidden = choice.merge(hidden, prompt.slots)
+        order = prompt.drop(stage.layer, choice)
         if order is None:
             return hidden
-        prompt.rotary = tuple(_take(part, order) for part in rotary)
+        prompt.rotary = tuple(take(part, order) for part in rotary)
         if position_ids is not None:
             position_ids = position_ids.to(hidden.device).expand(len(hidden), -1)
             prompt.position_ids = position_ids.gather(1, order)
-        return _take(hidden, order)
+        return take(hidden, order)
 
     @staticmethod
     @torch.no_grad()
-    def _select(prompt: Prompt, stage: Stage, features: Features) -> torch.Tensor:
-        """``[b, n]`` bool: the image tokens that the stage leaves."""
+    def _select(prompt: Prompt, stage: Stage, features: Features) -> Choice:
         available = prompt.alive.sum(dim=1)
-        counts = torch.minimum(stage.budget.count(features).to(available), available)
+        counts, prompt.goal = stage.counts(features, prompt.goal)
+        counts = torch.minimum(counts.to(available), available)
         if torch.equal(counts, available):
-            return prompt.alive
+            return Choice(prompt.alive)
         chosen = stage.ranking.select(features, counts)
         # -1 fills rows up: it lands in a column of its own.
         marked = features.valid.new_zeros(len(counts), prompt.alive.shape[1] + 1)
-        return marked.scatter(1, chosen % marked.shape[1], True)[:, :-1] & prompt.alive
+        alive = marked.scatter(1, chosen % marked.shape[1], True)[:, :-1] & prompt.alive
+        return Choice(alive, stage.ranking.merge(features, alive))
 
     def _shortened_arguments(self, prompt: Prompt, index: int, hidden: torch.Tensor) -> dict[str, Any]:
         segment = prompt.segment(index)
@@ -374,79 +365,13 @@ class Attachment:
 
     def _features_at(self, prompt: Prompt, stage: Stage, hidden: torch.Tensor, rotary: tuple) -> Features:
         """The stage's features; those of all methods that share what enters its layer, where they do."""
-        if self._shared is None or self._shared.layer != stage.layer:
-            return self._features(prompt, stage, hidden, rotary)
-        if self._shared.features is None:
-            self._shared.features = self._features(prompt, stage, hidden, rotary)
-        return self._shared.features
-
-    def _features(self, prompt: Prompt, stage: Stage, hidden: torch.Tensor, rotary: tuple) -> Features:
-        # Called by later methods too, where there is a prefix: nothing below may change or refer to `self`.
-        layer, before, captured = self._layers[stage.layer], self._layers[stage.layer - 1].self_attn, dict(self._captured)
-        attended, alive, slots, text = prompt.attended, prompt.alive, prompt.slots, prompt.text
-        ranking, shared = stage.ranking, self.prefix is not None and stage.layer == self.first_layer
-
-        def scored(what: str) -> tuple[torch.Tensor, torch.Tensor]:
-            # What is shared is asked for by other methods as well: they are checked on their own.
-            if not shared and not getattr(ranking, f"uses_{what}"):
-                name = type(ranking).__name__
-                raise ValueError(f"{name} asks for features.{what}() and so must set uses_{what} = True")
-            return captured["q_proj"].to(hidden.device), captured["k_proj"].to(hidden.device)
-
-        def attention() -> torch.Tensor:
-            query, key = scored("attention")
-            return attention_row(before, query[:, -1], key, rotary, attended).gather(1, slots).masked_fill(~alive, 0.0)
-
-        def received() -> tuple[torch.Tensor, torch.Tensor]:
-            payers = torch.stack((text, attended & ~text), dim=1)
-            paid = attention_received(before, *scored("received"), rotary, attended, payers)
-            from_text, from_image = (part.gather(1, slots).masked_fill(~alive, 0.0) for part in paid.unbind(1))
-            return from_text, from_image
-
-        def keys(normalised: bool) -> torch.Tensor:
-            states = _take(hidden, slots)
-            return layer.self_attn.k_proj(layer.input_layernorm(states) if normalised else states)
-
-        def vision() -> tuple[torch.Tensor, torch.Tensor]:
-            layout = prompt.layout
-            last = layout.image.masked_fill(~layout.valid, -1).amax(dim=1)
-            return by_prompt(captured.get("vision"), (last + 1).tolist())
-
-        return Features(
-            valid=alive,
-            positions=prompt.layout.positions.to(hidden.device),
-            grids=prompt.layout.grids.to(hidden.device),
-            image=prompt.layout.image.to(hidden.device),
-            attention=remembered(attention),
-            received=remembered(received),
-            keys=remembered(keys),
-            embeddings=lambda: _take(captured["embeddings"], prompt.layout.index),
-            fingerprint=remembered(prompt.fingerprint),
-            hidden=lambda: _take(hidden, slots),
-            vision=remembered(vision),
-        )
-
-
-class _Listener:
-    """Tells ``heard(arguments, result)`` of every call of one object's method, until removed."""
-
-    def __init__(self, owner: nn.Module, name: str, heard: Any) -> None:
-        self.owner, self.name, self.before = owner, name, vars(owner).get(name)
-        method = getattr(owner, name)
-        signature = inspect.signature(method)
-
-        @functools.wraps(method)
-        def listened(*args: Any, **kwargs: Any) -> Any:
-            result = method(*args, **kwargs)
-            heard(signature.bind(*args, **kwargs).arguments, result)
-            return result
-
-        setattr(owner, name, listened)
-
-    def remove(self) -> None:
-        delattr(self.owner, self.name)
-        if self.before is not None:
-            setattr(self.owner, self.name, self.before)
+        if self._shared is not None and self._shared.layer == stage.layer and self._shared.features is not None:
+            return self._shared.features
+        shared = self.prefix is not None and stage.layer == self.first_layer
+        made = features_at(stage, prompt, hidden, rotary, self._layers, self._tower, self._captured, shared=shared)
+        if self._shared is not None and self._shared.layer == stage.layer:
+            self._shared.features = made
+        return made
 
 
 def attach(method: Method, model: nn.Module, prefix: Prefix | None = None) -> Attachment:
@@ -456,16 +381,6 @@ def attach(method: Method, model: nn.Module, prefix: Prefix | None = None) -> At
         prefix: what the method shares with others that are attached for the same prompt batch.
     """
     return Attachment(method, model, prefix)
-
-
-def _least(stage: Stage) -> int:
-    """The lowest layer that a stage can stand before: scores need one before it."""
-    return int(stage.ranking.uses_attention or stage.ranking.uses_received)
-
-
-def _take(tensor: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-    """``[b, length, d]`` at ``[b, m]`` positions: ``[b, m, d]``."""
-    return tensor.gather(1, index.to(tensor.device)[..., None].expand(-1, -1, tensor.shape[-1]))
 
 
 def _is_2d(mask: Any) -> bool:

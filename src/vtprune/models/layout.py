@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -19,18 +20,43 @@ class Part:
             ``thumbnail`` (InternVL).
         grid: (height, width) in tokens.
         lead: tokens before the grid that have no place on it.
-        pictures: how many pictures the vision tower is given for it.
+        tiles: (rows, columns) of the pictures that the vision tower is given for it.
+        cut: (rows, columns) of patches above and left of the grid that are padding.
+        newline: whether the grid's last column is newline tokens, which come of no patch.
+        merged: patches along each side of a token (InternVL's pixel shuffle makes one of 2 x 2).
     """
 
     image: int
     name: str
     grid: tuple[int, int]
     lead: int = 0
-    pictures: int = 1
+    tiles: tuple[int, int] = (1, 1)
+    cut: tuple[int, int] = (0, 0)
+    newline: bool = False
+    merged: int = 1
 
     @property
     def tokens(self) -> int:
         return self.lead + self.grid[0] * self.grid[1]
+
+    @property
+    def pictures(self) -> int:
+        return self.tiles[0] * self.tiles[1]
+
+    def patches(self, side: tuple[int, int]) -> torch.Tensor:
+        """``[tokens, merged ** 2]`` which patches of its pictures each token is made of, -1 for none.
+
+        Args:
+            side: (height, width) of a picture in patches.
+        """
+        height, width, times = self.grid[0], self.grid[1] - self.newline, self.merged
+        row = self.cut[0] + torch.arange(height * times)[:, None]
+        column = self.cut[1] + torch.arange(width * times)
+        picture = row // side[0] * self.tiles[1] + column // side[1]
+        index = (picture * side[0] + row % side[0]) * side[1] + column % side[1]
+        index = index.view(height, times, width, times).transpose(1, 2)
+        index = torch.nn.functional.pad(index, (0, 0, 0, 0, 0, int(self.newline)), value=-1)
+        return torch.nn.functional.pad(index.reshape(-1, times**2), (0, 0, self.lead, 0), value=-1)
 
 
 @dataclass(frozen=True)
@@ -54,6 +80,29 @@ class Layout:
     cell: torch.Tensor
     positions: torch.Tensor
     grids: torch.Tensor
+
+    @property
+    def pictures(self) -> list[int]:
+        """By row, how many pictures the vision tower is given for it."""
+        return [sum(part.pictures for part in parts) for parts in self.parts]
+
+    def patches(self, side: tuple[int, int]) -> torch.Tensor:
+        """``[b, n, p]`` which patches of all its row's pictures each token is made of, -1 for none.
+
+        Args:
+            side: (height, width) of a picture in patches.
+        """
+        rows = []
+        for parts in self.parts:
+            before = [0, *accumulate(part.pictures * side[0] * side[1] for part in parts)]
+            own = [part.patches(side) for part in parts]
+            rows.append(torch.cat([index.where(index < 0, index + start) for index, start in zip(own, before, strict=False)]))
+        return pad_sequence(rows, batch_first=True, padding_value=-1).to(self.index.device)
+
+
+def take(tensor: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """``[b, length, d]`` at ``[b, m]`` positions: ``[b, m, d]``."""
+    return tensor.gather(1, index.to(tensor.device)[..., None].expand(-1, -1, tensor.shape[-1]))
 
 
 def square_grid(config: Any) -> tuple[int, int]:
@@ -163,7 +212,7 @@ def internvl_layout(config: Any, input_ids: torch.Tensor, attended: torch.Tensor
         ValueError: if a row has no image, or an image other tokens than whole tiles have.
     """
     height, width = (int(side * config.downsample_ratio) for side in square_grid(config))  # pixel shuffling
-    tile = Part(0, "tile", (height, width))
+    tile = Part(0, "tile", (height, width), merged=round(1 / config.downsample_ratio))
     places = _places(config, input_ids, attended)
     rows = []
     for row, place in enumerate(places):
@@ -191,11 +240,14 @@ def _next_parts(config: Any, size: list[int]) -> list[Part]:
     """Both sequences of an image of that (height, width), by the model's own functions."""
     height, width = square_grid(config)
     down, across = get_anyres_image_grid_shape(size, config.image_grid_pinpoints, config.vision_config.image_size)
-    canvas = torch.empty(1, down * height, across * width, device="meta")
-    _, rows, columns = unpad_image(canvas, size).shape
+    # Numbered, so that the first patch that is left tells what was cut off.
+    canvas = torch.arange(down * height * across * width).view(1, down * height, across * width)
+    shown = unpad_image(canvas, size)[0]
+    cut = divmod(int(shown[0, 0]), across * width) if shown.numel() else (0, 0)
+    rows, columns = shown.shape
     return [
         Part(0, "base", (height, width)),
-        Part(0, "any-res", (rows, columns + 1), pictures=down * across),
+        Part(0, "any-res", (rows, columns + 1), tiles=(down, across), cut=cut, newline=True),
     ]
 
 

@@ -1,11 +1,12 @@
 """One prompt batch on its way through the decoder: what is left of it, and where."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from vtprune.models.layout import Layout
+from vtprune.models.layout import Layout, take
+from vtprune.pruning.base import Goal
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,42 @@ class Kept:
     part: str
 
 
+class Choice(NamedTuple):
+    """What a stage makes of the image tokens, ``[b, n]`` each.
+
+    Attributes:
+        alive: bool, which are left.
+        into: tokens with the same number here become their mean, which stands at the token of that
+            number; -1 is for those that are in no mean. None if there are no means.
+    """
+
+    alive: torch.Tensor
+    into: torch.Tensor | None = None
+
+    def merge(self, hidden: torch.Tensor, slots: torch.Tensor) -> torch.Tensor:
+        """The hidden states ``[b, length, d]`` with the means in their places.
+
+        Args:
+            slots: ``[b, n]`` where the image tokens stand in them.
+        """
+        if self.into is None:
+            return hidden
+        rows, n = self.into.shape
+        marked = self.alive.new_zeros(rows, n + 1).scatter(1, self.into % (n + 1), True)[:, :n]
+        most = int(marked.sum(dim=1).max())
+        targets = marked.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :most]
+        with torch.autocast(hidden.device.type, enabled=False):
+            # A product, as adding up by index has no fixed order on GPUs.
+            shares = (self.into[:, None] == targets[..., None]).float()
+            means = shares @ take(hidden, slots).float() / shares.sum(dim=2, keepdim=True).clamp(min=1)
+        row, which = marked.gather(1, targets).nonzero(as_tuple=True)
+        return hidden.index_put((row, slots.gather(1, targets)[row, which]), means[row, which].to(hidden.dtype))
+
+    def to(self, device: torch.device) -> "Choice":
+        """The same on another device."""
+        return Choice(self.alive.to(device), None if self.into is None else self.into.to(device))
+
+
 @dataclass
 class Prompt:
     """State of one prompt batch; lives as long as the cache that it filled.
@@ -40,10 +77,11 @@ class Prompt:
         text: ``[b, current length]`` bool, which of these are no image tokens.
         alive: ``[b, n]`` bool, which image tokens are still there.
         slots: ``[b, n]`` where each of them stands now.
-        kept_at: by layer, ``alive`` after that layer's stage.
+        choices: by layer, what its stage made of the image tokens.
+        goal: what the stages that share a budget go towards.
         segments: (first layer, ``attended``) of each stretch of layers that sees a shortened sequence.
         rotary, position_ids: those of the shortened sequence; None while it is whole.
-        replay: ``kept_at`` of the prompt that this one continues; its stages repeat that selection.
+        replay: ``choices`` of the prompt that this one continues, which its stages repeat.
         pixels: what the vision tower was given.
         pixel_values: what the model was given, if it was.
         images: weak reference to image features that were computed ahead of the forward, if so.
@@ -56,11 +94,12 @@ class Prompt:
     text: torch.Tensor
     alive: torch.Tensor
     slots: torch.Tensor
-    kept_at: dict[int, torch.Tensor] = field(default_factory=dict)
+    choices: dict[int, Choice] = field(default_factory=dict)
+    goal: Goal | None = None
     segments: list[tuple[int, torch.Tensor]] = field(default_factory=list)
     rotary: tuple[torch.Tensor, torch.Tensor] | None = None
     position_ids: torch.Tensor | None = None
-    replay: dict[int, torch.Tensor] | None = None
+    replay: dict[int, Choice] | None = None
     pixels: torch.Tensor | None = None
     pixel_values: torch.Tensor | None = None
     images: Any = None
@@ -70,8 +109,17 @@ class Prompt:
         text = attended & (input_ids != image_token)
         return cls(input_ids, layout, attended, attended, text, alive=layout.valid, slots=layout.index)
 
-    def drop(self, layer: int, alive: torch.Tensor) -> torch.Tensor | None:
-        """Leave only the image tokens in ``alive`` from ``layer`` on.
+    def continues(self, input_ids: torch.Tensor, pixel_values: torch.Tensor | None, images: Any) -> bool:
+        """Whether a prompt is this one and what has been generated since: longer ids, the same images."""
+        rows, length = self.input_ids.shape
+        if input_ids.shape[0] != rows or input_ids.shape[1] <= length or not torch.equal(input_ids[:, :length], self.input_ids):
+            return False
+        if pixel_values is not None:
+            return self.pixel_values is not None and torch.equal(pixel_values, self.pixel_values)
+        return images is not None and self.images is not None and self.images() is images
+
+    def drop(self, layer: int, choice: Choice) -> torch.Tensor | None:
+        """Leave only the image tokens that a stage chose from ``layer`` on.
 
         Rows are packed to the right and padded on the left to the longest, so that the last
         position stays every row's last token.
@@ -80,8 +128,9 @@ class Prompt:
             ``[b, new length]`` what the positions of the new sequence were in the one before; None
             if nothing was dropped.
         """
+        alive = choice.alive
         dropped = self.alive & ~alive
-        self.kept_at[layer] = self.alive = alive
+        self.choices[layer], self.alive = choice, alive
         if not dropped.any():
             return None
         rows, length = self.attended.shape
@@ -109,7 +158,7 @@ class Prompt:
 
     def kept(self, layer: int | None = None) -> list[list[Kept]]:
         """Survivors by row and (sub-)image, after ``layer``'s stage or, without one, in the end."""
-        alive = (self.alive if layer is None else self.kept_at[layer]).cpu()
+        alive = (self.alive if layer is None else self.choices[layer].alive).cpu()
         image, cell, positions = (part.cpu() for part in (self.layout.image, self.layout.cell, self.layout.positions))
         result = []
         for row, parts in enumerate(self.layout.parts):
@@ -127,7 +176,7 @@ class Prompt:
         if self.pixels is None:
             return texts
         pixels = self.pixels.detach().cpu().contiguous().view(torch.uint8).flatten(1).numpy()
-        pictures = [sum(part.pictures for part in parts) for parts in self.layout.parts]
+        pictures = self.layout.pictures
         beams = max(1, sum(pictures) // len(pixels))  # beam search repeats prompts, not pixels
         result, first = [], 0
         for row, text in enumerate(texts):

@@ -1,7 +1,7 @@
 """What every pruning method is: a list of stages, each a ranking with a budget before a layer."""
 
-from dataclasses import MISSING, dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from dataclasses import MISSING, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import torch
 
@@ -21,6 +21,9 @@ class Ranking(Protocol):
     uses_received: bool
     """Whether ``select`` asks for ``features.received()``; needs a layer before the stage's."""
 
+    uses_tower: bool
+    """Whether ``select`` or ``merge`` asks for ``features.tower()``."""
+
     def select(self, features: Features, counts: torch.Tensor) -> torch.Tensor:
         """Choose tokens.
 
@@ -32,14 +35,77 @@ class Ranking(Protocol):
             ``[b, m]`` indices into the ``n`` tokens, best first, rows filled up with -1.
         """
 
+    def merge(self, features: Features, kept: torch.Tensor) -> torch.Tensor | None:
+        """Say what becomes of the tokens that do not stay.
+
+        Args:
+            features: as ``select`` was given them.
+            kept: ``[b, n]`` bool, what it chose.
+
+        Returns:
+            ``[b, n]`` for each token the kept one (itself, if it is that) where the mean stands that
+            it goes into; -1 for kept tokens that stay as they are, and for dropped ones that are
+            gone. None if there are no means.
+        """
+
+
+class Goal(NamedTuple):
+    """What stages that share a budget go towards, ``[b]`` each.
+
+    Attributes:
+        tokens: image tokens before the first of them.
+        kept: how many of these the budget leaves.
+    """
+
+    tokens: torch.Tensor
+    kept: torch.Tensor
+
 
 @dataclass(frozen=True)
 class Stage:
-    """One pruning step: before decoder ``layer`` (see :func:`layer_at`), ``ranking`` fills ``budget``."""
+    """One pruning step: before decoder ``layer`` (see :func:`layer_at`), ``ranking`` fills ``budget``.
+
+    Several stages can share a budget and go there in equal ratios: it is counted once, of the tokens
+    before the first of them, and of n tokens and a budget of k the i-th of m stages leaves
+    n (k / n)^(i / m), rounded down. So the last one leaves k, and no count is above the one before.
+
+    Attributes:
+        step, steps: which of the stages with that budget it is, counted from 1, and how many there are.
+    """
 
     layer: int | float
     ranking: Ranking
     budget: Budget
+    step: int = 1
+    steps: int = 1
+
+    @property
+    def least_layer(self) -> int:
+        """The lowest layer that it can stand before: scores of attention need one before it."""
+        return int(self.ranking.uses_attention or self.ranking.uses_received)
+
+    def counts(self, features: Features, goal: Goal | None = None) -> tuple[torch.Tensor, Goal]:
+        """``[b]`` how many tokens stay, and what the later stages with this budget go towards.
+
+        Args:
+            goal: as the stage before returned it; the first one makes it anew.
+        """
+        if self.step == 1:
+            tokens = features.valid.sum(dim=1)
+            goal = Goal(tokens, torch.minimum(self.budget.count(features).to(tokens), tokens))
+        if goal is None:
+            raise ValueError(f"stage {self.step} of {self.steps} with one budget has none before it")
+        if self.step == self.steps:
+            return goal.kept, goal
+        pairs = zip(goal.tokens.tolist(), goal.kept.tolist(), strict=True)
+        counts = [_root(n ** (self.steps - self.step) * k**self.step, self.steps) for n, k in pairs]
+        return goal.kept.new_tensor(counts), goal
+
+
+def _root(number: int, degree: int) -> int:
+    """The root of a whole number, rounded down: exact, unlike a power of floats."""
+    root = round(number ** (1 / degree))
+    return root if root**degree <= number else root - 1
 
 
 @dataclass(frozen=True)
@@ -53,6 +119,12 @@ class Method:
     name: ClassVar[str]
     uses_attention: ClassVar[bool] = False
     uses_received: ClassVar[bool] = False
+    uses_tower: ClassVar[bool] = False
+
+    @classmethod
+    def takes_keep(cls) -> bool:
+        """Whether its parameter ``keep`` says how many tokens stay: neither the unpruned model nor VTW has it."""
+        return any(field.name == "keep" for field in fields(cls))
 
     def stages(self) -> list[Stage]:
         """The pruning steps, by increasing layer."""
@@ -62,16 +134,14 @@ class Method:
         """See :class:`Ranking`."""
         raise NotImplementedError(f"{type(self).__name__} does not rank tokens")
 
+    def merge(self, features: Features, kept: torch.Tensor) -> torch.Tensor | None:
+        """See :class:`Ranking`; by default dropped tokens are gone."""
+        return None
+
     def __post_init__(self) -> None:
         if hasattr(self, "keep"):
             as_budget(self.keep)
-        layer = getattr(self, "layer", 0)
-        whole = isinstance(layer, int) and not isinstance(layer, bool) and layer >= 0
-        if not whole and not (isinstance(layer, float) and 0 < layer < 1):
-            raise ValueError(
-                "layer must be a whole number of at least 0, or a fraction of the decoder's depth in (0, 1), "
-                f"not {layer!r}"
-            )
+        check_layer(getattr(self, "layer", 0))
 
     def signature(self) -> dict[str, Any]:
         """Name and all parameters as plain JSON data, keys sorted: a key for stored predictions."""
@@ -79,7 +149,7 @@ class Method:
         for field in fields(self):
             value = getattr(self, field.name)
             # One spelling per value: radius=5 and radius=5.0 are the same method.
-            parameters[field.name] = float(value) if field.type is float else value
+            parameters[field.name] = float(value) if field.type is float else list(value) if isinstance(value, tuple) else value
         if "keep" in parameters:
             parameters["keep"] = as_budget(parameters["keep"]).signature()
         return {"name": self.name, **dict(sorted(parameters.items()))}
@@ -95,6 +165,15 @@ class Method:
         return attach(self, model)
 
 
+def check_layer(layer: int | float) -> None:
+    """Raise ``ValueError`` unless it is a layer as :func:`layer_at` takes it."""
+    whole = isinstance(layer, int) and not isinstance(layer, bool) and layer >= 0
+    if not whole and not (isinstance(layer, float) and 0 < layer < 1):
+        raise ValueError(
+            f"layer must be a whole number of at least 0, or a fraction of the decoder's depth in (0, 1), not {layer!r}"
+        )
+
+
 def layer_at(layer: int | float, depth: int) -> int:
     """The 0-based layer that a method's ``layer`` stands for in a decoder of ``depth`` layers.
 
@@ -103,6 +182,34 @@ def layer_at(layer: int | float, depth: int) -> int:
     was published for 32 layers carries over: 5 / 32 is layer 5 of 32, 6 of 40, 1 of 6.
     """
     return layer if isinstance(layer, int) else max(1, min(depth - 1, int(layer * depth + 0.5)))
+
+
+def placed(method: Method, depth: int) -> dict[int, Stage]:
+    """A method's stages by their layers in a decoder of ``depth`` layers, from the lowest on.
+
+    Raises:
+        ValueError: if there is no such layer, or not one for each stage, or they do not go up.
+    """
+    found: dict[int, Stage] = {}
+    for stage in method.stages():
+        layer, least = layer_at(stage.layer, depth), stage.least_layer
+        if not least <= layer < depth:
+            raise ValueError(
+                f"layer must lie between {least} and {depth - 1} for {method.name} "
+                f"on this model of {depth} layers, not be {layer}"
+            )
+        if layer in found:
+            raise ValueError(
+                f"{method.name} has two stages before layer {layer} of this model's {depth}; "
+                "each stage needs a layer of its own"
+            )
+        if layer < max(found, default=0):
+            raise ValueError(
+                f"the stages of {method.name} must go up the layers, but on this model of {depth} layers one before "
+                f"layer {layer} follows one before layer {max(found)}"
+            )
+        found[layer] = replace(stage, layer=layer)
+    return found
 
 
 _METHODS: dict[str, type[Method]] = {}

@@ -2,12 +2,32 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 
 
-def _absent() -> torch.Tensor:
+def _absent() -> Any:
     raise ValueError("these features were not recorded with the image tokens")
+
+
+class Patches(NamedTuple):
+    """The image tokens as the vision tower sees them, in the layer whose output the projector is given.
+
+    A token that is made of several patches (InternVL's pixel shuffle) has their mean.
+
+    Attributes:
+        attention: ``[b, n]`` float32, what the tower's class token pays to the token's patches:
+            softmax over its whole row, mean over heads. In a tower without a class token what all
+            its patches pay to them, mean over the paying patches too.
+        keys: ``[b, n, d]`` the patches' keys, mean over heads.
+        present: ``[b, n]`` bool, which tokens are made of patches: LLaVA-NeXT's newline tokens are
+            not, and their attention and keys are 0.
+    """
+
+    attention: torch.Tensor
+    keys: torch.Tensor
+    present: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -39,6 +59,7 @@ class Features:
         vision: ``() -> ([b, m, d], [b, m])``, what the vision tower gives the projector for a row's
             images, all tokens of all its tiles, and which of them are there (rows are padded). These
             are whole images, whatever earlier stages have dropped.
+        tower: ``() -> Patches``, the vision tower's own attention and keys.
     """
 
     valid: torch.Tensor
@@ -52,3 +73,4 @@ class Features:
     fingerprint: Callable[[], list[bytes]]
     hidden: Callable[[], torch.Tensor] = _absent
     vision: Callable[[], tuple[torch.Tensor, torch.Tensor]] = _absent
+    tower: Callable[[], Patches] = _absent
