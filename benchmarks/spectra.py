@@ -9,8 +9,8 @@ first t hold, and in the budget that follows). scikit-learn runs on the CPU alon
 it is not installed. Ratios are to the full SVD, round by round, of interleaved calls. "cost" is what
 the paper gives, O(n d min(n, d)) against O(n d t + t^2 d), as the share of the full SVD's.
 
-The matrices are random ones with energies that fall as those of real features do: one component far
-above the rest, then a power of the index. ``--json`` writes the times with the machine they are of.
+``--json`` writes the times with the machine they are of. Those of a GPU under ``reports/recorded/`` are read by
+the stage ``spectra_latency``, which times the routes on the CPU at hand.
 """
 
 import argparse
@@ -25,33 +25,14 @@ from pathlib import Path
 import torch
 from timing import interleaved, milliseconds, ratio, table
 
-from vtprune.pruning import energy_rank, spectrum
+from vtprune.experiments.routes import SHAPES, budget_calls, cost, leading_call, matrix
+from vtprune.pruning import spectrum
 from vtprune.pruning.spectra import ranks_at
-
-# LLaVA-1.5's tower and language model, LLaVA-NeXT's five tiles, InternVL2-2B's tiles (1 and 12 and a thumbnail).
-SHAPES = ("576x1024", "576x4096", "2880x1024", "2880x4096", "256x2048", "3328x2048")
-
-
-def matrix(tokens: int, width: int, device: torch.device) -> torch.Tensor:
-    """``[1, tokens, width]``: the first energy holds about two thirds, the others fall as 1 / i^1.2."""
-    generator = torch.Generator().manual_seed(tokens + width)
-    least = min(tokens, width)
-    scales = torch.arange(1, least + 1).pow(-0.6)
-    scales[0] = (2 * scales[1:].square().sum()).sqrt()
-    # Gaussian factors are near enough to orthogonal, and cost less than exact ones.
-    left = torch.randn(tokens, least, generator=generator) / tokens**0.5
-    right = torch.randn(least, width, generator=generator) / width**0.5
-    return ((left * scales) @ right)[None].to(device)
 
 
 def candidates(x: torch.Tensor, energy: float, rank: int, oversampling: int, iterations: int) -> tuple[dict, dict]:
     """What is timed, by name: what returns a budget, and what returns the first ``rank`` energies."""
-    options = {"rank": rank, "oversampling": oversampling, "iterations": iterations}
-    budget = {
-        "svd": lambda: energy_rank(x, energy, route="svd"),
-        "gram": lambda: energy_rank(x, energy, route="gram"),
-        "randomised": lambda: energy_rank(x, energy, **options),
-    }
+    budget = budget_calls(x, energy, rank, oversampling, iterations)
     total = x.square().sum()
 
     def lowrank() -> torch.Tensor:
@@ -60,7 +41,7 @@ def candidates(x: torch.Tensor, energy: float, rank: int, oversampling: int, ite
         return values.square()[:rank] / total
 
     leading = {
-        "randomised, rank t": lambda: spectrum(x, route="randomised", **options).shares[0],
+        "randomised, rank t": leading_call(x, rank, oversampling, iterations),
         "torch.svd_lowrank, rank t": lowrank,
     }
     if x.device.type == "cpu" and importlib.util.find_spec("sklearn"):
@@ -79,7 +60,7 @@ def candidates(x: torch.Tensor, energy: float, rank: int, oversampling: int, ite
 def measure(shape: str, options: argparse.Namespace, device: torch.device) -> list[dict]:
     tokens, width = map(int, shape.split("x"))
     x = matrix(tokens, width, device)
-    least, t = min(tokens, width), options.rank
+    t, full = options.rank, cost(tokens, width, None)
     budget, leading = candidates(x, options.energy, t, options.oversampling, options.iterations)
     exact = spectrum(x, route="svd").shares[0]
     wanted = ranks_at(exact[None], options.energy).item()
@@ -87,21 +68,20 @@ def measure(shape: str, options: argparse.Namespace, device: torch.device) -> li
     rows = []
     for name, took in seconds.items():
         row = {"shape": shape, "what": name, "seconds": took, "ratio": ratio(seconds["svd"], took)}
-        full = tokens * width * least
         if name in budget:
             ranks, used = (part.item() for part in budget[name]())
-            cost = 1.0 if used == least else (tokens * width * used + used**2 * width) / full
+            share = cost(tokens, width, used) / full
             row |= {"tokens": ranks, "exact": wanted, "settled_at": used, "error": abs(ranks - wanted)}
         else:
             shares = leading[name]().to(exact)
-            cost = (tokens * width * t + t**2 * width) / full
+            share = cost(tokens, width, t) / full
             reached = shares.sum() >= options.energy
             error = (exact[:t].sum() - shares.sum()).item()
             row |= {
                 "tokens": ranks_at(shares[None], options.energy).item() if reached else None,
                 "exact": wanted, "settled_at": t, "error": error,
             }  # fmt: skip
-        rows.append(row | {"cost": cost})
+        rows.append(row | {"cost": share})
     return rows
 
 

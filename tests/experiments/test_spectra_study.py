@@ -11,8 +11,9 @@ import torch
 from vtprune.evaluation.errors import EvaluationError
 from vtprune.experiments.calibration import budgets, calibrate
 from vtprune.experiments.collect import collect
+from vtprune.experiments.intervals import spearman, wilson
 from vtprune.experiments.settings import Settings
-from vtprune.experiments.spectra import MEASURES, read_density, run, spearman, wilson
+from vtprune.experiments.spectra import MEASURES, benchmark_images, calibration_images, clamped, read_density, run
 from vtprune.miniature.datasets import make_all
 from vtprune.reporting.inputs import load_results
 
@@ -64,7 +65,7 @@ def study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("spectra")
     make_all(folder / "world", {"default": 5, "pope": 6, "mme": 28, "mmbench": 20}, seed=5)
     settings = Settings(data=str(folder / "world"), dtype="float32", out=str(folder / "results"), batch_size=16)
-    run(settings, targets=[0.25, 0.1], calibration=4, seed=0)
+    run(settings, targets=[0.25, 0.1], calibration=4, seed=0, limits=[[0.75, 1.25]])
     return folder
 
 
@@ -85,11 +86,35 @@ def test_every_image_has_its_budgets(study):
 
 def test_mean_budgets_are_matched_on_other_pictures(study):
     rows = table(study, "calibration")
-    assert len(rows) == 3 * 2 * 2 * 2
+    assert len(rows) == 3 * 2 * 2 * 2 + 2
+    assert [(row["k_min"], row["k_max"]) for row in rows[-3:]] == [("1", ""), ("27", "45"), ("10", "18")]
+    assert all(int(row["k_min"]) <= int(row["least"]) <= int(row["most"]) <= int(row["k_max"]) for row in rows[-2:])
     for row in rows:
         assert float(row["calibrated_mean"]) == pytest.approx(float(row["tokens"]), abs=0.15)
         assert float(row["mean"]) == pytest.approx(float(row["tokens"]), rel=0.35)
         assert int(row["tokens"]) == {"0.25": 36, "0.1": 14}[row["target"]]
+
+
+def test_calibration_pictures_are_not_evaluated(study):
+    """None of them is among the benchmarks' images, whatever the seed, and none lies on their side of the split."""
+    root = study / "world"
+    evaluated = {image.tobytes() for _, _, image in benchmark_images(root, None)}
+    for seed in (0, 1):
+        pictures = calibration_images(read_density(root / "density.csv").values(), 4, seed)
+        assert len(pictures) == 4 * 12 and len({picture.tobytes() for picture in pictures}) > 30
+        assert not evaluated & {picture.tobytes() for picture in pictures}
+
+
+def test_examples_are_at_both_ends(study):
+    rows = list(csv.DictReader((study / "results/spectra/examples/examples.csv").open()))
+    budgets_of = {(row["benchmark"], row["image_id"]): int(row["projected_0.1"]) for row in table(study, "budgets")}
+    for end, extreme in (("smallest", min), ("largest", max)):
+        here = [row for row in rows if row["end"] == end]
+        assert len(here) == len({row["benchmark"] for row in here}) == 4
+        assert int(here[0]["tokens"]) == extreme(budgets_of.values())
+        for row in here:
+            assert int(row["tokens"]) == budgets_of[row["benchmark"], row["image_id"]]
+            assert (study / "results/spectra/examples" / row["picture"]).is_file()
 
 
 def test_randomised_budgets_are_the_exact_ones(study):
@@ -120,5 +145,8 @@ def test_the_headlines_are_results_like_any_other(study):
 def test_what_cannot_be_studied():
     with pytest.raises(EvaluationError, match="miniature world's data"):
         run(Settings(data=None), targets=[0.1], calibration=1, seed=0)
+    for limits in ([1.5, 2], [0.5, 0.9], [None, None], [2]):
+        with pytest.raises(EvaluationError, match="around 1, not"):
+            clamped([limits], 14)
     with pytest.raises(EvaluationError, match=r"fractions in \(0, 1\]"):
         run(Settings(data="data/miniature"), targets=[1.5], calibration=1, seed=0)

@@ -93,7 +93,7 @@ def test_markdown_tables_are_whole(default):
 def test_two_reports_are_the_same_bytes(default, report):
     first, second = ({p.relative_to(out): p.read_bytes() for p in out.rglob("*") if p.is_file()}
                      for out in (default, report()))
-    assert first == second and len(first) == 15
+    assert first == second and len(first) == 18
 
 
 def test_no_machine_path_gets_in(default):

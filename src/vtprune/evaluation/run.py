@@ -12,11 +12,12 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vtprune.miniature.hub_schemas import BENCHMARKS, validate
+from vtprune.miniature.hub_schemas import validate
 
 from .chance import guessed
 from .environment import data_root, muted, prepare, quieten
 from .errors import EvaluationError
+from .further import ALL, TASKS, check_available
 from .scores import Scores, scores_of
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ def check_benchmarks(names: Iterable[str]) -> list[str]:
     """
     names = list(names)
     for name in names:
-        if name not in BENCHMARKS:
-            raise EvaluationError(f"there is no benchmark '{name}'; the benchmarks are {', '.join(BENCHMARKS)}")
+        if name not in ALL:
+            raise EvaluationError(f"there is no benchmark '{name}'; the benchmarks are {', '.join(ALL)}")
     return names
 
 
@@ -99,7 +100,7 @@ class Evaluator:
         max_new_tokens: int | None = None,
         **options: Any,
     ) -> None:
-        self.limit = {name: limit_of(limit, name) for name in BENCHMARKS}
+        self.limit = {name: limit_of(limit, name) for name in ALL}
         self.data = None if data is None else data_root(data)
         self.batch_size, self.max_new_tokens = batch_size, max_new_tokens
         prepare(offline=is_local(checkpoint, data))
@@ -204,7 +205,7 @@ class Evaluator:
         answers = {}
         for name in benchmarks:
             golds = Counter(map(_gold, self._asked(name)))
-            answers[BENCHMARKS[name].task] = min(golds, key=lambda gold: (-golds[gold], gold))
+            answers[ALL[name].task] = min(golds, key=lambda gold: (-golds[gold], gold))
         return self._scored(Given(lambda task, _: answers[task]), benchmarks)
 
     def _scored(self, model: Any, benchmarks: Sequence[str]) -> dict[str, Scores]:
@@ -231,8 +232,8 @@ class Evaluator:
             raise EvaluationError("only the first of several processes gets results; run the experiment in one")
         found: dict[str, Scores] = {}
         for name in benchmarks:
-            task = BENCHMARKS[name].task
-            found |= scores_of(name, BENCHMARKS[name], outcome["samples"][task], outcome["results"][task])
+            task = ALL[name].task
+            found |= scores_of(name, ALL[name], outcome["samples"][task], outcome["results"][task])
         return found
 
     @cached_property
@@ -240,14 +241,15 @@ class Evaluator:
         from lmms_eval.tasks import TaskManager
 
         with muted():
-            manager = TaskManager("ERROR")
+            manager = TaskManager("ERROR", include_path=str(TASKS))
         quieten()
         return manager
 
     def _task(self, name: str) -> Any:
         if name not in self._tasks:
             check_benchmarks([name])
-            spec = BENCHMARKS[name]
+            check_available(name, self.data is not None)
+            spec = ALL[name]
             if self.data is not None:
                 validate(self.data, name)
             with _working_directory(self.data), muted():

@@ -61,7 +61,7 @@ def scores_of(name: str, spec: Benchmark, samples: Sequence[Sample], results: Ma
                 few = f"; none of the {len(samples)} questions that the limit leaves counts for it" if samples and not items else ""
                 raise EvaluationError(f"{spec.title}: lmms-eval returned no {metric}{few}")
             continue  # a limit left no cognition question
-        units, values, strata = _READERS.get(metric, _plain)(items)
+        units, values, strata = (_READERS.get(benchmark) or _READERS.get(metric, _plain))(items)
         scores = Scores(
             benchmark, metric, spec.scale * float(aggregate), len(items), tuple(units),
             spec.scale * np.asarray(values, dtype=float), np.asarray(strata, dtype=int),
@@ -103,6 +103,17 @@ def parts_of(scores: Scores) -> dict[str, Scores]:
 def _plain(items: Sequence[tuple[int, Any]]) -> tuple[list[str], list[float], list[int]]:
     """A number for each question, or a mapping that holds it as ``score``."""
     values = [float(item["score"] if isinstance(item, Mapping) else item) for _, item in items]
+    return [str(doc) for doc, _ in items], values, [0] * len(items)
+
+
+def _mmvet(items: Sequence[tuple[int, Any]]) -> tuple[list[str], list[float], list[int]]:
+    """The judge's grade of each answer, in percent."""
+    return [str(doc) for doc, _ in items], [100.0 * item["score"] for _, item in items], [0] * len(items)
+
+
+def _letters(items: Sequence[tuple[int, Any]]) -> tuple[list[str], list[float], list[int]]:
+    """Whether the letter is the answer's."""
+    values = [float(item["pred"].lower().strip() == item["answer"].lower().strip()) for _, item in items]
     return [str(doc) for doc, _ in items], values, [0] * len(items)
 
 
@@ -158,7 +169,10 @@ def _mmbench(items: Sequence[tuple[int, Any]]) -> tuple[list[str], list[float], 
     return [f"{category[index]}|{index}" for index in copies], values, [0] * len(copies)
 
 
+# By benchmark where its metric has another's name, else by metric.
 _READERS = {
+    "mmvet": _mmvet,
+    "seed_image": _letters,
     "nocaps_CIDEr": _cider,
     "flickr_CIDEr": _cider,
     "mme_perception_score": _mme,

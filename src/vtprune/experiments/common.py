@@ -34,11 +34,14 @@ def one_sentence(name: str, work: Callable[[], Path]) -> int:
     return 0
 
 
-def run(experiment: Experiment, settings: Settings) -> Path:
+def run(experiment: Experiment, settings: Settings, evaluator: Any = None) -> Path:
     """Evaluate all cells and write a CSV of results and a JSON of facts; returns the former's path.
 
     With several keep ratios every pruned row is run at each of them. Two runs write the same
     CSV, byte for byte; the JSON holds times.
+
+    Args:
+        evaluator: the settings' own, if there is one already.
 
     Raises:
         EvaluationError, CheckpointError, DatasetError, ValueError: one sentence that says what is wrong.
@@ -49,7 +52,7 @@ def run(experiment: Experiment, settings: Settings) -> Path:
     start = time.perf_counter()
     check_benchmarks(experiment.benchmarks)
     keeps = ratios(settings, experiment.keeps)
-    evaluator = evaluator_of(settings)
+    evaluator = evaluator or evaluator_of(settings)
     rows = {(name, keep): row for keep in keeps for name, row in experiment.rows.items() if row.takes_keep or keep == keeps[0]}
     cells = {f"{name} {keep:g}" if row.takes_keep and len(keeps) > 1 else name: row.cell(keep) for (name, keep), row in rows.items()}
     for cell in cells.values():

@@ -4,7 +4,7 @@ For each source of features, centred and not, with squared and plain singular va
 which the mean budget equals a fixed one, calibrated on pictures from the training's side of the
 world, which no benchmark shows; the budgets that it gives the benchmarks' images; their rank
 correlation with how much the world put into each image; and whether the randomised budgets are the
-exact ones. ``python -m vtprune.experiments.spectra`` writes ``spectra.csv`` (the headline numbers,
+exact ones. The energies that it finds are those of the experiments that ask questions (``matched.py``). ``python -m vtprune.experiments.spectra`` writes ``spectra.csv`` (the headline numbers,
 in the columns of all results), ``spectra.json`` (the facts of the run) and the tables under
 ``spectra/``.
 """
@@ -32,6 +32,7 @@ from vtprune.pruning.spectral import SOURCES, image_features
 
 from .calibration import budgets, calibrate
 from .common import one_sentence
+from .intervals import spearman, wilson
 from .provenance import facts
 from .results import COLUMNS, to_csv
 from .settings import Settings, parse
@@ -44,6 +45,7 @@ DEFAULT = ("projected", False, 2.0)  # SpectralBudget's own assumptions
 POWERS = (2.0, 1.0)
 MEASURES = ("content", "objects", "characters", "chart_parts", "clutter")
 DECAY = 64  # components of the printed decay
+EXAMPLES, EXAMPLE_TARGET = 4, 0.1  # images of the smallest and of the largest budgets, and at which fixed budget
 
 Table = list[dict[str, Any]]
 
@@ -159,34 +161,32 @@ def calibration_images(density: Iterable[Mapping[str, Any]], each: int, seed: in
     return images
 
 
-def spearman(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
-    """Rank correlation (mean ranks for ties) and its 95 % interval, NaN where one does not vary.
+def clamped(limits: Iterable[Sequence[float | None]], tokens: int) -> list[tuple[int, int | None]]:
+    """(k_min, k_max) in tokens of limits that are multiples of a fixed budget of so many ``tokens``; None for none.
 
-    The interval is Fisher's, with the variance 1.06 / (n - 3) of Fieller, Hartley and Pearson (1957).
+    Raises:
+        EvaluationError: if one is no pair around 1, within which a mean budget of ``tokens`` is possible.
     """
-    import pandas as pd
-
-    if len(a) < 4 or np.ptp(a) == 0 or np.ptp(b) == 0:
-        return math.nan, math.nan, math.nan
-    value = float(np.corrcoef(pd.Series(a).rank(), pd.Series(b).rank())[0, 1])
-    middle, wide = math.atanh(min(max(value, -1 + 1e-12), 1 - 1e-12)), 1.96 * math.sqrt(1.06 / (len(a) - 3))
-    return value, math.tanh(middle - wide), math.tanh(middle + wide)
-
-
-def wilson(hits: int, n: int) -> tuple[float, float]:
-    """95 % interval of a percentage."""
-    share, z = hits / n, 1.96
-    middle, wide = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return 100 * (middle - wide) / (1 + z * z / n), 100 * (middle + wide) / (1 + z * z / n)
+    found = []
+    for pair in limits:
+        if len(pair) != 2 or not any(pair) or not (pair[0] or 0) < 1 < (pair[1] or math.inf):
+            raise EvaluationError(f"limits must be pairs such as [0.5, 2], multiples of the fixed budget around 1, not {list(pair)}")
+        least, most = pair
+        found.append((max(1, round(least * tokens)) if least else 1, max(1, round(most * tokens)) if most else None))
+    return found
 
 
-def run(settings: Settings, *, targets: Sequence[float], calibration: int, seed: int) -> Path:
+def run(
+    settings: Settings, *, targets: Sequence[float], calibration: int, seed: int, limits: Sequence[Sequence[float | None]] = ()
+) -> Path:
     """Measure, and write the tables; returns ``spectra.csv``'s path.
 
     Args:
         targets: fixed budgets to match, as fractions of the tokens.
         calibration: pictures a benchmark to calibrate on.
         seed: of those pictures.
+        limits: pairs (k_min, k_max) to calibrate :class:`SpectralBudget`'s own assumptions with besides, as
+            multiples of the fixed budget; None for none.
 
     Raises:
         EvaluationError, CheckpointError, ValueError: one sentence that says what is wrong.
@@ -225,15 +225,28 @@ def run(settings: Settings, *, targets: Sequence[float], calibration: int, seed:
             (source, target): SpectralBudget(energies[source, False, 2.0, target], features=source)
             for source in SOURCES for target in targets
         }  # fmt: skip
+        within = {
+            (target, pair): calibrate(shares_of(before, *DEFAULT), fixed[target], *pair)
+            for target in targets for pair in clamped(limits, fixed[target])
+        }  # fmt: skip
         shares, found, _ = record(loaded, [image for _, _, image in shown], settings.batch_size, randomised, bar)
     seconds["benchmarks"] = round(time.perf_counter() - start - seconds["calibration"], 1)
 
     names = np.array([benchmark for benchmark, _, _ in shown])
     exact = {key: budgets(shares_of(shares, *key[:3]), energy).numpy() for key, energy in energies.items()}
     on_pictures = {key: budgets(shares_of(before, *key[:3]), energy).numpy() for key, energy in energies.items()}
+    calibrated = [
+        _calibrated(key, (1, None), fixed[key[3]], energies[key], on_pictures[key], counts) for key, counts in exact.items()
+    ] + [
+        _calibrated(
+            (*DEFAULT, target), pair, fixed[target], energy,
+            *(budgets(shares_of(each, *DEFAULT), energy, *pair).numpy() for each in (before, shares)),
+        )
+        for (target, pair), energy in within.items()
+    ]  # fmt: skip
     tables = {
         "budgets": _budget_table(shown, facts_of, exact, targets),
-        "calibration": list(_calibration(exact, on_pictures, energies, fixed)),
+        "calibration": calibrated,
         "means": list(_means(exact, names)),
         "correlation": list(_correlations(exact, names, facts_of)),
         "agreement": list(_agreement(exact, found, names)),
@@ -243,6 +256,7 @@ def run(settings: Settings, *, targets: Sequence[float], calibration: int, seed:
     shutil.rmtree(out / NAME, ignore_errors=True)
     for name, rows in tables.items():
         write_csv(out / NAME / f"{name}.csv", rows, digits=5)
+    _write_examples(out / NAME / "examples", shown, exact[(*DEFAULT, min(targets, key=lambda target: abs(target - EXAMPLE_TARGET)))])
     path = write(out / f"{NAME}.csv", to_csv(list(_headlines(tables, settings.model))))
     known = facts(settings, loaded, seconds=time.perf_counter() - start, questions=0)
     images = {"images": len(shown), "calibrated_on": len(pictures), "tokens": tokens}
@@ -263,6 +277,21 @@ def _scopes(names: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     yield "all", np.ones(len(names), dtype=bool)
 
 
+def _write_examples(folder: Path, shown: Sequence, counts: np.ndarray) -> None:
+    """The images with the smallest and the largest budgets, one a benchmark, and ``examples.csv``."""
+    rows = []
+    for end, order in (("smallest", np.argsort(counts, kind="stable")), ("largest", np.argsort(-counts, kind="stable"))):
+        first: dict[str, int] = {}
+        for index in order:
+            first.setdefault(shown[index][0], int(index))
+        for number, (benchmark, index) in enumerate(list(first.items())[:EXAMPLES], start=1):
+            name = f"{end}-{number}.png"
+            folder.mkdir(parents=True, exist_ok=True)
+            shown[index][2].save(folder / name)
+            rows.append({"end": end, "picture": name, "benchmark": benchmark, "image_id": shown[index][1], "tokens": int(counts[index])})
+    write_csv(folder / "examples.csv", rows, digits=5)
+
+
 def _budget_table(shown: Sequence, known: Sequence[Mapping], exact: Mapping, targets: Sequence[float]) -> Table:
     """An image a row: what it holds, and its budgets from squared singular values."""
     rows = []
@@ -275,12 +304,14 @@ def _budget_table(shown: Sequence, known: Sequence[Mapping], exact: Mapping, tar
     return rows
 
 
-def _calibration(exact: Mapping, on_pictures: Mapping, energies: Mapping, fixed: Mapping) -> Iterator[dict[str, Any]]:
-    """Each energy, the mean budget that it was fitted to, and what it gives the benchmarks' images."""
-    for key, counts in exact.items():
-        row = {"tokens": fixed[key[3]], "energy": energies[key], "calibrated_mean": on_pictures[key].mean()}
-        spread = {"mean": counts.mean(), "sd": counts.std(), "least": counts.min(), "most": counts.max()}
-        yield _variant(key) | row | spread
+def _calibrated(
+    key: tuple[str, bool, float, float], limits: tuple[int, int | None], tokens: int, energy: float,
+    on_pictures: np.ndarray, counts: np.ndarray,
+) -> dict[str, Any]:  # fmt: skip
+    """An energy, the mean budget that it was fitted to, and what it gives the benchmarks' images."""
+    row = {"k_min": limits[0], "k_max": limits[1], "tokens": tokens, "energy": energy, "calibrated_mean": on_pictures.mean()}
+    spread = {"mean": counts.mean(), "sd": counts.std(), "least": counts.min(), "most": counts.max()}
+    return _variant(key) | row | spread
 
 
 def _means(exact: Mapping, names: np.ndarray) -> Iterator[dict[str, Any]]:

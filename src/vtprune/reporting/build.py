@@ -12,7 +12,8 @@ import pandas as pd
 from .cells import cells_frame, judge_cells
 from .claims import claims_frame, items_frame, judge_claims
 from .inputs import load
-from .view import build_view
+from .second import second_paper
+from .view import KEY_MODEL, build_view
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -21,7 +22,8 @@ def build_report(results: str | Path = "reports/results.csv", provenance: str | 
                  params: str | Path = "params.yaml", published: str | Path = "data/published",
                  figures: str | Path = "reports/results", tables: Sequence[str | Path] = (),
                  out: str | Path = "reports") -> Path:
-    """Write index.html, README.md, verdicts.csv, claims.csv, claim_items.csv and figures/ to ``out``.
+    """Write index.html, README.md, verdicts.csv, claims.csv, claim_items.csv and figures/ to ``out``; the second
+    paper's are verdicts_eadaprune.csv, claims_eadaprune.csv and claim_items_eadaprune.csv.
 
     Returns the page's path. ``tables`` are CSVs of other results than scores, which claims read by name.
 
@@ -32,10 +34,14 @@ def build_report(results: str | Path = "reports/results.csv", provenance: str | 
     inputs = load(Path(results), Path(provenance), Path(params), Path(published), [Path(table) for table in tables])
     cells, claims = judge_cells(inputs), judge_claims(inputs)
     out.mkdir(parents=True, exist_ok=True)
-    view = build_view(inputs, cells, claims, Path(figures), out)
+    second = second_paper(inputs, Path(published), Path(figures), out / "figures", inputs.results.model_for(KEY_MODEL))
+    view = build_view(inputs, cells, claims, Path(figures), out) | {"second": second}
     _write(out / "verdicts.csv", cells_frame(cells))
     _write(out / "claims.csv", claims_frame(claims))
     _write(out / "claim_items.csv", items_frame(claims))
+    _write(out / "verdicts_eadaprune.csv", second.frame())
+    _write(out / "claims_eadaprune.csv", claims_frame(second.claims))
+    _write(out / "claim_items_eadaprune.csv", items_frame(second.claims))
     (out / "README.md").write_text(_render("report.md.j2", view), encoding="utf-8")
     page = out / "index.html"
     page.write_text(_render("report.html.j2", view | {"embed": _embedder(out / "figures")}), encoding="utf-8")

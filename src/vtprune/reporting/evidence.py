@@ -149,7 +149,7 @@ def _measured(inputs: Inputs, claim: dict, expected: Expectation, term: str) -> 
             measure = measure.over(_measure(claim, others[key])) if key in others else None
         why = "" if measure else f"no row to compare {case} with"
         found.append(Item(case, term, measure, expected.outcome(measure), why))
-    return found or [Item(claim["file"], term, None, MISSING, f"{claim['file']} holds no row for it")]
+    return found or [Item(claim["file"], term, None, MISSING, claim.get("absent", f"{claim['file']} holds no row for it"))]
 
 
 def _select(frame: pd.DataFrame, inputs: Inputs, claim: dict, where: dict) -> pd.DataFrame:

@@ -30,6 +30,12 @@ METHOD_LABELS = {
     "avgpool3x3": "Average-pooling", "last": "The last 10%",
 }
 
+BENCHMARK_LABELS |= {"mmvet": "MM-Vet", "seedbench": "SEED-Bench", "scienceqa": "ScienceQA", "mmbench_cn": "MMBench-CN"}
+# E-AdaPrune's hosts, each with a fixed and a spectral budget, and its other measurements.
+METHOD_LABELS |= {"pyramiddrop": "PyramidDrop", "visionzip": "VisionZip"}
+METHOD_LABELS |= {f"{host}_spectral": f"{METHOD_LABELS[host]}, spectral" for host in ("fastv", "adaptprune", "pyramiddrop", "visionzip")}
+METHOD_LABELS |= {"budget_by_content": "Budget by content", "randomised_is_exact": "Randomised budget is exact", "randomised": "Milliseconds, randomised"}
+
 # The same names inside a sentence.
 IN_SENTENCES = {"Unpruned": "the unpruned model", "Random": "random selection", "Blank image": "the model given a blank image"}
 

@@ -1,0 +1,167 @@
+"""Matched budgets: what is calibrated, what is counted, which rows there are; on a tiny model."""
+
+import csv
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vtprune.evaluation.errors import EvaluationError
+from vtprune.experiments import eadaprune, energy, sensitivity
+from vtprune.experiments.matched import MatchedSettings, calibrated, token_rows, tokens_left
+from vtprune.experiments.settings import read
+from vtprune.miniature.hub_schemas import BENCHMARKS
+from vtprune.pruning import SpectralBudget, get_method
+from vtprune.pruning.base import layer_at
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tests/evaluation"))
+LINES = """features,centre,power,target,k_min,k_max,tokens,energy
+vision,False,2,0.25,1,,4,0.9
+projected,True,1,0.25,1,,4,0.7
+projected,False,2,0.25,1,,4,0.8
+projected,False,2,0.25,3,6,4,0.81
+projected,False,2,0.5,1,,8,0.95
+"""
+
+
+@pytest.fixture
+def calibration(tmp_path):
+    path = tmp_path / "calibration.csv"
+    path.write_text(LINES)
+    return path
+
+
+def test_calibrated_budgets(calibration):
+    first, *others = calibrated(calibration, 0.25)
+    assert first == SpectralBudget(0.8, route="gram")
+    assert others == [
+        SpectralBudget(0.9, features="vision", route="gram"),
+        SpectralBudget(0.7, centre=True, power=1.0, route="svd"),
+        SpectralBudget(0.81, k_min=3, k_max=6, route="gram"),
+    ]
+    assert calibrated(calibration, 0.5) == [SpectralBudget(0.95, route="gram")]
+
+
+def test_what_was_not_calibrated(calibration, tmp_path):
+    with pytest.raises(EvaluationError, match=r"matches no spectral budget to 0\.1 of the tokens"):
+        calibrated(calibration, 0.1)
+    with pytest.raises(EvaluationError, match="run the stage spectra first"):
+        calibrated(tmp_path / "none.csv", 0.1)
+
+
+def test_rows_of_the_comparison(calibration):
+    settings = MatchedSettings(hosts=("fastv", "random"), keeps=(0.5, 0.25), calibration=str(calibration))
+    found = eadaprune.experiment(settings)
+    assert list(found.rows) == ["baseline", "fastv", "fastv_spectral", "random", "random_spectral"]
+    assert found.pairs == ("fastv_spectral - fastv", "random_spectral - random") and found.benchmarks == tuple(BENCHMARKS)
+    row = found.rows["random_spectral"]
+    assert row.takes_keep and row.ratio(0.25) == 0.25
+    assert row.cell(0.25).method == get_method("random", keep=SpectralBudget(0.8, route="gram"))
+    assert row.cell(0.5).method.keep.energy == 0.95
+
+
+def test_rows_of_the_sweep():
+    found = energy.experiment(MatchedSettings(energies=(0.99, 0.9), benchmarks=("pope",)))
+    assert list(found.rows) == ["baseline", "fastv tau=0.9", "fastv tau=0.99"] and found.benchmarks == ("pope",)
+    row = found.rows["fastv tau=0.9"]
+    assert not row.takes_keep and row.ratio(0.1) is None and row.cell(0.1).method.keep.energy == 0.9
+    with pytest.raises(EvaluationError, match=r"figures\.energy\.energies"):
+        energy.experiment(MatchedSettings())
+
+
+def test_rows_of_the_sensitivity(calibration):
+    settings = MatchedSettings(keeps=(0.25,), calibration=str(calibration), benchmarks=("pope",))
+    found = sensitivity.experiment(settings)
+    assert list(found.rows) == [
+        "baseline", "fastv", "fastv_spectral", "fastv vision", "fastv projected centred s^1", "fastv projected k>=3 k<=6",
+    ]  # fmt: skip
+    assert found.pairs[:2] == ("fastv_spectral - fastv", "fastv vision - fastv_spectral") and len(found.pairs) == 4
+    with pytest.raises(EvaluationError, match=r"not of fastv at 0\.25, 0\.5"):
+        sensitivity.experiment(MatchedSettings(keeps=(0.25, 0.5), calibration=str(calibration)))
+
+
+@pytest.mark.parametrize("module", [eadaprune, energy, sensitivity], ids=lambda module: module.NAME)
+def test_params_have_the_experiments(module):
+    settings = read(ROOT / "params.yaml", module.NAME, MatchedSettings)
+    spectra = __import__("yaml").safe_load((ROOT / "params.yaml").read_text())["spectra"]
+    assert set(settings.keeps) <= set(spectra["targets"]) and settings.limit is not None
+    assert set(settings.benchmarks) <= set(BENCHMARKS) and settings.hosts
+    for host in settings.hosts:
+        assert get_method(host, keep=SpectralBudget(0.9))
+
+
+def test_token_rows():
+    counts = {"pope": np.array([[[2, 4], [4, 5]], [[3, 3], [3, 3]]]), "gqa": np.array([[[6, 8]], [[3, 3]]])}
+    rows = list(token_rows([("a", 0.5, 0.9), ("b", None, None)], counts))
+    assert [(row["method"], row["benchmark"], row["tokens"], row["tokens_by_layer"]) for row in rows[:3]] == [
+        ("a", "pope", "3", "4.5"), ("a", "gqa", "6", "8"), ("a", "mean", "4.5", "6.25"),
+    ]  # fmt: skip
+    assert (rows[0]["sd"], rows[0]["least"], rows[0]["most"], rows[2]["n"], rows[2]["sd"]) == ("1", 2, 4, 3, None)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A checkpoint of 4 layers and 16 image tokens, and one data set."""
+    from tinyllava import build_checkpoint, write_data
+
+    folder = tmp_path_factory.mktemp("matched")
+    build_checkpoint(folder / "tiny")
+    write_data(folder / "data", "pope")
+    (folder / "calibration.csv").write_text(LINES)
+    return folder
+
+
+def test_tokens_are_those_that_the_model_drops(place):
+    """Against the counts that a run of each method alone keeps, and a sum over layers written out."""
+    from vtprune.evaluation.generation import encode
+    from vtprune.experiments.common import evaluator_of
+
+    evaluator = evaluator_of(settings(place))
+    questions = [question for _, question in evaluator.prompts("pope")]
+    methods = [get_method("fastv", keep=0.25), get_method("fastv", keep=SpectralBudget(0.9)), get_method("none"), get_method("vtw")]
+    bar = type("Bar", (), {"update": lambda self, n: None})()
+    found = tokens_left(evaluator.loaded, questions, methods, 2, bar)
+    model, processor = evaluator.loaded.model, evaluator.loaded.processor
+    for method, every in zip(methods, found, strict=True):
+        for question, (left, by_layer) in zip(questions, every, strict=True):
+            with method.attach(model) as pruned, torch.inference_mode():
+                model(**encode(model, processor, [question]))
+            kept = len(pruned.kept[0][0].indices) if method.stages() else 16
+            first = layer_at(method.stages()[0].layer, 4) if method.stages() else 0
+            assert left == kept and by_layer == pytest.approx((16 * first + kept * (4 - first)) / 4)
+    assert (found[0, :, 0] == 4).all() and len(set(found[1, :, 0])) > 1 and (found[2] == 16).all() and (found[3, :, 0] == 0).all()
+
+
+def settings(place, **others):
+    return MatchedSettings(
+        checkpoint=str(place / "tiny"), data=str(place / "data"), store=str(place / "store"), out=str(place / "results"),
+        calibration=str(place / "calibration.csv"), benchmarks=("pope",), keeps=(0.25,), batch_size=4, resamples=50, **others,
+    )  # fmt: skip
+
+
+def test_an_experiment_writes_scores_and_tokens(place, monkeypatch):
+    (place / "params.yaml").write_text(f"""profile: miniature
+evaluation: {{models: {{one: {{paper: A, checkpoint: {place / "tiny"}}}}}, resamples: 50, batch_size: 4, data: {place / "data"}}}
+figures: {{sensitivity: {{hosts: [fastv], keeps: [0.25], benchmarks: [pope], calibration: {place / "calibration.csv"}}}}}
+""")
+    arguments = ["--params", str(place / "params.yaml"), "--store", str(place / "store"), "--out", str(place / "results")]
+    assert sensitivity.main(arguments) == 0
+    written = (place / "results/sensitivity.csv").read_text()
+    methods = {row["method"] for row in csv.DictReader(written.splitlines())}
+    assert {"baseline", "fastv", "fastv_spectral", "fastv vision - fastv_spectral"} <= methods
+    tokens = list(csv.DictReader((place / "results/sensitivity/tokens.csv").open()))
+    fixed = next(row for row in tokens if (row["method"], row["benchmark"]) == ("fastv", "pope"))
+    assert fixed["tokens"] == "4" and fixed["tokens_by_layer"] == "10"  # (2 * 16 + 2 * 4) / 4
+    variants = list(csv.DictReader((place / "results/sensitivity/variants.csv").open()))
+    assert [row["method"] for row in variants] == ["fastv_spectral", "fastv vision", "fastv projected centred s^1", "fastv projected k>=3 k<=6"]
+    assert 3 <= float(variants[-1]["tokens"]) <= 6
+    # Again: nothing is asked anew, and the same bytes are written.
+    assert sensitivity.main(arguments) == 0 and (place / "results/sensitivity.csv").read_text() == written
+
+
+def test_a_refused_setting_is_one_sentence(place, capsys):
+    assert eadaprune.main(["--params", str(ROOT / "params.yaml"), "--calibration", str(place / "none.csv")]) == 2
+    assert "run the stage spectra first" in capsys.readouterr().err
