@@ -37,6 +37,10 @@ def test_registry_names_every_method_and_describes_it():
         assert cls.__doc__.splitlines()[0].strip()
 
 
+def test_all_but_two_take_a_budget():
+    assert {name for name, cls in methods().items() if not cls.takes_keep()} == {"none", "vtw"}
+
+
 def test_get_method_builds_it():
     assert get_method("adaptprune", keep=0.1, similarity=False) == AdaptPrune(keep=0.1, similarity=False)
     assert get_method("none") == NoPruning()

@@ -30,11 +30,11 @@ class Attachment:
 
     Within the block every prompt forward (an empty cache, or none) is shortened before the layers
     that the method's stages name: those layers and all later ones see and cache the short sequence,
-    earlier ones the whole. Kept tokens keep their order and position ids (and become means, where a
-    method merges others into them); text is never dropped;
-    decoding continues at the position after the whole prompt. Rows are re-padded on the left to the
-    longest, so ``model(**inputs).logits`` has fewer positions than the prompt (the last one is the
-    last token's, as always). Where nothing is dropped the model runs untouched, bit for bit.
+    earlier ones the whole. Kept tokens keep their order and position ids, and become means where a
+    method merges others into them; text is never dropped; decoding continues at the position after
+    the whole prompt. Rows are re-padded on the left to the longest, so ``model(**inputs).logits`` has
+    fewer positions than the prompt (the last one is the last token's, as always). Where nothing is
+    dropped the model runs untouched, bit for bit.
 
     A forward with ``use_cache=False`` whose ids continue those of the prompt before it, with the
     same image, repeats that prompt's selection: so ``generate(use_cache=False)`` prunes as the
@@ -47,11 +47,10 @@ class Attachment:
     ``model``), not through its decoder alone.
 
     Raises:
-        ValueError: on creation, if the model's family is not supported, lacks a layer, or is so
-            shallow that two stages fall on one, or if its vision tower lacks what the method ranks
-            by; on entering, if the model is being pruned already;
-            in a forward, for a prompt without an image or without ``input_ids``, padding on the
-            right, a static or foreign cache.
+        ValueError: on creation, if the model's family is not supported, lacks a layer, is so shallow
+            that two stages fall on one, or has a vision tower without what the method ranks by; on
+            entering, if the model is being pruned already; in a forward, for a prompt without an
+            image or without ``input_ids``, padding on the right, a static or foreign cache.
     """
 
     def __init__(self, method: Method, model: nn.Module, prefix: Prefix | None = None) -> None:

@@ -13,6 +13,8 @@ from vtprune.pruning.base import Goal
 class Kept:
     """The surviving tokens of one image, or of one sub-image where the family has those.
 
+    A token that others were merged into is among them, where it stood.
+
     Attributes:
         indices: ``[k]`` ascending, counted row by row over the grid.
         positions: ``[k, 2]`` their (row, column).

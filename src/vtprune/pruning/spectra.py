@@ -2,9 +2,13 @@
 
 Three routes to the same numbers: the singular values (``svd``), the eigenvalues of the smaller Gram
 matrix (``gram``), and a randomised range finder (``randomised``; Halko, Martinsson and Tropp, SIAM
-Review 53, 2011, algorithm 4.4), which E-AdaPrune proposes for its cost of O(n d t + t^2 d). All
-arithmetic is float32, also under autocast, and running sums are float64. (On GPUs, leave PyTorch's
-setting that float32 products are not cut to TF32: the bounds here reckon with float32's rounding.)
+Review 53, 2011, algorithm 4.4), which E-AdaPrune proposes for its cost of O(n d t + t^2 d).
+
+Everything of the features' size is computed in float32, also under autocast. What is made of that is
+float64: the total, the eigenvalues of the small matrices, and running sums. In float32 each of these
+errs by up to 2e-6 of the energy, and one more singular value may hold as little: of hidden states
+with one dominant direction, at a quarter of the tokens, 1e-5. (On GPUs, leave PyTorch's setting that
+float32 products are not cut to TF32: the bounds here reckon with float32's rounding.)
 """
 
 import math
@@ -28,8 +32,8 @@ class Spectrum:
     """Leading energies of ``b`` matrices, largest first.
 
     Attributes:
-        shares: ``[b, t]`` float32, each energy over the total (0 where that is 0).
-        slack: ``[b, t]`` float32, how much the running sum of ``shares`` may be too low, at most;
+        shares: ``[b, t]`` float64, each energy over the total (0 where that is 0).
+        slack: ``[b, t]`` float64, how much the running sum of ``shares`` may be too low, at most;
             0 for the exact routes, possibly infinite for the randomised one. It is never too high.
         total: ``[b]`` float32, all energies together: for power 2 the squared Frobenius norm,
             which is exact whatever the route.
@@ -92,10 +96,10 @@ def spectrum(
     if route == "gram":
         shares = _gram(x)
         return Spectrum(shares, torch.zeros_like(shares), size.square())
-    energies = torch.linalg.svdvals(x).pow(power) * (size > 0)[:, None]
+    energies = torch.linalg.svdvals(x).double().pow(power) * (size > 0)[:, None]
     total = energies.sum(dim=1)
     shares = energies / total.clamp(min=1e-30)[:, None]
-    return Spectrum(shares, torch.zeros_like(shares), total * size.pow(power))
+    return Spectrum(shares, torch.zeros_like(shares), total.float() * size.pow(power))
 
 
 @_in_float32
@@ -160,7 +164,7 @@ def energy_rank(
         else:
             shares, slack = _randomised(x[pending], columns, iterations, seed)
             high = _reached(shares, energy - ROUNDING + _MARGIN, full)
-            short = shares.double().cumsum(dim=1) + slack < energy - ROUNDING - _MARGIN
+            short = shares.cumsum(dim=1) + slack < energy - ROUNDING - _MARGIN
             # The last k that is proved to fall short proves it for all before it.
             low = (short * torch.arange(1, columns + 1, device=x.device)).amax(dim=1) + 1
             low = torch.minimum(low, high)
@@ -211,12 +215,12 @@ def _normalised(x: torch.Tensor, valid: torch.Tensor | None, centre: bool) -> tu
         row = int((~torch.isfinite(largest)).nonzero()[0])
         raise ValueError(f"the features of row {row} of the batch hold NaN or infinity, so they have no spectrum")
     x = x / largest.clamp(min=1e-30)[:, None, None]
-    norm = torch.linalg.vector_norm(x, dim=(1, 2))
+    norm = _norm(x).float()
     if centre:
         present = x.new_ones(x.shape[:2]) if valid is None else valid.to(x.dtype)
         mean = x.sum(dim=1, keepdim=True) / present.sum(dim=1).clamp(min=1)[:, None, None]
         x = (x - mean) * present[..., None]
-        left = torch.linalg.vector_norm(x, dim=(1, 2))
+        left = _norm(x).float()
         # Of equal tokens the mean's rounding alone is left: that is no energy.
         norm = torch.where(left > 1e-6 * norm, left, 0.0)
     x = torch.where((norm > 0)[:, None, None], x / norm.clamp(min=1e-30)[:, None, None], 0.0)
@@ -224,13 +228,18 @@ def _normalised(x: torch.Tensor, valid: torch.Tensor | None, centre: bool) -> tu
 
 
 def _gram(x: torch.Tensor) -> torch.Tensor:
-    """``[b, min(n, d)]`` squared singular values, largest first."""
+    """``[b, min(n, d)]`` float64 squared singular values over their sum, largest first."""
     gram = x @ x.mT if x.shape[1] <= x.shape[2] else x.mT @ x
-    return torch.linalg.eigvalsh(gram).flip(-1).clamp(min=0)
+    return torch.linalg.eigvalsh(gram.double()).flip(-1).clamp(min=0) / _norm(x).square().clamp(min=1e-30)[:, None]
+
+
+def _norm(x: torch.Tensor) -> torch.Tensor:
+    """``[b]`` float64 Frobenius norms."""
+    return torch.linalg.vector_norm(x, dim=(1, 2), dtype=torch.float64)
 
 
 def _randomised(x: torch.Tensor, columns: int, iterations: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """``[b, columns]`` leading energies of ``x``, whose energies sum to 1, and their sums' slack.
+    """``[b, columns]`` float64 leading energies of ``x`` over the sum of all, and their sums' slack.
 
     With ``A = x x^T`` and an orthonormal ``Q`` of its approximate range, the energies are the
     eigenvalues ``theta`` of ``H = Q^T A Q``, which are never too high. The slack bounds the sum of
@@ -245,12 +254,13 @@ def _randomised(x: torch.Tensor, columns: int, iterations: int, seed: int) -> tu
         q = torch.linalg.qr(x @ (x.mT @ q)).Q
     image = x @ (x.mT @ q)
     small = q.mT @ image
-    energies, vectors = torch.linalg.eigh((small + small.mT) / 2)
-    energies, vectors = energies.flip(-1).clamp(min=0), vectors.flip(-1)
-    residuals = torch.linalg.vector_norm((image - q @ small) @ vectors, dim=1)
+    energies, vectors = torch.linalg.eigh((small + small.mT).double() / 2)
+    total = _norm(x).square()[:, None]
+    energies, vectors = energies.flip(-1).clamp(min=0) / total.clamp(min=1e-30), vectors.flip(-1)
+    residuals = torch.linalg.vector_norm((image - q @ small) @ vectors.float(), dim=1).double()
 
     # Neither x's energy outside Q's range nor its largest eigenvalue (of G) is more than what is left.
-    left = (x.square().sum(dim=(1, 2)) - energies.sum(dim=1)).clamp(min=0)[:, None]
+    left = ((total > 0).double() - energies.sum(dim=1, keepdim=True)).clamp(min=0)
     outside = torch.minimum(left, _outside(x, q, seed)[:, None])
     gaps = (energies[:, :, None] - energies[:, None, :]).clamp(min=_MARGIN / 10)
     beyond = (residuals.square()[:, None, :] / gaps).triu(diagonal=1).sum(dim=2)

@@ -38,7 +38,11 @@ class SpectralBudget:
         centre: subtract the mean token first (our assumption: no, as the total is the norm of X).
         power: of the singular values; 2 is the paper's energy, another needs the route ``svd``.
         route: ``randomised`` as in the paper, ``gram`` or ``svd``; all give the same budget, and which
-            is fastest depends on the matrix (benchmarks/spectra.py).
+            is fastest depends on the matrix (benchmarks/spectra.py). Float32 products of the features
+            err by some 2e-7 of the energy, so an image whose sum comes that close to ``energy`` may get
+            one token more by one route than by another. That matters where one direction holds nearly
+            all, as in ``hidden``: there one more singular value, at a quarter of the tokens, holds 1e-5.
+            (Were the totals and eigenvalues float32 too, 3 in 100 of such images would differ.)
         rank: target rank t that the randomised route starts from (our assumption); it is doubled
             until the budget is certain, see :func:`vtprune.pruning.spectra.energy_rank`.
         oversampling, iterations: columns beyond t, and power iterations (our assumption).
