@@ -2,11 +2,13 @@
 
 import csv
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from vtprune.evaluation.errors import EvaluationError
 from vtprune.experiments import eadaprune, energy, sensitivity
@@ -115,24 +117,34 @@ def place(tmp_path_factory):
 
 
 def test_tokens_are_those_that_the_model_drops(place):
-    """Against the counts that a run of each method alone keeps, and a sum over layers written out."""
+    """Against the counts that each method alone keeps of each question alone, layer by layer."""
     from vtprune.evaluation.generation import encode
     from vtprune.experiments.common import evaluator_of
 
     evaluator = evaluator_of(settings(place))
-    questions = [question for _, question in evaluator.prompts("pope")]
-    methods = [get_method("fastv", keep=0.25), get_method("fastv", keep=SpectralBudget(0.9)), get_method("none"), get_method("vtw")]
-    bar = type("Bar", (), {"update": lambda self, n: None})()
-    found = tokens_left(evaluator.loaded, questions, methods, 2, bar)
+    noise = np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8)
+    questions = [  # more and more of each image is noise
+        replace(question, images=(Image.fromarray(np.where(np.arange(32)[:, None, None] < 8 * n, noise, 90).astype(np.uint8)),))
+        for n, (_, question) in enumerate(evaluator.prompts("pope")[:5])
+    ]  # fmt: skip
+    spectral = SpectralBudget(0.999)
+    methods = [get_method("fastv", keep=0.25), get_method("fastv", keep=spectral), get_method("none"), get_method("vtw"),
+               get_method("pyramiddrop", keep=spectral), get_method("visionzip", keep=spectral)]  # fmt: skip
+    found = tokens_left(evaluator.loaded, questions, methods, 2, type("Bar", (), {"update": lambda self, n: None})())
     model, processor = evaluator.loaded.model, evaluator.loaded.processor
     for method, every in zip(methods, found, strict=True):
         for question, (left, by_layer) in zip(questions, every, strict=True):
             with method.attach(model) as pruned, torch.inference_mode():
                 model(**encode(model, processor, [question]))
-            kept = len(pruned.kept[0][0].indices) if method.stages() else 16
-            first = layer_at(method.stages()[0].layer, 4) if method.stages() else 0
-            assert left == kept and by_layer == pytest.approx((16 * first + kept * (4 - first)) / 4)
-    assert (found[0, :, 0] == 4).all() and len(set(found[1, :, 0])) > 1 and (found[2] == 16).all() and (found[3, :, 0] == 0).all()
+            stages = [layer_at(stage.layer, 4) for stage in method.stages()]
+            alive = []  # of each layer
+            for layer in range(4):
+                before = [stage for stage in stages if stage <= layer]
+                alive.append(len(pruned.kept_at(before[-1])[0][0].indices) if before else 16)
+            assert left == alive[-1] and by_layer == pytest.approx(sum(alive) / 4)
+    assert (found[0, :, 0] == 4).all() and (found[2] == 16).all() and (found[3, :, 0] == 0).all()
+    assert len(set(found[1, :, 0])) > 2 and (found[4, :, 0] == found[1, :, 0]).all() and (found[5, :, 0] == found[1, :, 0]).all()
+    assert (found[5, :, 0] == found[5, :, 1]).all()  # pruned before the first layer
 
 
 def settings(place, **others):

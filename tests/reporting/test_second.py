@@ -125,6 +125,7 @@ def test_the_averages_stand_in_both_conventions(second):
     found = part(second(), "matched")
     assert "left when the last stage has pruned" in " ".join(found.sentences) and "averaged over all decoder layers" in " ".join(found.sentences)
     assert "spectral budgets leave 108 to 121 % of the fixed budgets’ tokens; a gain of that part" in " ".join(found.sentences)
+    assert "Each cell was asked 40 questions: the first 20 of each benchmark." in " ".join(found.sentences)
     (grid,) = found.tables
     assert dict(grid.lines)["VisionZip, 10 %"] == ["60.0", "62.0", "+2.0 (+1.0 to +3.0)", "14.4", "80.0", "17.4", "80.0"]
 

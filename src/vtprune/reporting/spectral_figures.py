@@ -236,7 +236,7 @@ def sensitivity(found: Spectral, folder: Path, interval: float) -> Figure:
             _bar(axes[0], y, m.value, m.low, m.high, side(m))
         axes[1].plot([row.ci_low, row.ci_high], [y, y], color="#0072B2", linewidth=1.6)
         axes[1].plot(row.spearman, y, "o", color="#0072B2", markersize=5)
-    names = [variant(name).replace(">=", "≥ ").replace("<=", "≤ ") for name in others["method"]]
+    names = [variant(name).replace(">=", " ≥ ").replace("<=", " ≤ ") for name in others["method"]]
     _zero(axes[0], names, "Score")
     _zero(axes[1], names, "Budgets", at=1.0)
     axes[0].set_xlabel("difference from the assumed reading,\n% of the unpruned score")

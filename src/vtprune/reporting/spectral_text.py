@@ -75,6 +75,17 @@ def achieved(found: Spectral) -> str:
     return f"On the questions asked, spectral budgets leave {between} of the fixed budgets’ tokens{more}."
 
 
+def asked(found: Spectral) -> str:
+    """How many questions each cell was asked, and why not all."""
+    rows = found.tables["matched"]
+    counts = rows[(rows["method"] == rows["method"].iloc[0]) & (rows["keep"] == rows["keep"].iloc[0]) & (rows["benchmark"] != "mean")]
+    counts = counts.set_index("benchmark")["n"].astype(int)
+    usual = int(counts.mode().iloc[0])
+    others = [f"{n} of {benchmark_label(name)}" for name, n in counts.items() if n != usual]
+    return (f"Each cell was asked {counts.sum():,} questions: the first {usual} of each benchmark{''.join(', ' + other for other in others)}. "
+            "That limit (figures.eadaprune.limit in params.yaml) keeps the whole study within its time; it also keeps the intervals wide.")
+
+
 def assumptions(found: Spectral) -> list[str]:
     """Which assumptions matter, with paired differences to the assumed variant."""
     results = found.inputs.results
