@@ -139,7 +139,8 @@ def test_the_headlines_are_results_like_any_other(study):
     for method in ("budget_by_content", "mean_budget", "randomised_is_exact"):
         measure = found.cell("spectra", "miniature-llava", method, "all", 0.1)
         assert measure.has_interval and measure.low <= measure.value <= measure.high + 1e-4
-    assert json.loads((study / "provenance.json").read_text())["experiments"]["spectra"]
+    assert json.loads((study / "provenance.json").read_text())["seconds_by_experiment"]["spectra"] > 0
+    assert set(json.loads((study / "results/spectra.json").read_text())["spectra"]["seconds"]) == {"calibration", "benchmarks"}
 
 
 def test_what_cannot_be_studied():

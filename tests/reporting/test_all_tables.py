@@ -88,6 +88,7 @@ def test_models_stand_side_by_side(out):
     with open(out.parent / "results.csv") as file:
         means = {(r["model"], r["method"]): float(r["value"]) for r in csv.DictReader(file)
                  if r["experiment"] in ("table1", "table2") and r["metric"] == "percent_of_baseline"}
+    assert len(re.search(r"(?:^\|.*\n)+", part, re.MULTILINE)[0].splitlines()) == 2 + len(MODELS)  # one table, whole
     for paper, ours in MODELS.items():
         assert lines[paper][1] == ours and f"{means[ours, 'fastv']:.1f}" == lines[paper][4]
     assert lines["LLaVA-1.5-7B"][3] == "80.3" and lines["InternVL2-2B"][3] not in ("80.3", "—")  # as printed

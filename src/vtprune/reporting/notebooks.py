@@ -90,7 +90,7 @@ def _page(body: str, title: str, links: str) -> str:
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     return (f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">'
             f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{html.escape(title)}</title>\n'
-            f"<style>\n{style}\nimg {{ max-width: 100%; height: auto; }}\np:has(> img) {{ max-width: 60rem; }}\n.jp-OutputArea {{ overflow-x: auto; }}\n"
+            f"<style>\n{style}\nnav {{ margin-bottom: 1.6rem; }}\nimg {{ max-width: 100%; height: auto; }}\np:has(> img) {{ max-width: 60rem; }}\n.jp-OutputArea {{ overflow-x: auto; }}\n"
             f'td {{ white-space: normal; }}\n</style></head>\n<body>\n<nav aria-label="Notebooks">{links}</nav>\n{body}\n'
             "</body></html>\n")
 
