@@ -36,6 +36,7 @@ from .intervals import spearman, wilson
 from .provenance import facts
 from .results import COLUMNS, to_csv
 from .settings import Settings, parse
+from .tables import write_csv
 
 NAME = "spectra"
 LAYER = 2  # before which the hidden states are taken: where FastV and AdaptPrune prune
@@ -288,7 +289,7 @@ def _write_examples(folder: Path, shown: Sequence, counts: np.ndarray) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             shown[index][2].save(folder / name)
             rows.append({"end": end, "picture": name, "benchmark": benchmark, "image_id": shown[index][1], "tokens": int(counts[index])})
-    write(folder / "examples.csv", _as_csv(rows))
+    write_csv(folder / "examples.csv", rows)
 
 
 def _budget_table(shown: Sequence, known: Sequence[Mapping], exact: Mapping, targets: Sequence[float]) -> Table:
