@@ -12,7 +12,12 @@ from PIL import Image
 
 from vtprune.evaluation.errors import EvaluationError
 from vtprune.experiments import eadaprune, energy, sensitivity
-from vtprune.experiments.matched import MatchedSettings, calibrated, token_rows, tokens_left
+from vtprune.experiments.matched import (
+    MatchedSettings,
+    calibrated,
+    token_rows,
+    tokens_left,
+)
 from vtprune.experiments.settings import read
 from vtprune.miniature.hub_schemas import BENCHMARKS
 from vtprune.pruning import SpectralBudget, get_method

@@ -13,7 +13,14 @@ from vtprune.experiments.calibration import budgets, calibrate
 from vtprune.experiments.collect import collect
 from vtprune.experiments.intervals import spearman, wilson
 from vtprune.experiments.settings import Settings
-from vtprune.experiments.spectra import MEASURES, benchmark_images, calibration_images, clamped, read_density, run
+from vtprune.experiments.spectra import (
+    MEASURES,
+    benchmark_images,
+    calibration_images,
+    clamped,
+    read_density,
+    run,
+)
 from vtprune.miniature.datasets import make_all
 from vtprune.reporting.inputs import load_results
 

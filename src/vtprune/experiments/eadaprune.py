@@ -10,7 +10,14 @@ from pathlib import Path
 
 from .common import one_sentence, ratios
 from .design import Experiment, Row
-from .matched import BENCHMARKS, SPECTRAL, MatchedSettings, Spectral, calibrated, run_matched
+from .matched import (
+    BENCHMARKS,
+    SPECTRAL,
+    MatchedSettings,
+    Spectral,
+    calibrated,
+    run_matched,
+)
 from .settings import parse
 
 NAME = "eadaprune"

@@ -19,7 +19,15 @@ from vtprune.pruning import SpectralBudget
 from .common import one_sentence, ratios
 from .design import Experiment, Row
 from .intervals import spearman
-from .matched import BENCHMARKS, SPECTRAL, MatchedSettings, Spectral, assumed, calibrated, run_matched
+from .matched import (
+    BENCHMARKS,
+    SPECTRAL,
+    MatchedSettings,
+    Spectral,
+    assumed,
+    calibrated,
+    run_matched,
+)
 from .settings import parse
 from .tables import write_csv
 

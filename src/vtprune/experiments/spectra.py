@@ -289,7 +289,7 @@ def _write_examples(folder: Path, shown: Sequence, counts: np.ndarray) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             shown[index][2].save(folder / name)
             rows.append({"end": end, "picture": name, "benchmark": benchmark, "image_id": shown[index][1], "tokens": int(counts[index])})
-    write_csv(folder / "examples.csv", rows, digits=5)
+    write_csv(folder / "examples.csv", rows)
 
 
 def _budget_table(shown: Sequence, known: Sequence[Mapping], exact: Mapping, targets: Sequence[float]) -> Table:

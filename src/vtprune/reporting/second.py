@@ -137,7 +137,7 @@ def _parts(found: Spectral, out: Path) -> list[Part]:
     return [
         part("matched", "Fixed against spectral budgets at the same average", ("matched",), lambda: (
             [spectral_figures.matched(found, out, interval), spectral_figures.by_benchmark(found, out, _near(found.keeps), interval)],
-            [spectral_text.beats(found), spectral_text.achieved(found), *spectral_text.gains(found, _near(found.keeps)),
+            [spectral_text.achieved(found), *spectral_text.gains(found, _near(found.keeps)),
              spectral_text.AVERAGE, spectral_text.asked(found)],
             [_matched(found)])),
         Part("tasks", "Benchmarks that the miniature world lacks", [], [], [_tasks(found)]),

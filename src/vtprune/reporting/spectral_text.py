@@ -125,8 +125,9 @@ def density(found: Spectral) -> list[str]:
         here = rows[(rows["target"] == target) & (rows["measure"] == "content")].set_index("benchmark")
         every, single = here.loc["all"], here.drop("all")["spearman"]
         told.append(f"Budgets matched to {100 * target:g} %: Spearman’s correlation with the image’s content (objects, characters and chart "
-                    f"parts) is {every['spearman']:.2f} ({every['ci_low']:.2f} to {every['ci_high']:.2f}) over all images; within a benchmark "
-                    f"from {single.min():.2f} ({benchmark_label(single.idxmin())}) to {single.max():.2f} ({benchmark_label(single.idxmax())}).")
+                    f"parts) is {fmt.number(every['spearman'], 2)} ({fmt.interval(every['ci_low'], every['ci_high'], digits=2)}) over all images; within a "
+                    f"benchmark from {fmt.number(single.min(), 2)} ({benchmark_label(single.idxmin())}) to {fmt.number(single.max(), 2)} "
+                    f"({benchmark_label(single.idxmax())}).")
     return told
 
 
