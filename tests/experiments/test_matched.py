@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from vtprune.evaluation.errors import EvaluationError
-from vtprune.experiments import eadaprune, energy, sensitivity
+from vtprune.experiments import calibrate, eadaprune, energy, sensitivity
 from vtprune.experiments.matched import (
     MatchedSettings,
     calibrated,
@@ -182,3 +182,23 @@ figures: {{sensitivity: {{hosts: [fastv], keeps: [0.25], benchmarks: [pope], cal
 def test_a_refused_setting_is_one_sentence(place, capsys):
     assert eadaprune.main(["--params", str(ROOT / "params.yaml"), "--calibration", str(place / "none.csv")]) == 2
     assert "run the stage spectra first" in capsys.readouterr().err
+
+
+def test_a_checkpoint_is_calibrated_on_pictures_of_ones_own(place, capsys):
+    generator = np.random.default_rng(0)
+    (place / "pictures").mkdir()
+    for n in range(6):
+        Image.fromarray(generator.integers(0, 40 * (n + 1), (32, 32, 3), dtype=np.uint8)).save(place / f"pictures/{n}.png")
+    (place / "own.yaml").write_text(f"""profile: lite
+evaluation: {{models: {{one: {{paper: A, checkpoint: {place / "tiny"}}}}}, data: null}}
+figures: {{eadaprune: {{keeps: [0.5, 0.25]}}}}
+""")
+    arguments = ["--params", str(place / "own.yaml"), "--out", str(place / "own"), "--pictures"]
+    assert calibrate.main([*arguments, str(place / "pictures")]) == 0
+    rows = list(csv.DictReader((place / "own/spectra/calibration.csv").open()))
+    assert [(row["target"], row["tokens"]) for row in rows] == [("0.5", "8"), ("0.25", "4")]
+    assert all(abs(float(row["calibrated_mean"]) - int(row["tokens"])) <= 0.5 for row in rows)
+    (budget,) = calibrated(place / "own/spectra/calibration.csv", 0.25)
+    assert budget == SpectralBudget(float(rows[1]["energy"]), route="gram")
+    (place / "empty").mkdir()
+    assert calibrate.main([*arguments, str(place / "empty")]) == 2 and "holds no pictures" in capsys.readouterr().err

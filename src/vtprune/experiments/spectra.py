@@ -4,11 +4,13 @@ For each source of features, centred and not, with squared and plain singular va
 which the mean budget equals a fixed one, calibrated on pictures from the training's side of the
 world, which no benchmark shows; the budgets that it gives the benchmarks' images; their rank
 correlation with how much the world put into each image; and whether the randomised budgets are the
-exact ones. The energies that it finds are those of the experiments that ask questions (``matched.py``). ``python -m vtprune.experiments.spectra`` writes ``spectra.csv`` (the headline numbers,
-in the columns of all results), ``spectra.json`` (the facts of the run) and the tables under
+exact ones. The energies that it finds are those of the experiments that ask questions
+(``matched.py``). ``python -m vtprune.experiments.spectra`` writes ``spectra.csv`` (the headline
+numbers, in the columns of all results), ``spectra.json`` (the facts of the run) and the tables under
 ``spectra/``.
 """
 
+import argparse
 import csv
 import io
 import json
@@ -35,10 +37,11 @@ from .common import one_sentence
 from .intervals import spearman, wilson
 from .provenance import facts
 from .results import COLUMNS, to_csv
-from .settings import Settings, parse
+from .settings import Settings, load, parse
 from .tables import write, write_csv
 
 NAME = "spectra"
+OPTIONS = {"targets", "calibration", "seed", "limits"}  # of the section of that name in params.yaml
 LAYER = 2  # before which the hidden states are taken: where FastV and AdaptPrune prune
 VARIANTS = tuple((source, centre) for source in SOURCES for centre in (False, True))
 DEFAULT = ("projected", False, 2.0)  # SpectralBudget's own assumptions
@@ -378,13 +381,15 @@ def _headlines(tables: Mapping[str, Table], model: str) -> Iterator[dict[str, An
 
 def main(argv: list[str] | None = None) -> int:
     """The module's command; what a user can mend is one sentence and exit code 2."""
-    import yaml
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
 
     def work() -> Path:
-        options = (yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8")) or {}).get(NAME)
-        if not isinstance(options, dict):
-            raise EvaluationError(f"params.yaml has no section '{NAME}'")
-        return run(parse(NAME, argv), **options)
+        settings, path = parse(NAME, argv), parser.parse_known_args(argv)[0].params
+        options = load(path).get(NAME)
+        if not isinstance(options, dict) or set(options) != OPTIONS:
+            raise EvaluationError(f"{path}: '{NAME}' must have the keys {', '.join(sorted(OPTIONS))}, and no others")
+        return run(settings, **options)
 
     return one_sentence(NAME, work)
 
