@@ -131,7 +131,8 @@ def density(found: Spectral) -> list[str]:
         told.append(f"Budgets matched to {100 * target:g} %: Spearman’s correlation with the image’s content (objects, characters and chart "
                     f"parts) is {fmt.number(every['spearman'], 2)} ({fmt.interval(every['ci_low'], every['ci_high'], digits=2)}) over all images; within a "
                     f"benchmark from {fmt.number(single.min(), 2)} ({benchmark_label(single.idxmin())}) to {fmt.number(single.max(), 2)} "
-                    f"({benchmark_label(single.idxmax())}).")
+                    f"({benchmark_label(single.idxmax())}). Over all images, with the number of objects alone {fmt.signed(alone['objects'], 2)}, of "
+                    f"characters {fmt.signed(alone['characters'], 2)}, of chart parts {fmt.signed(alone['chart_parts'], 2)}.")
     return told
 
 
