@@ -59,8 +59,11 @@ def gains(found: Spectral, keep: float) -> list[str]:
         if mean:
             told.append(
                 f"{method_label(host)}, {100 * keep:g} % kept: spectral {fmt.MINUS} fixed is {signed(mean)} percentage points of the "
-                f"unpruned score. Of {fmt.counted(len(each), 'benchmark')} (MME’s two sums are two) it is higher on "
+                f"unpruned score. Of {fmt.counted(len(each), 'benchmark')} it is higher on "
                 f"{sides.count('higher')} and lower on {sides.count('lower')}; on {sides.count('open')} the interval includes zero.")
+    if told:
+        told.append("Budgets are matched over all benchmarks together. On a single one a spectral budget is larger or smaller than the fixed "
+                    "one, by design, so that part of such a difference is that of more or fewer tokens; the counts are in reports/results/eadaprune/tokens.csv.")
     return told
 
 
@@ -105,7 +108,7 @@ def assumptions(found: Spectral) -> list[str]:
         name, m = max(changes.items(), key=lambda entry: abs(entry[1].value))
         lead = (f"None of the {len(changes)} other readings, each calibrated to the same mean budget, can be told from the assumed one "
                 f"by its score; furthest is {variant(name)}, {signed(m)} percentage points.")
-    told = [f"{lead} Asked were {asked:,} questions."]
+    told = [f"{lead} Asked were {asked:,} questions. These intervals are not corrected for the number of comparisons."]
     told += [f"For comparison, the assumed reading {fmt.MINUS} the fixed budget: {signed(m)} percentage points." for m in fixed]
     if "variants" in found.tables:
         rows = found.tables["variants"].iloc[1:]
@@ -122,12 +125,14 @@ def density(found: Spectral) -> list[str]:
     rows = found.ours("correlation")
     told = []
     for target in sorted(rows["target"].unique(), reverse=True):
+        alone = rows[(rows["target"] == target) & (rows["benchmark"] == "all")].set_index("measure")["spearman"]
         here = rows[(rows["target"] == target) & (rows["measure"] == "content")].set_index("benchmark")
         every, single = here.loc["all"], here.drop("all")["spearman"]
         told.append(f"Budgets matched to {100 * target:g} %: Spearman’s correlation with the image’s content (objects, characters and chart "
                     f"parts) is {fmt.number(every['spearman'], 2)} ({fmt.interval(every['ci_low'], every['ci_high'], digits=2)}) over all images; within a "
                     f"benchmark from {fmt.number(single.min(), 2)} ({benchmark_label(single.idxmin())}) to {fmt.number(single.max(), 2)} "
-                    f"({benchmark_label(single.idxmax())}).")
+                    f"({benchmark_label(single.idxmax())}). Over all images, with the number of objects alone {fmt.signed(alone['objects'], 2)}, of "
+                    f"characters {fmt.signed(alone['characters'], 2)}, of chart parts {fmt.signed(alone['chart_parts'], 2)}.")
     return told
 
 
