@@ -11,7 +11,8 @@ from . import figures, fmt, paper, text
 from .audit import audit
 from .cells import Cell
 from .claims import ClaimResult
-from .differences import comparisons
+from .costs import costs
+from .differences import LOWER, comparisons
 from .differences import table as table_of
 from .inputs import Inputs
 from .relations import LINKS, benchmark_label, method_label, term_label
@@ -58,6 +59,7 @@ def build_view(inputs: Inputs, cells: list[Cell], claims: list[ClaimResult], dat
         "pictured": paper.sections(inputs, ours, data, folder / "figures"),
         "others": [b for b in drawn if (b.table, b.model) not in alone],
         "audit": audit(inputs.published),
+        "costs": costs(inputs),
         "own_failures": [c for c in claims if c.paper == "fails"],
         "not_judged": text.not_judged_sentence(cells),
         "provenance": _flat(inputs.provenance), "tolerances": sorted(inputs.tolerances.items()),
@@ -75,6 +77,10 @@ def _findings(inputs: Inputs, studies: list[dict], claims, cells, ours: str | No
         found.append(text.elsewhere_sentence([(model, c) for model, c in by_model if model != ours]))
     if ours:
         found.append(text.random_rank_sentence(inputs, "table1", ours))
+    # Not only what the paper compares itself with: whatever is ahead of its method.
+    for study in studies:
+        ahead = [c for c in study["compared"] if c.pair.startswith("adaptprune - ") and c.mean and c.mean.sign == LOWER]
+        found += [f"Table {study['table']}: {text.comparison_sentence(c, inputs.interval, noun=study['noun'].lower())}" for c in ahead if study["table"] == 5]
     found.append(text.cells_sentence(cells))
     return [sentence for sentence in found if sentence]
 
