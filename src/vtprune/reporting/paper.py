@@ -125,10 +125,16 @@ def _redundancy(inputs: Inputs, model: str) -> list[str]:
 
 
 def _ratios(inputs: Inputs, model: str) -> list[str]:
-    pair = "adaptprune - fastv"
-    return [f"{survivors.percent(1 - m.keep)} pruned: AdaptPrune {fmt.MINUS} FastV is {_with_interval(m, sign=True)} "
-            "percentage points of the unpruned score, mean over the benchmarks."
-            for m in curves.series(inputs.results, "figure5", model, pair, "mean")]
+    """At each ratio, AdaptPrune's lead over FastV, and FastV's over a random choice."""
+    leads = {pair: {m.keep: m for m in curves.series(inputs.results, "figure5", model, pair, "mean")}
+             for pair in ("adaptprune - fastv", "fastv - random")}
+    told = []
+    for keep, lead in leads["adaptprune - fastv"].items():
+        over = leads["fastv - random"].get(keep)
+        more = f"; FastV {fmt.MINUS} Random is {_with_interval(over, sign=True)}" if over else ""
+        told.append(f"{survivors.percent(1 - keep)} pruned: AdaptPrune {fmt.MINUS} FastV is {_with_interval(lead, sign=True)} percentage points "
+                    f"of the unpruned score, mean over the benchmarks{more}.")
+    return told
 
 
 def _with_interval(m: Measure, digits: int = 1, sign: bool = False) -> str:

@@ -85,8 +85,9 @@ def asked(found: Spectral) -> str:
     counts = counts.set_index("benchmark")["n"].astype(int)
     usual = int(counts.mode().iloc[0])
     others = [f"{n} of {benchmark_label(name)}" for name, n in counts.items() if n != usual]
+    left_out = "" if "mme" in counts else " MME is left out: of so few questions its sum over fourteen sub-tasks would say nothing."
     return (f"Each cell was asked {counts.sum():,} questions: the first {usual} of each benchmark{''.join(', ' + other for other in others)}. "
-            "That limit (figures.eadaprune.limit in params.yaml) keeps the whole study within its time; it also keeps the intervals wide.")
+            "That limit (figures.eadaprune.limit in params.yaml) keeps the whole study within its time; it also keeps the intervals wide." + left_out)
 
 
 def assumptions(found: Spectral) -> list[str]:
