@@ -56,13 +56,11 @@ def _line(row) -> tuple[str, ...]:
 
 def _conventions(rows: pd.DataFrame) -> str:
     """Which way of counting gives the captions' percentages."""
-    fits = rows.assign(agrees=rows["agrees"] == "yes", layer=rows["layer"].astype(str)).groupby(
-        ["layer", "attention", "scope", "mlp"])["agrees"].agg(["sum"])  # fmt: skip
-    models = rows["model"].nunique()
+    way, models = ["layer", "attention", "scope", "mlp"], rows["model"].nunique()
     # A prompt's length was tried in two sizes: a model counts once.
-    each = rows[rows["agrees"] == "yes"].groupby([rows["layer"].astype(str), "attention", "scope", "mlp"])["model"].nunique()
+    each = rows[rows["agrees"] == "yes"].groupby(way)["model"].nunique()
     if each.empty:
-        return f"None of {len(fits)} ways of counting gives the captions’ percentages of FLOPs saved."
+        return f"None of {rows.groupby(way).ngroups} ways of counting gives the captions’ percentages of FLOPs saved."
     best = each[each == each.max()]
     ways = dict.fromkeys(
         f"{_LAYER.get(layer, f'pruned before layer {layer}')}, {_ATTENTION[attention]}, {_SCOPE[scope]}" for layer, attention, scope, _ in best.index
