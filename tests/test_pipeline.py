@@ -11,7 +11,11 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
+from vtprune.evaluation.sources import module_files, sources
+from vtprune.pruning import methods
+
 ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src/vtprune"
 # A stage with `foreach` has what it runs under `do`.
 STAGES = {name: stage.get("do", stage) for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items()}
 TABLES = [name for name in STAGES if name.startswith("table")]
@@ -29,48 +33,54 @@ def _ignored(path: str) -> bool:
     return subprocess.run(["git", "check-ignore", "-q", path], cwd=ROOT).returncode == 0
 
 
-def _files(module: str) -> list[Path]:
-    """The source files of a dotted module, its packages' `__init__.py` included."""
-    parts, out = module.split("."), []
-    for n in range(1, len(parts) + 1):
-        place = ROOT / "src" / Path(*parts[:n])
-        out += [f for f in (place / "__init__.py", place.with_suffix(".py")) if f.is_file()]
-    if (main := ROOT / "src" / Path(*parts) / "__main__.py").is_file():
-        out.append(main)
-    return out
+def _named_methods(stage: dict, files: set[Path]) -> set[Path]:
+    """The files of the methods that a stage names in strings: in its sources, or in its parameters."""
+    strings = {
+        node.value for file in files if file.parent.name in ("experiments", "cost")
+        for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Constant)
+    }  # fmt: skip
+    keys = [key for key in stage.get("params", ()) if isinstance(key, str) and key.startswith("figures.")]
+    for settings in (PARAMS["figures"][key.partition(".")[2]] for key in keys):
+        strings |= {name for value in settings.values() if isinstance(value, list) for name in value}
+    return {PACKAGE / "pruning" / f"{cls.__module__.rpartition('.')[2]}.py" for name, cls in methods().items() if name in strings}
 
 
-def _sources(module: str) -> set[Path]:
-    """Every file of vtprune that `module` imports, at its top or inside a function, directly or not."""
-    todo, found = _files(module), set()
-    while todo:
-        file = todo.pop()
-        if file in found:
-            continue
-        found.add(file)
-        package = file.parent.relative_to(ROOT / "src").parts
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Import):
-                names = [a.name for a in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                base = package[: len(package) - node.level + 1] if node.level else ()
-                start = ".".join([*base, *([node.module] if node.module else [])])
-                names = [start, *(f"{start}.{a.name}" for a in node.names)]
-            else:
-                continue
-            todo += [f for name in names if name.split(".")[0] == "vtprune" for f in _files(name)]
-    return found
+def _runs(stage: dict) -> set[Path]:
+    words = stage["cmd"].split()
+    found = sources(module_files(words[words.index("-m") + 1], PACKAGE), PACKAGE)
+    return sources([*found, *_named_methods(stage, found)], PACKAGE)
+
+
+def _depends(stage: dict, file: Path) -> bool:
+    named = [ROOT / dep for dep in stage["deps"]]
+    return any(file == dep or dep in file.parents for dep in named)
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_a_stage_depends_on_every_source_file_that_it_imports(name):
-    stage = STAGES[name]
-    words = stage["cmd"].split()
-    sources = _sources(words[words.index("-m") + 1])
-    assert len(sources) > 2
-    named = [ROOT / dep for dep in stage["deps"]]
-    missing = [f for f in sources if not any(f == n or n in f.parents for n in named)]
+def test_a_stage_depends_on_every_source_file_that_it_runs(name):
+    runs = _runs(STAGES[name])
+    assert len(runs) > 2
+    missing = [f for f in runs if not _depends(STAGES[name], f)]
     assert not missing, f"stage {name} runs files that are not among its deps: {sorted(map(str, missing))}"
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_depends_on_no_method_that_it_does_not_run(name):
+    """So that changing a method's file re-runs what uses it, and nothing else."""
+    superfluous = {f for f in (PACKAGE / "pruning").glob("*.py") if _depends(STAGES[name], f)} - _runs(STAGES[name])
+    assert not superfluous, f"stage {name} does not run {sorted(map(str, superfluous))}"
+
+
+def test_changing_fitprune_re_runs_table_5_and_what_is_made_of_it():
+    """The issue's own words, on the pipeline as DVC reads it."""
+    file = PACKAGE / "pruning/fitprune.py"
+    assert [name for name, stage in STAGES.items() if _depends(stage, file)] == ["table5"]
+
+
+def test_the_registry_only_imports():
+    """No stage depends on it: a method more is no reason to run anything again."""
+    body = ast.parse((PACKAGE / "pruning/__init__.py").read_text()).body
+    assert all(isinstance(node, ast.ImportFrom | ast.Assign | ast.AugAssign | ast.Expr) for node in body)
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from vtprune.models import Prefix, attach
-from vtprune.pruning import Method
+from vtprune.pruning.base import Method
 
 from .errors import EvaluationError
 

@@ -1,19 +1,23 @@
 """What a prediction depends on, as short digests: checkpoint, question, software, data."""
 
 import hashlib
+import sys
 from collections.abc import Iterable
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import vtprune
+from vtprune.pruning.base import Method
 
 from .errors import EvaluationError
+from .sources import sources
 
 # Weights, configuration, tokenizer and processor; a checkpoint's folder holds little else.
 _SUFFIXES = (".safetensors", ".bin", ".json", ".model", ".txt", ".jinja")
-# The folders and modules of this package that predictions come from.
-_SOURCES = ("pruning", "models", "evaluation/generation.py", "evaluation/model.py")
+# What predictions of every method come from, with whatever these import of `pruning`.
+_COMMON = ("models/*.py", "evaluation/generation.py", "evaluation/model.py")
 
 
 def checkpoint_digest(path_or_id: str | Path, commit: str | None = None) -> str:
@@ -30,16 +34,46 @@ def checkpoint_digest(path_or_id: str | Path, commit: str | None = None) -> str:
     return _files_digest((file.name, file) for file in folder.iterdir() if file.suffix in _SUFFIXES)
 
 
-@cache
-def software() -> dict[str, str]:
-    """Versions that predictions depend on, and a digest of this package's own code for them."""
+def software(method: Method) -> dict[str, str]:
+    """Versions that a method's predictions depend on, and a digest of the code that makes them.
+
+    The code is that of the method, its budget and what they import, and of attaching and
+    generating; not that of other methods.
+
+    Raises:
+        EvaluationError: if the method or its budget is defined in no file, so that its code has no digest.
+    """
     import torch
     import transformers
 
-    root = Path(vtprune.__file__).parent
-    files = [f for source in _SOURCES for f in ([root / source] if source.endswith(".py") else (root / source).rglob("*.py"))]
-    code = _files_digest((f.relative_to(root).as_posix(), f) for f in files)
-    return {"code": code[:16], "torch": torch.__version__, "transformers": transformers.__version__}
+    parts = [method, *(getattr(method, field.name) for field in fields(method))]
+    modules = {type(part).__module__ for part in parts} - {"builtins"}
+    return {
+        "code": code_digest(frozenset(map(_file_of, modules)), Path(vtprune.__file__).parent)[:16],
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
+
+
+@cache
+def code_digest(files: frozenset[Path], root: Path) -> str:
+    """Digest of what predictions come from: the given files, common ones, and what these import.
+
+    Args:
+        files: those that define the method and its budget.
+        root: the package's folder.
+    """
+    common = [file for pattern in _COMMON for file in root.glob(pattern)]
+    ours = [root / "pruning", *common]
+    made = {f for f in sources([*files, *common], root) if f in files or any(f == our or our in f.parents for our in ours)}
+    return _files_digest((f.relative_to(root).as_posix() if f.is_relative_to(root) else f.name, f) for f in made)
+
+
+def _file_of(module: str) -> Path:
+    file = getattr(sys.modules[module], "__file__", None)
+    if file is None:
+        raise EvaluationError(f"module {module} has no file, so predictions of what it defines cannot be told apart: move it into one")
+    return Path(file)
 
 
 def question_digest(prompt: str, images: Iterable[Any]) -> str:

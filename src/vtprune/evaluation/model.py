@@ -15,7 +15,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from vtprune.models import CheckpointError, load
-from vtprune.pruning import Method, get_method
+from vtprune.pruning.base import Method, get_method
 
 from .errors import EvaluationError
 from .generation import (
@@ -278,7 +278,7 @@ class PrunedModel(lmms):
             "attention": model.config._attn_implementation,
             "device": model.device.type,
             "generation": dict(arguments),
-            "software": software(),
+            "software": software(method),
         }
 
 

@@ -1,7 +1,7 @@
 """Predictions, kept durably as they are made, so that a run killed at any point resumes.
 
 One text file for each (cell, task). Its first line is the identity of what was run: checkpoint,
-method with all its parameters, image mode, precision, generation arguments, data, software. Every
+method with all its parameters and code, image mode, precision, generation arguments, data, software. Every
 further line is one batch of answers, written with one call and flushed to the disk. Each line is a
 JSON object that begins with a checksum of the rest of it.
 
