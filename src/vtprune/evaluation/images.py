@@ -13,7 +13,8 @@ def image_numbers(documents: Any) -> np.ndarray:
     """``[n]`` the number of what each document shows: equal for equal images, in the order of their first showing.
 
     Images are compared as they are stored, byte for byte: nothing is decoded, and no column has to name
-    them (the data sets' columns that do differ, and several have none).
+    them (the data sets' columns that do differ, and several have none). One that is stored in two encodings
+    counts as two.
 
     Args:
         documents: a data set of `datasets`, with a column of images or of lists of them.

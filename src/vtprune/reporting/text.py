@@ -133,7 +133,7 @@ def comparison_sentence(found: Comparison | None, interval: float, pair: tuple[s
             without = sum(not d.measure.has_interval for d in found.items)
             parts.append(f"Of {fmt.counted(total, noun)}, {a} is higher{against} on {found.count(HIGHER)} and lower on "
                          f"{found.count(LOWER)}; on {found.count(OPEN) - without} the interval includes zero"
-                         f"{f'; {without} have none' * bool(without)}.")
+                         f"{f'; without an interval: {without}' * bool(without)}.")
     return " ".join(parts)
 
 
