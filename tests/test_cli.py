@@ -48,6 +48,11 @@ def test_evaluate_prints_a_table(place, capsys):
     assert evaluate(place, method="adaptprune", keep=0.5, param="reading=as_written", limit=8) == 0
     row = capsys.readouterr().out.splitlines()[-1].split()
     assert row[:2] == ["pope", "pope_accuracy"] and row[-1] == "8"
+    assert row[4] == "to"
+    # The first four questions show one image, which says nothing about another: a score without an interval.
+    assert evaluate(place, method="adaptprune", keep=0.5, param="reading=as_written", limit=4) == 0
+    name, metric, score, asked = capsys.readouterr().out.splitlines()[-1].split()
+    assert (name, metric, asked) == ("pope", "pope_accuracy", "4") and 0 <= float(score) <= 100
 
 
 @pytest.mark.parametrize(

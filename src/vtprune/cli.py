@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -166,8 +167,9 @@ def _print_table(scores: dict[str, Any]) -> None:
 
     print(f"{'benchmark':14}{'metric':22}{'score':>9}{'95 % interval':>22}{'questions':>11}")
     for name, found in scores.items():
-        low, high = interval(bootstrap(found.values[:, None], found.strata, resamples=2000, seed=0, name=name)[:, 0])
-        between = f"{low:.2f} to {high:.2f}"
+        draws = bootstrap(found.values[:, None], found.strata, found.images, resamples=2000, seed=0, name=name)
+        low, high = interval(draws[:, 0])
+        between = "" if math.isnan(low) else f"{low:.2f} to {high:.2f}"
         print(f"{name:14}{found.metric:22}{found.value:9.2f}{between:>22}{found.questions:11d}")
 
 

@@ -11,7 +11,7 @@ from vtprune.evaluation.errors import EvaluationError, StoreError
 from vtprune.evaluation.generation import batches, generation_arguments
 from vtprune.evaluation.run import Cell, Evaluator
 from vtprune.evaluation.scores import parts_of, scores_of
-from vtprune.evaluation.statistics import estimate
+from vtprune.evaluation.statistics import bootstrap, estimate
 from vtprune.evaluation.store import PredictionStore
 from vtprune.miniature.hub_schemas import BENCHMARKS
 from vtprune.pruning import AdaptPrune, FastV, NoPruning, RandomPruning
@@ -58,6 +58,19 @@ def test_scores_reproduce_the_aggregates(evaluator):
         assert estimate(scores.values, scores.strata) == pytest.approx(scores.value)
 
 
+def test_units_know_their_images(evaluator):
+    """POPE asks six questions about each of four images; a pair of MME's shows one, of a stratum of its own here."""
+    found = evaluator.evaluate(Cell(FastV(0.25)), NAMES)
+    assert np.array_equal(found["pope"].images, np.repeat(np.arange(4), 6))
+    assert [len(np.unique(found[name].images)) for name in found] == [4, 10, 4, 20, 4, 4]
+    whole = found["mmbench"]
+    for part in parts_of(whole).values():
+        assert part.images.tolist() == [whole.images[whole.units.index(unit)] for unit in part.units]
+    # Each of MME's sub-tasks shows a single image here, so that nothing says how much its score varies.
+    drawn = {name: bootstrap(s.values[:, None], s.strata, s.images, resamples=20, seed=0, name=name) for name, s in found.items()}
+    assert [np.isfinite(drawn[name]).all() for name in found] == [True, False, False, True, True, True]
+
+
 def test_right_answers_score_full(evaluator):
     """One answer to all: half of POPE, 50 of each MME sub-task, CIDEr of the caption's own image."""
     found = evaluator.constant(NAMES)
@@ -70,7 +83,7 @@ def test_too_few_questions_are_one_sentence():
     """The first ones of MME may all be of its cognition part."""
     samples = [{"doc_id": n, "mme_cognition_score": {"category": "code_reasoning", "question_id": 0, "score": 1}} for n in range(2)]
     with pytest.raises(EvaluationError, match="none of the 2 questions that the limit leaves counts for it"):
-        scores_of("mme", BENCHMARKS["mme"], samples, {"mme_cognition_score,none": 200.0})
+        scores_of("mme", BENCHMARKS["mme"], samples, {"mme_cognition_score,none": 200.0}, [0, 0])
 
 
 def test_chance_is_of_the_questions_asked(evaluator):

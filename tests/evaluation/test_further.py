@@ -44,13 +44,13 @@ def test_seedbench_scores():
     docs = [{"answer": a, "data_type": kind, "question_id": n} for n, (a, kind) in enumerate([("A", "image"), ("B", "image"), ("C", "video")])]
     samples = [{"doc_id": n} | seed_process_result(doc, [said]) for n, (doc, said) in enumerate(zip(docs, ("A.", "c", "C"), strict=True))]
     aggregate = seed_aggregation_result([sample["seed_image"] for sample in samples if "seed_image" in sample])
-    found = scores_of("seedbench", ALL["seedbench"], samples, {"seed_image,none": aggregate})["seedbench"]
-    assert found.value == 50 and found.questions == 2 and np.array_equal(found.values, [100, 0])
+    found = scores_of("seedbench", ALL["seedbench"], samples, {"seed_image,none": aggregate}, [0, 0, 1])["seedbench"]
+    assert found.value == 50 and found.questions == 2 and np.array_equal(found.values, [100, 0]) and np.array_equal(found.images, [0, 0])
 
 
 def test_mmvet_scores():
     samples = [{"doc_id": n, "gpt_eval_score": {"score": score}} for n, score in enumerate((0.5, 1.0, 0.0, 0.1))]
-    found = scores_of("mmvet", ALL["mmvet"], samples, {"gpt_eval_score,none": 40.0})["mmvet"]
+    found = scores_of("mmvet", ALL["mmvet"], samples, {"gpt_eval_score,none": 40.0}, range(4))["mmvet"]
     assert found.value == 40 and np.allclose(found.values, [50, 100, 0, 10])
 
 
@@ -61,8 +61,8 @@ def test_mmbench_cn_scores():
         for n, answer in enumerate("AB")
     ]  # fmt: skip
     samples = [{"doc_id": n} | cn_utils.mmbench_process_results(doc, [said]) for n, (doc, said) in enumerate(zip(docs, "AA", strict=True))]
-    found = scores_of("mmbench_cn", ALL["mmbench_cn"], samples, {"gpt_eval_score,none": 50.0})["mmbench_cn"]
-    assert found.value == 50 and np.array_equal(found.values, [100, 0]) and found.units == ("ocr|0", "ocr|1")
+    found = scores_of("mmbench_cn", ALL["mmbench_cn"], samples, {"gpt_eval_score,none": 50.0}, [4, 5])["mmbench_cn"]
+    assert found.value == 50 and np.array_equal(found.values, [100, 0]) and found.units == ("ocr|0", "ocr|1") and np.array_equal(found.images, [4, 5])
 
 
 def test_what_is_not_available(monkeypatch):

@@ -17,6 +17,7 @@ from tinyllava import build_checkpoint, write_data
 
 from vtprune.evaluation.errors import EvaluationError
 from vtprune.evaluation.generation import encode
+from vtprune.evaluation.statistics import bootstrap
 from vtprune.experiments import common, figure1, figure2, figure3, figure5, figures
 from vtprune.experiments.design import Experiment
 from vtprune.experiments.results import COLUMNS
@@ -61,12 +62,25 @@ def test_redundancy():
 
 
 def test_overlap():
+    """Of one question an image, and of two: pairs about one image, which have all in common here, do not count."""
     kept = np.array([[1, 1, 0, 0], [1, 0, 1, 0], [1, 1, 0, 0]], dtype=float)
     pairs = np.mean([len(set(np.flatnonzero(kept[i])) & set(np.flatnonzero(kept[j]))) / 2 for i, j in ((0, 1), (0, 2), (1, 2))])
-    rng = np.random.default_rng(0)
-    draws = np.stack([kept[rng.integers(0, 3, 3)].mean(axis=0) for _ in range(20000)])
-    value, sample = figure1.overlap(kept.mean(axis=0), draws, 3)
-    assert value == pytest.approx(100 * pairs) and sample.mean() == pytest.approx(value, abs=1)
+    for each in (1, 2):
+        every, images = np.repeat(kept, each, axis=0), np.repeat(np.arange(3), each)
+        draws = bootstrap(every, np.zeros(3 * each, dtype=int), images, resamples=20000, seed=0, name="gqa")
+        value, sample = figure1.overlap(every, images, draws)
+        assert value == pytest.approx(100 * pairs) and sample.mean() == pytest.approx(value, abs=1)
+
+
+def test_overlap_of_images_with_unequal_numbers_of_questions():
+    rng = np.random.default_rng(1)
+    images = np.repeat(np.arange(40), rng.integers(1, 5, 40))
+    order = (rng.random((40, 9)) + [3, 2, 2, 1, 1, 0, 0, 0, 0])[images] + rng.random((len(images), 9))
+    kept = (order.argsort(axis=1).argsort(axis=1) >= 6).astype(float)
+    apart = images[:, None] != images
+    value, sample = figure1.overlap(kept, images, bootstrap(kept, 0 * images, images, resamples=4000, seed=0, name="gqa"))
+    assert value == pytest.approx(100 * (kept @ kept.T)[apart].mean() / 3)
+    assert sample.mean() == pytest.approx(value, abs=0.2 * sample.std())
 
 
 def test_settings_of_a_figure(tmp_path):
@@ -138,16 +152,27 @@ def test_attention_is_that_of_the_model(place, tmp_path):
 
 
 def test_figure2(place, tmp_path):
-    path = figures.run("figure2", figure2.measure, settings(place, tmp_path, benchmarks=("pope", "vqav2")))
+    given = settings(place, tmp_path, benchmarks=("pope", "vqav2"), limit=24)
+    path = figures.run("figure2", figure2.measure, given)
     found = {(r["method"], r["benchmark"]): r for r in rows(path)}
     assert ("benchmarks alike", "pope ~ vqav2") in found and ("layers alike", "pope") in found
     assert found["benchmarks alike", "mean"]["value"] == found["benchmarks alike", "pope ~ vqav2"]["value"]
     for row in found.values():
-        assert float(row["ci_low"]) <= float(row["ci_high"]) and int(row["n"]) in (4, 8)
+        assert float(row["ci_low"]) <= float(row["ci_high"]) and int(row["n"]) in (24, 4, 28)
     with (tmp_path / "figure2/attention.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 2 * 4 * 16
     facts = json.loads(path.with_suffix(".json").read_text())
-    assert facts["n_questions"] == 8 and facts["parameters"]["benchmarks"] == ["pope", "vqav2"]
+    assert facts["n_questions"] == 28 and facts["parameters"]["benchmarks"] == ["pope", "vqav2"]
+
+
+def test_halves_of_a_benchmark_show_different_images(place, tmp_path):
+    """POPE's questions come six to an image: those of the first and third image against those of the others."""
+    given = settings(place, tmp_path, benchmarks=("pope",), limit=24)
+    found = {r["method"]: float(r["value"]) for r in rows(figures.run("figure2", figure2.measure, given))}
+    study = figures.Study("demo", given, SimpleNamespace(update=lambda n: None))
+    maps = study.probe().look([question for _, question in study.prompts("pope")]).attention.astype(float)
+    halves = [np.concatenate([maps[6 * n : 6 * n + 6] for n in which]).mean(axis=0) for which in ((0, 2), (1, 3))]
+    assert found["halves alike"] == pytest.approx(figure2.correlation(*halves).mean(), abs=1e-4)
 
 
 def test_figure1(place, tmp_path):
@@ -195,6 +220,14 @@ def test_an_experiment_at_several_ratios(place, tmp_path):
     assert json.loads(path.with_suffix(".json").read_text())["n_questions"] == 3 * 4  # the unpruned model is asked once
 
 
+def test_a_limit_that_leaves_one_image_leaves_no_interval(place, tmp_path):
+    """The run ends all the same; the mean, which is in part of that image, has no interval either."""
+    experiment = Experiment("demo", ("pope", "vqav2"), {k: figure5.EXPERIMENT.rows[k] for k in ("baseline", "random")}, ("random - baseline",))
+    found = rows(common.run(experiment, settings(place, tmp_path, Settings, keep=0.5)))
+    assert {r["benchmark"]: bool(r["ci_low"] and r["ci_high"]) for r in found if r["benchmark"] != "mean"} == {"pope": False, "vqav2": True}
+    assert not any(r["ci_low"] for r in found if r["benchmark"] == "mean")
+
+
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
@@ -203,6 +236,7 @@ def test_an_experiment_at_several_ratios(place, tmp_path):
         ({"fixed": 0.0}, "fixed must lie in (0, 1], not 0"),
         ({"examples": 0}, "examples must be at least 1, not 0"),
         ({"checkpoint": "/nowhere/at/all"}, "there is no such folder"),
+        ({"limit": 4}, "figure1 needs at least 2 images of pope, but its first 4 questions show one: raise the limit"),
     ],
 )
 def test_mistakes_are_one_sentence(place, tmp_path, capsys, more, sentence):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ DEMO = Experiment(
 def scores(benchmark, mean, seed, n=300) -> Scores:
     values = np.clip(np.random.default_rng(seed).normal(mean, 20, n), 0, 100)
     units = tuple(map(str, range(n)))
-    return Scores(benchmark, "accuracy", float(values.mean()), n, units, values, np.zeros(n, dtype=int))
+    return Scores(benchmark, "accuracy", float(values.mean()), n, units, values, np.zeros(n, dtype=int), np.arange(n))
 
 
 @pytest.fixture
@@ -72,9 +73,37 @@ def test_cells_of_other_questions_are_not_paired(cells):
         rows(cells)
 
 
+def test_a_single_image_has_no_interval(cells):
+    """The scores stay; neither they nor their differences nor the mean of percents has an interval."""
+    for found in cells.values():
+        found["gqa"] = replace(found["gqa"], images=np.zeros(300, dtype=int))
+    found = rows(cells)
+    with_interval = {row["benchmark"] for row in found if row["method"] != "chance" and np.isfinite([row["ci_low"], row["ci_high"]]).all()}
+    assert with_interval == {"pope"} and {row["benchmark"] for row in found} == {"pope", "gqa", "mean"}
+    assert np.isfinite([row["value"] for row in found]).all()
+    lines = [line for line in csv.DictReader(to_csv(found).splitlines()) if line["benchmark"] != "pope"]
+    assert {line["ci_low"] + line["ci_high"] for line in lines} == {""}
+
+
+def test_questions_about_one_image_are_drawn_together(cells):
+    """Two questions an image that always score alike: half as many observations, so wider by the root of two."""
+    half = {name: {b: twice(s) for b, s in of.items()} for name, of in cells.items()}
+    alike = {name: {b: replace(s, images=np.arange(300)) for b, s in of.items()} for name, of in half.items()}
+    for images, questions in zip(rows(half, resamples=2000), rows(alike, resamples=2000), strict=True):
+        assert images["value"] == questions["value"] and images["n"] == questions["n"]
+        if images["method"] != "chance" and images["metric"] != "percent_of_baseline":
+            wide, narrow = (row["ci_high"] - row["ci_low"] for row in (images, questions))
+            assert wide / narrow == pytest.approx(2**0.5, rel=0.1)
+
+
+def twice(found: Scores) -> Scores:
+    values = np.repeat(found.values[:150], 2)
+    return replace(found, value=float(values.mean()), values=values, images=np.repeat(np.arange(150), 2))
+
+
 def test_no_percent_of_nothing(cells):
     zero = cells["baseline"]["gqa"]
-    cells["baseline"]["gqa"] = Scores("gqa", "accuracy", 0.0, 300, zero.units, 0 * zero.values, zero.strata)
+    cells["baseline"]["gqa"] = Scores("gqa", "accuracy", 0.0, 300, zero.units, 0 * zero.values, zero.strata, zero.images)
     assert "mean" not in {row["benchmark"] for row in rows(cells)}
 
 

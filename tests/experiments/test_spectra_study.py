@@ -59,6 +59,9 @@ def test_rank_correlation():
     generator = np.random.default_rng(0)
     covered = sum(low <= 0 <= high for _, low, high in (spearman(*generator.normal(size=(2, 40))) for _ in range(400)))
     assert 365 < covered < 395  # 380 expected
+    twice = np.repeat(generator.normal(size=(2, 20)), 2, axis=1)  # each of 20 images shown by two questions
+    once = spearman(*twice[:, ::2])
+    assert spearman(*twice, independent=20) == pytest.approx(once, abs=0.01) and spearman(*twice)[1] > once[1] + 0.05
 
 
 def test_interval_of_a_percentage():

@@ -30,7 +30,7 @@ def scores(benchmark: str, level: float, seed: int, each: int = 8) -> Scores:
     units = tuple(f"{name}|{i}" for name in names for i in range(each))
     values = np.random.default_rng(seed).normal(level, 5, len(units))
     strata = np.repeat(np.arange(len(names)), each) if benchmark.startswith("mme_") or benchmark == "mme" else np.zeros(len(units), dtype=int)
-    return Scores(benchmark, "score", 0.0, len(units), units, values, strata)
+    return Scores(benchmark, "score", 0.0, len(units), units, values, strata, np.arange(len(units)))
 
 
 def rows(module, model: str):

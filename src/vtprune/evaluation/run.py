@@ -12,12 +12,15 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from vtprune.miniature.hub_schemas import validate
 
 from .chance import guessed
 from .environment import data_root, muted, prepare, quieten
 from .errors import EvaluationError
 from .further import ALL, TASKS, check_available
+from .images import image_numbers
 from .scores import Scores, scores_of
 
 if TYPE_CHECKING:
@@ -113,6 +116,7 @@ class Evaluator:
         self.store = PredictionStore(store, reuse)
         self.loaded = Loaded.of(checkpoint, **options)
         self._tasks: dict[str, Any] = {}
+        self._images: dict[tuple[str, int | None], np.ndarray] = {}
 
     def questions(self, benchmarks: Iterable[str]) -> int:
         """How many questions the benchmarks ask of each cell."""
@@ -136,6 +140,15 @@ class Evaluator:
             images = tuple(to_visual(task.dataset[split][doc]) or ())
             found.append((text, Question(doc, chat_prompt(self.loaded.processor, text, len(images)), images)))
         return found
+
+    def images(self, name: str, count: int | None = None) -> np.ndarray:
+        """Numbers of the images of a benchmark's first ``count`` questions, as of :func:`.images.image_numbers`."""
+        if (name, count) not in self._images:
+            task = self._task(name)
+            documents = task.test_docs() if task.has_test_docs() else task.validation_docs()
+            asked = documents if count is None else documents.select(range(min(count, len(documents))))
+            self._images[name, count] = image_numbers(asked)
+        return self._images[name, count]
 
     def check(self, cell: Cell) -> None:
         """Raise `ValueError` if the model lacks a layer that the cell's method needs."""
@@ -221,6 +234,7 @@ class Evaluator:
         from lmms_eval.evaluator import simple_evaluate
 
         tasks = [self._task(name) for name in benchmarks]
+        images = {name: self.images(name, limit) for name in benchmarks}
         with tempfile.TemporaryDirectory() as scratch, muted():
             # Tasks write score files where `output_path` says: not into the data.
             outcome = simple_evaluate(
@@ -233,7 +247,7 @@ class Evaluator:
         found: dict[str, Scores] = {}
         for name in benchmarks:
             task = ALL[name].task
-            found |= scores_of(name, ALL[name], outcome["samples"][task], outcome["results"][task])
+            found |= scores_of(name, ALL[name], outcome["samples"][task], outcome["results"][task], images[name])
         return found
 
     @cached_property

@@ -24,10 +24,11 @@ class Scores:
         metric: lmms-eval's name of it.
         value: lmms-eval's own aggregate, in the paper's units.
         questions: how many were asked.
-        units: ``[n]`` names of what a bootstrap draws: questions, images (captions) or pairs (MME);
-            MME's and MMBench's begin with their category, ``ocr|12``.
+        units: ``[n]`` names of what is scored: questions, images (captions), pairs (MME) or questions with all
+            their copies (MMBench); MME's and MMBench's begin with their category, ``ocr|12``.
         values: ``[n]`` their scores in the paper's units; the sum over strata of their means is ``value``.
         strata: ``[n]`` integers; MME's sub-tasks, else all 0.
+        images: ``[n]`` integers, equal for units about the same image, which a bootstrap draws together.
     """
 
     benchmark: str
@@ -37,14 +38,18 @@ class Scores:
     units: tuple[str, ...]
     values: np.ndarray
     strata: np.ndarray
+    images: np.ndarray
 
 
-def scores_of(name: str, spec: Benchmark, samples: Sequence[Sample], results: Mapping[str, Any]) -> dict[str, Scores]:
+def scores_of(
+    name: str, spec: Benchmark, samples: Sequence[Sample], results: Mapping[str, Any], images: Sequence[int] | np.ndarray
+) -> dict[str, Scores]:
     """Scores by benchmark: one, and for MME the cognition sub-tasks as a second.
 
     Args:
         samples: lmms-eval's logged samples of the task.
         results: its aggregates, keys ``<metric>,<filter>``.
+        images: by document, the number of the image that it shows.
 
     Raises:
         EvaluationError: if the per-question scores do not reproduce lmms-eval's aggregate.
@@ -61,10 +66,10 @@ def scores_of(name: str, spec: Benchmark, samples: Sequence[Sample], results: Ma
                 few = f"; none of the {len(samples)} questions that the limit leaves counts for it" if samples and not items else ""
                 raise EvaluationError(f"{spec.title}: lmms-eval returned no {metric}{few}")
             continue  # a limit left no cognition question
-        units, values, strata = (_READERS.get(benchmark) or _READERS.get(metric, _plain))(items)
+        docs, units, values, strata = (_READERS.get(benchmark) or _READERS.get(metric, _plain))(items)
         scores = Scores(
             benchmark, metric, spec.scale * float(aggregate), len(items), tuple(units),
-            spec.scale * np.asarray(values, dtype=float), np.asarray(strata, dtype=int),
+            spec.scale * np.asarray(values, dtype=float), np.asarray(strata, dtype=int), np.asarray(images)[docs],
         )  # fmt: skip
         again = float(estimate(scores.values, scores.strata))
         if not math.isclose(again, scores.value, rel_tol=1e-6, abs_tol=1e-6):
@@ -95,40 +100,51 @@ def parts_of(scores: Scores) -> dict[str, Scores]:
         values, strata = scores.values[index], np.zeros(len(index), dtype=int)
         found[key] = Scores(
             key, scores.metric, float(estimate(values, strata)), asked * len(index),
-            tuple(scores.units[i] for i in index), values, strata,
+            tuple(scores.units[i] for i in index), values, strata, scores.images[index],
         )  # fmt: skip
     return found
 
 
-def _plain(items: Sequence[tuple[int, Any]]) -> tuple[list[str], list[float], list[int]]:
+# What a reader finds: of each unit its first document, its name, its score, its stratum.
+_Read = tuple[list[int], list[str], list[float], list[int]]
+
+
+def _plain(items: Sequence[tuple[int, Any]]) -> _Read:
     """A number for each question, or a mapping that holds it as ``score``."""
-    values = [float(item["score"] if isinstance(item, Mapping) else item) for _, item in items]
-    return [str(doc) for doc, _ in items], values, [0] * len(items)
+    return _each(items, [float(item["score"] if isinstance(item, Mapping) else item) for _, item in items])
 
 
-def _mmvet(items: Sequence[tuple[int, Any]]) -> tuple[list[str], list[float], list[int]]:
+def _mmvet(items: Sequence[tuple[int, Any]]) -> _Read:
     """The judge's grade of each answer, in percent."""
-    return [str(doc) for doc, _ in items], [100.0 * item["score"] for _, item in items], [0] * len(items)
+    return _each(items, [100.0 * item["score"] for _, item in items])
 
 
-def _letters(items: Sequence[tuple[int, Any]]) -> tuple[list[str], list[float], list[int]]:
+def _letters(items: Sequence[tuple[int, Any]]) -> _Read:
     """Whether the letter is the answer's."""
-    values = [float(item["pred"].lower().strip() == item["answer"].lower().strip()) for _, item in items]
-    return [str(doc) for doc, _ in items], values, [0] * len(items)
+    return _each(items, [float(item["pred"].lower().strip() == item["answer"].lower().strip()) for _, item in items])
 
 
-def _mme(items: Sequence[tuple[int, Any]]) -> tuple[list[str], list[float], list[int]]:
+def _each(items: Sequence[tuple[int, Any]], values: list[float]) -> _Read:
+    """Each question is a unit, named by its document."""
+    docs = [doc for doc, _ in items]
+    return docs, list(map(str, docs)), values, [0] * len(docs)
+
+
+def _mme(items: Sequence[tuple[int, Any]]) -> _Read:
     """A pair scores its accuracy in percent, and 100 more if both are right; a stratum is a sub-task."""
     pairs: dict[tuple[str, str], list[float]] = {}
-    for _, item in items:
-        pairs.setdefault((item["category"], item["question_id"]), []).append(item["score"])
+    docs: dict[tuple[str, str], int] = {}
+    for doc, item in items:
+        pair = item["category"], item["question_id"]
+        pairs.setdefault(pair, []).append(item["score"])
+        docs.setdefault(pair, doc)
     categories = sorted({category for category, _ in pairs})
     units = [f"{category}|{question}" for category, question in pairs]
     values = [100 * sum(pair) / 2 + 100 * (sum(pair) == 2) for pair in pairs.values()]
-    return units, values, [categories.index(category) for category, _ in pairs]
+    return list(docs.values()), units, values, [categories.index(category) for category, _ in pairs]
 
 
-def _cider(items: Sequence[tuple[int, Any]]) -> tuple[list[str], list[float], list[int]]:
+def _cider(items: Sequence[tuple[int, Any]]) -> _Read:
     """CIDEr of each image, as the task's own scorer gives it (its mean is the aggregate)."""
     from pycocoevalcap.cider.cider import Cider
 
@@ -136,7 +152,7 @@ def _cider(items: Sequence[tuple[int, Any]]) -> tuple[list[str], list[float], li
     references = {id_: [{"caption": text} for text in item["answer"]] for id_, (_, item) in zip(ids, items, strict=True)}
     captions = {id_: [{"caption": item["pred"]}] for id_, (_, item) in zip(ids, items, strict=True)}
     _, values = Cider().compute_score(_tokenized(references), _tokenized(captions))
-    return [str(id_) for id_ in ids], list(values), [0] * len(ids)
+    return [doc for doc, _ in items], [str(id_) for id_ in ids], list(values), [0] * len(ids)
 
 
 _TOKENIZED: dict[str, dict[int, list[str]]] = {}  # references are the same for every cell
@@ -153,20 +169,23 @@ def _tokenized(captions: dict[int, list[dict[str, str]]]) -> dict[int, list[str]
     return _TOKENIZED[key]
 
 
-def _mmbench(items: Sequence[tuple[int, Any]]) -> tuple[list[str], list[float], list[int]]:
+def _mmbench(items: Sequence[tuple[int, Any]]) -> _Read:
     """A question is right, 100, if the task's own static judge finds its option in every copy of it."""
     import pandas as pd
     from lmms_eval.tasks.mmbench.mmbench_evals import MMBench_Evaluator
 
     judge = MMBench_Evaluator()
     copies: dict[int, list[dict[str, Any]]] = {}
-    for _, item in items:
+    docs: dict[int, int] = {}
+    for doc, item in items:
         row = {key if key in "ABCD" else key.lower(): value for key, value in item.items()}
-        copies.setdefault(int(row["index"]) % 1_000_000, []).append(row)
+        index = int(row["index"]) % 1_000_000
+        copies.setdefault(index, []).append(row)
+        docs.setdefault(index, doc)
     answers = {int(item["index"]): item["answer"] for _, item in items}
     category = {int(item["index"]) % 1_000_000: item["category"] for _, item in items}
     values = [100.0 * judge.eval_sub_data(pd.DataFrame(rows), answers, static_only=True) for rows in copies.values()]
-    return [f"{category[index]}|{index}" for index in copies], values, [0] * len(copies)
+    return list(docs.values()), [f"{category[index]}|{index}" for index in copies], values, [0] * len(copies)
 
 
 # By benchmark where its metric has another's name, else by metric.

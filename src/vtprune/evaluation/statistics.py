@@ -1,8 +1,11 @@
-"""Intervals by bootstrap over questions, paired across methods.
+"""Intervals by bootstrap over images, paired across methods.
 
 A score is a sum over strata of the mean over a stratum's units: one stratum of questions for most
-benchmarks, the sub-tasks for MME, whose units are pairs of questions. Units are drawn with
-replacement within their stratum, the same ones for every method, so that differences are paired.
+benchmarks, the sub-tasks for MME, whose units are pairs of questions. Units that show one image are
+not independent (a model that misreads it errs in all of them), so what is drawn is the image with all
+its units: a cluster (Davison and Hinkley, Bootstrap Methods and Their Application, 1997, section
+3.8). Images are drawn with replacement within their stratum, the same ones for every method, so that
+differences are paired. An image that several strata show is drawn in each of them apart.
 """
 
 import hashlib
@@ -24,31 +27,59 @@ def estimate(values: np.ndarray, strata: np.ndarray) -> np.ndarray:
     return sum(values[strata == stratum].mean(axis=0) for stratum in np.unique(strata))
 
 
-def bootstrap(values: np.ndarray, strata: np.ndarray, *, resamples: int, seed: int, name: str) -> np.ndarray:
-    """The scores of resampled units: ``[resamples, methods]``.
+def bootstrap(
+    values: np.ndarray, strata: np.ndarray, clusters: np.ndarray, *, resamples: int, seed: int, name: str
+) -> np.ndarray:
+    """The scores of resampled clusters: ``[resamples, methods]``.
 
-    The draws depend on ``seed``, ``name`` and the strata's sizes alone, not on the values.
+    A stratum's mean in a resample is the sum of its drawn units over their number, which differs from
+    resample to resample where clusters differ in size. The draws depend on ``seed``, ``name`` and the
+    strata's numbers of clusters alone, not on the values.
+
+    All are NaN if a stratum is a single cluster: how much its score varies is not known, and drawing the
+    same cluster again and again would give an interval that says it does not vary at all.
 
     Args:
         values: ``[units, methods]``.
         strata: ``[units]`` integers.
+        clusters: ``[units]`` integers; units of a stratum with the same one are drawn together.
         name: of the benchmark; benchmarks are drawn independently of each other.
     """
     key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, key])))
     total = np.zeros((resamples, values.shape[1]))
     for stratum in np.unique(strata):
-        members = values[strata == stratum]
-        for rows in _chunks(resamples, len(members)):
-            index = rng.integers(0, len(members), size=(rows.stop - rows.start, len(members)))
+        sums, counts = cluster_sums(values[strata == stratum], clusters[strata == stratum])
+        if len(counts) < 2:
+            return np.full_like(total, np.nan)
+        for rows in _chunks(resamples, len(counts)):
+            index = rng.integers(0, len(counts), size=(rows.stop - rows.start, len(counts)))
+            drawn = counts[index].sum(axis=1)
             # Column by column, without BLAS: the same bits whatever the number of threads.
             for method in range(values.shape[1]):
-                total[rows, method] += members[:, method][index].mean(axis=1)
+                total[rows, method] += sums[:, method][index].sum(axis=1) / drawn
     return total
 
 
+def cluster_sums(values: np.ndarray, clusters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of the units of each cluster, and their numbers; clusters in the order of their first unit.
+
+    Args:
+        values: ``[units, k]``.
+        clusters: ``[units]`` integers.
+
+    Returns:
+        ``[clusters, k]`` and ``[clusters]``.
+    """
+    _, first, where = np.unique(clusters, return_index=True, return_inverse=True)
+    place = np.argsort(np.argsort(first))[where]
+    sums = np.zeros((len(first), values.shape[1]))
+    np.add.at(sums, place, values)
+    return sums, np.bincount(place)
+
+
 def interval(draws: np.ndarray, level: float = 95.0) -> tuple[float, float]:
-    """The percentile interval of ``[resamples]`` draws; draws that are not finite are left out."""
+    """The percentile interval of ``[resamples]`` draws; those that are not finite are left out; NaN if all are."""
     draws = draws[np.isfinite(draws)]
     if not len(draws):
         return math.nan, math.nan
@@ -63,7 +94,7 @@ def percent_of(scores: np.ndarray, baseline: np.ndarray) -> np.ndarray:
         return np.where(baseline != 0, 100 * scores / baseline, np.nan)
 
 
-def _chunks(resamples: int, units: int) -> Iterator[slice]:
-    size = max(1, _CHUNK // units)
+def _chunks(resamples: int, clusters: int) -> Iterator[slice]:
+    size = max(1, _CHUNK // clusters)
     for start in range(0, resamples, size):
         yield slice(start, min(start + size, resamples))

@@ -3,7 +3,8 @@
 A position counts as *fixed* for a method on a benchmark when it survives in at least
 ``settings.fixed`` of the images; the figures mark these. The number beside them needs no threshold:
 the *overlap*, the percentage of the kept positions that two images have in common, mean over all
-pairs of images; a random choice has the kept share. Intervals are bootstrapped over the questions.
+pairs of questions about different images; a random choice has the kept share. Intervals are
+bootstrapped over the images, each with its questions.
 The pictures drawn are those of each benchmark's first questions: nobody chose them.
 """
 
@@ -11,10 +12,9 @@ import sys
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from vtprune.evaluation.errors import EvaluationError
-from vtprune.evaluation.statistics import bootstrap
+from vtprune.evaluation.statistics import cluster_sums
 
 from .common import ratios
 from .figures import Study, main
@@ -49,12 +49,11 @@ def measure(study: Study) -> None:
     for benchmark in settings.benchmarks:
         asked = study.prompts(benchmark)
         questions = [question for _, question in asked]
-        if len(questions) < 2:
-            raise EvaluationError(f"{benchmark} needs at least 2 questions to compare images, not {len(questions)}")
+        images = study.images(benchmark, len(questions))
         study.extend(len(questions) * len(methods))
         probe = study.probe()
         grid = probe.grid(questions)
-        shown = _first_of_each_image(questions)[: settings.examples]
+        shown = np.unique(images, return_index=True)[1][: settings.examples]  # the first question about each
         for number, index in enumerate(shown):
             name = f"{benchmark}-{number}.png"
             probe.picture(questions[index]).save(study.folder / name)
@@ -65,49 +64,35 @@ def measure(study: Study) -> None:
             for number, index in enumerate(shown):
                 survivors += [here | {"example": number} | _place(cell, grid) for cell in np.flatnonzero(kept[index])]
             positions += [here | _place(cell, grid) | {"share": float(share)} for cell, share in enumerate(kept.mean(axis=0))]
-            draws = bootstrap(
-                kept.astype(float), np.zeros(len(kept), dtype=int),
-                resamples=settings.resamples, seed=settings.seed, name=benchmark,
-            )  # fmt: skip
-            value, sample = overlap(kept.mean(axis=0), draws, len(kept))
+            value, sample = overlap(kept.astype(float), images, study.resampled(kept.astype(float), images, benchmark))
             study.add(f"{method} overlap", keep, benchmark, "position_overlap", value, len(kept), sample)
     study.table("examples", examples)
     study.table("survivors", survivors)
     study.table("positions", positions)
 
 
-def overlap(shares: np.ndarray, draws: np.ndarray, images: int) -> tuple[float, np.ndarray]:
-    """Percent of the kept positions that two different images have in common, and its bootstrap.
+def overlap(kept: np.ndarray, images: np.ndarray, draws: np.ndarray) -> tuple[float, np.ndarray]:
+    """Percent of the kept positions that questions about two different images have in common, and its bootstrap.
 
-    An image has everything in common with itself, and with its copies in a resample: both are
-    taken out, so that neither the value nor the middle of the draws depends on the number of images.
+    An image has much in common with itself, and with its copies in a resample: both are taken out,
+    so that neither the value nor the middle of the draws depends on the number of images.
 
     Args:
-        shares: ``[n]`` in how many of the images each position survives, in [0, 1].
-        draws: ``[resamples, n]`` the same of resampled images.
-        images: how many there are, at least 2; each keeps equally many positions.
+        kept: ``[questions, n]`` 1 for the positions that survive, else 0; equally many of each.
+        images: ``[questions]`` numbers of what they show, at least two different ones.
+        draws: ``[resamples, n]`` in how many of the questions about resampled images each position survives.
     """
-    kept, alike = shares.sum(), (shares**2).sum()
-    value = (images * alike - kept) / (images - 1)
-    copies = (kept - alike) / images  # what pairs of an image and its own copy add to a resample
-    sample = value + ((draws**2).sum(axis=1) - alike - copies) * images / (images - 1)
-    return float(100 * value / kept), 100 * sample / kept
+    asked, left, shares = len(kept), kept[0].sum(), kept.mean(axis=0)
+    sums, counts = cluster_sums(kept, images)
+    alike, pairs = (shares**2).sum(), asked**2 - (counts**2).sum()
+    value = (asked**2 * alike - (sums**2).sum()) / pairs
+    copies = ((sums - counts[:, None] * shares) ** 2).sum() / asked**2  # what pairs of an image and its own copy add
+    sample = value + ((draws**2).sum(axis=1) - alike - copies) * asked**2 / pairs
+    return float(100 * value / left), 100 * sample / left
 
 
 def _place(cell: int, grid: tuple[int, int]) -> dict[str, int]:
     return {"row": int(cell) // grid[1], "column": int(cell) % grid[1]}
-
-
-def _first_of_each_image(questions: list) -> list[int]:
-    """Indices of the first question about each image."""
-    first: dict[bytes, int] = {}
-    for index, question in enumerate(questions):
-        first.setdefault(_pixels(question.images[0]), index)
-    return list(first.values())
-
-
-def _pixels(image: Image.Image) -> bytes:
-    return f"{image.mode}{image.size}".encode() + image.tobytes()
 
 
 if __name__ == "__main__":

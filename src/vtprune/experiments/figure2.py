@@ -4,17 +4,17 @@ The paper's claim (section 3): the maps of different tasks are almost identical,
 gathers at the end of the image sequence. Here the first is the Pearson correlation between two
 benchmarks' mean maps, the second the share of the image attention that the last quarter of the
 image tokens receive (a quarter, if position did not matter). Intervals are bootstrapped over the
-questions, benchmarks apart, and centred on the measured correlation. The noise of a finite sample lowers a correlation; how far is seen from
-that of two halves of one benchmark's own questions.
+images, each with its questions, benchmarks apart, and centred on the measured correlation. The noise
+of a finite sample lowers a correlation; how far is seen from that of two halves of one benchmark's own
+questions, about different images.
 """
 
 import sys
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 
-from vtprune.evaluation.statistics import bootstrap, interval
+from vtprune.evaluation.statistics import interval
 
 from .figures import Study, main
 
@@ -22,8 +22,8 @@ LAST = 0.25
 
 
 def measure(study: Study) -> None:
-    names, settings = study.settings.benchmarks, study.settings
-    questions = {name: [question for _, question in study.prompts(name)] for name in names}
+    questions = {name: [question for _, question in study.prompts(name)] for name in study.settings.benchmarks}
+    images = {name: study.images(name, len(asked)) for name, asked in questions.items()}
     study.extend(sum(map(len, questions.values())))
     probe = study.probe()
     _, width = probe.grid([question for asked in questions.values() for question in asked])
@@ -31,12 +31,11 @@ def measure(study: Study) -> None:
     for name, asked in questions.items():
         maps = probe.look(asked).attention.astype(float)
         sizes[name], means[name] = len(maps), maps.mean(axis=0)
-        draws[name] = _resampled(maps, settings, name)
-        if len(maps) > 1:
-            halves = {"even": maps[::2], "odd": maps[1::2]}
-            point = correlation(*(half.mean(axis=0) for half in halves.values()))
-            sample = correlation(*(_resampled(half, settings, f"{name} {which}") for which, half in halves.items()))
-            study.add("halves alike", 1.0, name, "pearson", point.mean(), len(maps), centred(sample, point).mean(axis=1))
+        draws[name] = _resampled(study, maps, images[name], name)
+        halves = {"even": images[name] % 2 == 0, "odd": images[name] % 2 == 1}
+        point = correlation(*(maps[half].mean(axis=0) for half in halves.values()))
+        sample = correlation(*(_resampled(study, maps[half], images[name][half], f"{name} {which}") for which, half in halves.items()))
+        study.add("halves alike", 1.0, name, "pearson", point.mean(), len(maps), centred(sample, point).mean(axis=1))
 
     study.table("attention", (
         {"benchmark": name, "layer": layer, "row": cell // width, "column": cell % width, "attention": float(value)}
@@ -47,11 +46,9 @@ def measure(study: Study) -> None:
     _between_layers(study, means, draws, sizes)
 
 
-def _resampled(maps: np.ndarray, settings: Any, name: str) -> np.ndarray:
-    """Mean maps of resampled questions: ``[questions, layers, n]`` to ``[resamples, layers, n]``."""
-    strata = np.zeros(len(maps), dtype=int)
-    flat = bootstrap(maps.reshape(len(maps), -1), strata, resamples=settings.resamples, seed=settings.seed, name=name)
-    return flat.reshape(-1, *maps.shape[1:])
+def _resampled(study: Study, maps: np.ndarray, images: np.ndarray, name: str) -> np.ndarray:
+    """Mean maps of resampled images: ``[questions, layers, n]`` to ``[resamples, layers, n]``."""
+    return study.resampled(maps.reshape(len(maps), -1), images, name).reshape(-1, *maps.shape[1:])
 
 
 def _between_benchmarks(study: Study, means: dict, draws: dict, sizes: dict) -> None:

@@ -1,18 +1,16 @@
 """Figure 3: how redundant the kept tokens are, FastV's against AdaptPrune's and random ones.
 
-Two numbers for each image. *Neighbour similarity*: the cosine similarity of each kept token to the
+Two numbers for each question and its image. *Neighbour similarity*: the cosine similarity of each kept token to the
 kept token nearest to it on the grid (the mean of several equally near ones), mean over the kept
 tokens; of the image tokens as they enter the language model, which no method here selects by, and
 also of the keys that AdaptPrune itself compares. *Adjacency*: the share of the kept tokens that
 have another one among their eight neighbours, in percent. Intervals are bootstrapped over the
-images, the same ones for every method.
+images, each with its questions, the same ones for every method.
 """
 
 import sys
 
 import numpy as np
-
-from vtprune.evaluation.statistics import bootstrap
 
 from .common import ratios
 from .figures import Study, main
@@ -29,6 +27,7 @@ def measure(study: Study) -> None:
     methods = {(name, keep): method_of(name, keep) for keep in ratios(settings) for name in METHODS}
     for benchmark in settings.benchmarks:
         questions = [question for _, question in study.prompts(benchmark)]
+        images = study.images(benchmark, len(questions))
         study.extend(len(questions) * (1 + len(methods)))
         probe = study.probe()
         grid = probe.grid(questions)
@@ -42,29 +41,25 @@ def measure(study: Study) -> None:
             for (name, keep), found in values.items() for question, row in zip(questions, found, strict=True)
         ]  # fmt: skip
         for column, metric in enumerate(METRICS):
-            _results(study, benchmark, metric, {key: found[:, column] for key, found in values.items()})
+            _results(study, benchmark, images, metric, {key: found[:, column] for key, found in values.items()})
     study.table("images", lines)
 
 
-def _results(study: Study, benchmark: str, metric: str, values: dict[tuple[str, float], np.ndarray]) -> None:
-    settings, keys = study.settings, list(values)
-    images = len(values[keys[0]])
-    draws = bootstrap(
-        np.stack(list(values.values()), axis=1), np.zeros(images, dtype=int),
-        resamples=settings.resamples, seed=settings.seed, name=f"{benchmark} {metric}",
-    )  # fmt: skip
-    column = {key: number for number, key in enumerate(keys)}
+def _results(study: Study, benchmark: str, images: np.ndarray, metric: str, values: dict[tuple[str, float], np.ndarray]) -> None:
+    asked = len(images)
+    draws = study.resampled(np.stack(list(values.values()), axis=1), images, f"{benchmark} {metric}")
+    column = {key: number for number, key in enumerate(values)}
     for (name, keep), found in values.items():
-        study.add(f"{name} {metric}", keep, benchmark, metric, found.mean(), images, draws[:, column[name, keep]])
-    for keep in ratios(settings):
+        study.add(f"{name} {metric}", keep, benchmark, metric, found.mean(), asked, draws[:, column[name, keep]])
+    for keep in ratios(study.settings):
         for a, b in PAIRS:
             gap = values[a, keep].mean() - values[b, keep].mean()
             sample = draws[:, column[a, keep]] - draws[:, column[b, keep]]
-            study.add(f"{a} {metric} - {b} {metric}", keep, benchmark, f"difference:{metric}", gap, images, sample)
+            study.add(f"{a} {metric} - {b} {metric}", keep, benchmark, f"difference:{metric}", gap, asked, sample)
 
 
 def _values(kept: np.ndarray, features: list[np.ndarray], grid: tuple[int, int]) -> np.ndarray:
-    """``[images, metrics]``."""
+    """``[questions, metrics]``."""
     return np.array([
         [*(neighbour_similarity(mask, feature[i], grid) for feature in features), adjacency(mask, grid)]
         for i, mask in enumerate(kept)

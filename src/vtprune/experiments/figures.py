@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vtprune.evaluation.errors import EvaluationError
+from vtprune.evaluation.statistics import bootstrap
 
 from .common import evaluator_of, one_sentence
 from .provenance import facts
@@ -53,6 +56,27 @@ class Study:
         from vtprune.evaluation.run import limit_of
 
         return self.evaluator.prompts(benchmark, limit_of(self.settings.limit, benchmark))
+
+    def images(self, benchmark: str, questions: int) -> np.ndarray:
+        """``[questions]`` numbers of the images that the benchmark's first questions show, in their order.
+
+        Raises:
+            EvaluationError: if it is only one, which says nothing about another.
+        """
+        found = self.evaluator.images(benchmark, questions)
+        if not found.any():
+            raise EvaluationError(f"{self.name} needs at least 2 images of {benchmark}, but its first {questions} questions show one: raise the limit")
+        return found
+
+    def resampled(self, values: np.ndarray, images: np.ndarray, name: str) -> np.ndarray:
+        """Means over the questions about resampled images: ``[questions, k]`` to ``[resamples, k]``.
+
+        Args:
+            images: ``[questions]`` numbers of what they show.
+            name: draws of another name are independent of these.
+        """
+        strata = np.zeros(len(values), dtype=int)
+        return bootstrap(values, strata, images, resamples=self.settings.resamples, seed=self.settings.seed, name=name)
 
     def probe(self) -> Any:
         from .probing import Probe

@@ -166,11 +166,12 @@ def _line(method, keep, energy, benchmark, n, tokens, by_layer, sd=None, least=N
     }  # fmt: skip
 
 
-def run_matched(experiment: Experiment, settings: MatchedSettings) -> tuple[Path, dict[tuple[str, float | None], np.ndarray]]:
+def run_matched(experiment: Experiment, settings: MatchedSettings) -> tuple[Path, dict[tuple[str, float | None], np.ndarray], int]:
     """Count the tokens of every pruned cell, write ``<experiment>/tokens.csv``, then run as any experiment.
 
     Returns:
-        The path of the results, and by (row, keep ratio) the tokens left of each question asked.
+        The path of the results, by (row, keep ratio) the tokens left of each question asked, and how many
+        images these show.
 
     Raises:
         EvaluationError, CheckpointError, DatasetError, ValueError: one sentence that says what is wrong.
@@ -193,4 +194,5 @@ def run_matched(experiment: Experiment, settings: MatchedSettings) -> tuple[Path
     names = [(name, keep, getattr(method.keep, "energy", None)) for (name, keep), method in cells.items()]
     write_csv(Path(settings.out) / experiment.name / "tokens.csv", token_rows(names, counts))
     left = np.concatenate([every[:, :, 0] for every in counts.values()], axis=1)
-    return run(experiment, settings, evaluator), dict(zip(cells, left, strict=True))
+    images = sum(len(np.unique(evaluator.images(name, evaluator.limit[name]))) for name in experiment.benchmarks)
+    return run(experiment, settings, evaluator), dict(zip(cells, left, strict=True)), images

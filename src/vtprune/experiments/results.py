@@ -33,6 +33,9 @@ def rows_of(
 ) -> list[Row]:
     """The experiment's rows in a fixed order: benchmark by benchmark its methods, then its pairs.
 
+    A score one of whose strata shows a single image has no interval (a limit may leave one pair of questions
+    of a sub-task of MME), and neither have its differences and the mean that it is part of.
+
     Args:
         scores: by row of the experiment, then by benchmark.
         chance: by benchmark.
@@ -69,7 +72,7 @@ def rows_of(
             raise EvaluationError(f"{benchmark}: the cells did not answer the same questions, so they cannot be paired")
         values = np.stack([cell.values for cell in cells], axis=1)
         point = estimate(values, first.strata)
-        draws = bootstrap(values, first.strata, resamples=resamples, seed=seed, name=benchmark)
+        draws = bootstrap(values, first.strata, first.images, resamples=resamples, seed=seed, name=benchmark)
         compare(benchmark, first.metric, point, draws, first.questions)
         if benchmark in experiment.benchmarks:
             points.append(percent_of(point, point[base]))

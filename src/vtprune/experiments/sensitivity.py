@@ -77,11 +77,14 @@ def experiment(settings: MatchedSettings) -> Experiment:
     return Experiment(NAME, settings.benchmarks or BENCHMARKS, rows, pairs)
 
 
-def variant_rows(settings: MatchedSettings, left: dict[tuple[str, float | None], np.ndarray]) -> Iterator[dict[str, Any]]:
+def variant_rows(
+    settings: MatchedSettings, left: dict[tuple[str, float | None], np.ndarray], images: int
+) -> Iterator[dict[str, Any]]:
     """What each variant is, and its budgets of the questions asked beside the assumed variant's.
 
     Args:
         left: tokens left of each question, by (row, keep ratio).
+        images: how many the questions show; two questions about one image have much the same budget.
     """
     _, keep = one(settings)
     budgets = variants(settings)
@@ -89,7 +92,7 @@ def variant_rows(settings: MatchedSettings, left: dict[tuple[str, float | None],
     for name, budget in budgets.items():
         own = left[name, keep]
         features, centre, power, k_min, k_max = assumed(budget)
-        value, low, high = spearman(own, default)
+        value, low, high = spearman(own, default, images)
         yield {
             "method": name, "features": features, "centre": centre, "power": power, "k_min": k_min, "k_max": k_max,
             "energy": budget.energy, "n": len(own), "tokens": f"{own.mean():.6g}", "sd": f"{own.std():.5g}",
@@ -100,8 +103,8 @@ def variant_rows(settings: MatchedSettings, left: dict[tuple[str, float | None],
 def main(argv: list[str] | None = None) -> int:
     def work() -> Path:
         settings = parse(NAME, argv, MatchedSettings)
-        path, left = run_matched(experiment(settings), settings)
-        write_csv(Path(settings.out) / NAME / "variants.csv", variant_rows(settings, left))
+        path, left, images = run_matched(experiment(settings), settings)
+        write_csv(Path(settings.out) / NAME / "variants.csv", variant_rows(settings, left, images))
         return path
 
     return one_sentence(NAME, work)

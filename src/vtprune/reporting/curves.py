@@ -48,7 +48,7 @@ def ratio_curves(results: Results, model: str, folder: Path, name: str, interval
     figure.legend(handles=[*_handles(), unpruned], loc="outside lower center", ncols=4, frameon=False)
     save(figure, folder, name)
     return Figure(name, "Scores at different pruning ratios",
-                  f"{model}; bands are {interval:g} % intervals over the questions. Axes start at different values. The "
+                  f"{model}; bands are {interval:g} % intervals over the images. Axes start at different values. The "
                   "paper's figure prints no values to set beside these.",
                   "Line charts of the score against the share of pruned tokens, by benchmark")
 

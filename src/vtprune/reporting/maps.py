@@ -90,5 +90,5 @@ def agreement(correlation: pd.DataFrame, folder: Path, name: str, interval: floa
     save(figure, folder, name)
     return Figure(name, "How alike the maps of different benchmarks are",
                   "1 would be the same map. Bars: "
-                  f"{interval:g} % intervals, bootstrapped over the questions of both benchmarks.",
+                  f"{interval:g} % intervals, bootstrapped over the images of both benchmarks.",
                   "Line chart of the correlation between benchmarks' attention maps by layer")

@@ -217,7 +217,7 @@ def sweep(found: Spectral, folder: Path, interval: float) -> Figure:
     figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
     save(figure, folder, "energy_sweep")
     return Figure("energy_sweep", "The energy threshold", f"Scores against the average tokens that each τ leaves on the benchmark; bands: {interval:g} % "
-                  "intervals over the questions. Dashed: the same host with fixed budgets. Axes start at different values.",
+                  "intervals over the images. Dashed: the same host with fixed budgets. Axes start at different values.",
                   "Line charts of the score against average tokens for several energy thresholds, by benchmark")
 
 

@@ -130,8 +130,10 @@ def comparison_sentence(found: Comparison | None, interval: float, pair: tuple[s
             parts.append(f"On {benchmark_label(found.items[0].benchmark)} it is {found.items[0].text}.")
         else:
             against = "" if found.mean else f" than {b}{found.at}"
+            without = sum(not d.measure.has_interval for d in found.items)
             parts.append(f"Of {fmt.counted(total, noun)}, {a} is higher{against} on {found.count(HIGHER)} and lower on "
-                         f"{found.count(LOWER)}; on {found.count(OPEN)} the interval includes zero.")
+                         f"{found.count(LOWER)}; on {found.count(OPEN) - without} the interval includes zero"
+                         f"{f'; without an interval: {without}' * bool(without)}.")
     return " ".join(parts)
 
 
