@@ -213,10 +213,10 @@ figures: {{eadaprune: {{keeps: [0.5, 0.25]}}}}
 """)
     arguments = ["--params", str(place / "own.yaml"), "--out", str(place / "own"), "--pictures"]
     assert calibrate.main([*arguments, str(place / "pictures")]) == 0
-    rows = list(csv.DictReader((place / "own/spectra/calibration.csv").open()))
+    rows = list(csv.DictReader((place / "own/calibration.csv").open()))
     assert [(row["target"], row["tokens"]) for row in rows] == [("0.5", "8"), ("0.25", "4")]
     assert all(abs(float(row["calibrated_mean"]) - int(row["tokens"])) <= 0.5 for row in rows)
-    (budget,) = calibrated(place / "own/spectra/calibration.csv", 0.25)
+    (budget,) = calibrated(place / "own/calibration.csv", 0.25)
     assert budget == SpectralBudget(float(rows[1]["energy"]), route="gram")
     (place / "empty").mkdir()
     assert calibrate.main([*arguments, str(place / "empty")]) == 2 and "holds no pictures" in capsys.readouterr().err
@@ -245,8 +245,8 @@ evaluation: {{models: {{one: {{paper: A, checkpoint: {tmp_path / "tiny"}}}}}, da
 figures: {{eadaprune: {{keeps: [0.25]}}}}
 """)
     assert calibrate.main(["--params", str(tmp_path / "params.yaml"), "--out", str(tmp_path), "--pictures", str(tmp_path)]) == 0
-    (row,) = csv.DictReader((tmp_path / "spectra/calibration.csv").open())
-    (budget,) = calibrated(tmp_path / "spectra/calibration.csv", 0.25)
+    (row,) = csv.DictReader((tmp_path / "calibration.csv").open())
+    (budget,) = calibrated(tmp_path / "calibration.csv", 0.25)
     loaded = Loaded.of(tmp_path / "tiny", device="cpu", dtype="float32")
     kept = {"fixed": [], "spectral": [], "all": []}
     for image in images:

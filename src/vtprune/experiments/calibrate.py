@@ -2,7 +2,7 @@
 
     python -m vtprune.experiments.calibrate --params params/lite.yaml --pictures FOLDER --out runs/lite/results
 
-The pictures should be none that a benchmark shows. Writes ``spectra/calibration.csv`` for the keep ratios of
+The pictures should be none that a benchmark shows. Writes ``calibration.csv`` for the keep ratios of
 ``figures.eadaprune`` and SpectralBudget's own assumptions.
 """
 
@@ -70,7 +70,7 @@ def run(settings: MatchedSettings, files: Sequence[Path]) -> Path:
         mean = budgets(shares, energy).double().mean().item()
         rows.append({"features": source, "centre": centre, "power": power, "target": keep, "k_min": 1, "k_max": None,
                      "tokens": f"{fixed:.5g}", "energy": energy, "calibrated_mean": f"{mean:.5g}"})  # fmt: skip
-    return write_csv(Path(settings.out) / "spectra" / "calibration.csv", rows)
+    return write_csv(Path(settings.out) / "calibration.csv", rows)
 
 
 def _opened(file: Path) -> Any:

@@ -98,7 +98,7 @@ def calibrated(path: Path, target: float) -> list[SpectralBudget]:
     try:
         frame = pd.read_csv(path)
     except OSError as error:
-        raise EvaluationError(f"{path} cannot be read ({error.strerror}): run the stage spectra first") from error
+        raise EvaluationError(f"{path} cannot be read ({error.strerror}): run the stage spectra first, or vtprune.experiments.calibrate on pictures of your own") from error
     found = [
         SpectralBudget(
             row.energy, k_min=int(row.k_min), k_max=None if np.isnan(row.k_max) else int(row.k_max), features=row.features,
@@ -108,7 +108,7 @@ def calibrated(path: Path, target: float) -> list[SpectralBudget]:
     ]  # fmt: skip
     first = [budget for budget in found if assumed(budget) == assumed(SpectralBudget(1.0))]
     if not first:
-        raise EvaluationError(f"{path} matches no spectral budget to {target:g} of the tokens: add it to spectra.targets in params.yaml")
+        raise EvaluationError(f"{path} matches no spectral budget to {target:g} of the tokens: add it to spectra.targets in params.yaml, or calibrate for it")
     return first + [budget for budget in found if budget not in first]
 
 
