@@ -1,5 +1,6 @@
 """The command: what it prints, and one sentence for every mistake."""
 
+import csv
 import json
 import shlex
 import sys
@@ -15,8 +16,12 @@ from tinyllava import build_checkpoint, write_data
 
 from vtprune import cli
 from vtprune.ask import Answer
-from vtprune.experiments import common, table1
-from vtprune.experiments.settings import parse
+from vtprune.evaluation.errors import EvaluationError
+from vtprune.experiments import calibrate, common, table1
+from vtprune.experiments.matched import MatchedSettings
+from vtprune.experiments.plan import SECOND, questions
+from vtprune.experiments.plan import plan as entries_of
+from vtprune.experiments.settings import Settings, parse
 from vtprune.pruning import methods
 
 
@@ -108,9 +113,9 @@ def test_damaged_data(place, capsys, tmp_path):
     assert "the image in row 2 of column 'image' cannot be decoded" in refused(place, capsys, data=tmp_path)
 
 
-def plan(tmp_path, capsys, **evaluation) -> tuple[int, str]:
+def plan(tmp_path, capsys, figures=None, **evaluation) -> tuple[int, str]:
     models = {"llava-7b": {"paper": "LLaVA-1.5-7B", "checkpoint": "somewhere"}}
-    (tmp_path / "params.yaml").write_text(json.dumps({"profile": "lite", "evaluation": {"models": models} | evaluation}))
+    (tmp_path / "params.yaml").write_text(json.dumps({"profile": "lite", "evaluation": {"models": models} | evaluation, "figures": figures or {}}))
     code = cli.main(["plan", "--params", str(tmp_path / "params.yaml")])
     said = capsys.readouterr()
     return code, said.out + said.err
@@ -124,6 +129,19 @@ def test_a_plan_counts_what_is_not_made_yet(tmp_path, capsys):
     # Of Table 8's cells, four are of Table 1; the other two are asked MME's 2374 questions.
     assert lines["table8"][3:] == ["6", "2,374", "4,748"]
     assert "InternVL2-2B has no checkpoint" in text and "table2" not in lines
+    assert "has no figures.eadaprune, figures.energy and figures.sensitivity" in text and not set(SECOND) & set(lines)
+
+
+def test_a_plan_shares_the_first_questions(tmp_path, capsys):
+    """Of Figure 5's cells, three are Table 1's, which are asked more questions; a spectral budget is asked as any cell."""
+    figures = {"figure5": {"keeps": [0.2, 0.1], "limit": 10}, "eadaprune": {"hosts": ["fastv"], "keeps": [0.1], "limit": 60, "benchmarks": ["pope"]},
+               "energy": {"energies": [0.5, 0.9], "limit": 60, "benchmarks": ["pope"]}}  # fmt: skip
+    code, text = plan(tmp_path, capsys, figures, limit=50)
+    lines = {line.split()[0]: line.split() for line in text.splitlines()}
+    assert code == 0 and lines["figure5"][3:] == ["7", "80", "240"]  # fastv, adaptprune and random at 0.2
+    assert lines["eadaprune"][3:] == ["3", "60", "80"]  # ten questions more of two cells, all of the third
+    assert lines["energy"][3:] == ["3", "60", "120"]
+    assert "tokens are counted of 240 prompts" in text and "has no figures.sensitivity, so" in text
 
 
 def test_a_plan_counts_local_data_and_limits(place, tmp_path, capsys):
@@ -133,12 +151,14 @@ def test_a_plan_counts_local_data_and_limits(place, tmp_path, capsys):
     assert code == 2 and "holds no lmms-lab-encoder/NoCaps" in text
     code, text = plan(tmp_path, capsys, limit={"popes": 3})
     assert code == 2 and "there is no benchmark 'popes'" in text
+    code, text = plan(tmp_path, capsys, {"eadaprune": {"hosts": ["fastv"], "benchmarks": ["mmvet"]}}, limit={"default": 4, "mmvet": None})
+    assert code == 0 and " 218 " in text
 
 
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize(("profile", "answers"), [("lite", 481_394), ("paper", 7_817_841)])
+@pytest.mark.parametrize(("profile", "answers"), [("lite", 1_057_216), ("paper", 15_658_859)])
 def test_the_profiles_can_be_planned(capsys, profile, answers):
     assert cli.main(["plan", "--params", str(ROOT / "params" / f"{profile}.yaml")]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -149,22 +169,66 @@ def test_the_profiles_can_be_planned(capsys, profile, answers):
 def test_the_commands_of_a_profile_are_those_of_its_plan(capsys):
     """Each can be parsed by the module that it names; the last ones read what the first ones write."""
     params = str(ROOT / "params" / "paper.yaml")
-    assert cli.main(["plan", "--params", params, "--commands", "runs/paper"]) == 0
-    *experiments, collected, report = [shlex.split(line) for line in capsys.readouterr().out.splitlines()]
+    lines = commands(capsys, params)
+    assert lines[0] == "# without --pictures, a folder to calibrate on, eadaprune is left out"
+    *experiments, collected, report = map(shlex.split, lines[1:])
+    written = written_by(experiments, "paper")
+    assert len(written) == 8 and collected[3:-2] == written and report[2] == "vtprune.reporting"
+    assert "runs/it/results.csv" in report and report[report.index("--figures") + 1] == "runs/it/results"
+    # With pictures to calibrate on, the second paper's comparison is run and collected, too.
+    *experiments, calibration, comparison, collected, report = map(shlex.split, commands(capsys, params, "--pictures", "my pictures"))
+    assert calibration[2:3] + calibration[-4:] == ["vtprune.experiments.calibrate", "--pictures", "my pictures", "--out", "runs/it/results"]
+    assert calibrate.main(calibration[3:]) == 2 and "my pictures holds no pictures" in capsys.readouterr().err
+    assert comparison[2] == "vtprune.experiments.eadaprune"
+    assert collected[3:-2] == written_by([*experiments, comparison], "paper", "runs/it/results/calibration.csv") and len(collected[3:-2]) == 9
+    assert cli.main(["plan", "--params", params, "--pictures", "here"]) == 2
+    assert "--pictures goes with --commands" in capsys.readouterr().err
+
+
+def test_the_commands_of_the_miniature_calibrate_on_its_world(capsys):
+    *experiments, collected, _ = map(shlex.split, commands(capsys, str(ROOT / "params.yaml")))
+    names = [command[2].rpartition(".")[2] for command in experiments]
+    assert names[-4:] == ["spectra", *SECOND] and "runs/it/results/spectra.csv" in collected
+    assert parse("spectra", experiments.pop(-4)[3:]).out == "runs/it/results"
+    assert set(written_by(experiments, "miniature", "runs/it/results/spectra/calibration.csv")) < set(collected)
+
+
+def commands(capsys, params, *more) -> list[str]:
+    assert cli.main(["plan", "--params", params, "--commands", "runs/it", *more]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def written_by(experiments, profile, calibration=None) -> list[str]:
+    """The files that the commands write, as their modules understand them."""
     written = []
     for command in experiments:
         name = command[2].rpartition(".")[2]
-        settings = parse(name, command[3:])
+        settings = parse(name, command[3:], MatchedSettings if name in SECOND else Settings)
         written.append(f"{settings.out}/{settings.name}.csv")
-        assert settings.profile == "paper" and settings.store.startswith("runs/paper/predictions/")
-    assert len(written) == 8 and collected[3:-2] == written and report[2] == "vtprune.reporting"
-    assert "runs/paper/results.csv" in report
+        assert settings.profile == profile and settings.store.startswith("runs/it/predictions/")
+        assert name not in ("eadaprune", "sensitivity") or settings.calibration == calibration
+    return written
 
 
-def test_the_miniature_is_planned_from_its_data(tmp_path, capsys, monkeypatch):
+def test_the_miniature_is_planned_without_its_data(tmp_path, monkeypatch):
+    """As many cells and questions of each as the committed results have, of every experiment."""
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["plan", "--params", str(ROOT / "params.yaml")]) == 2
-    assert "data/miniature is not there" in capsys.readouterr().err
+    found, _ = entries_of(ROOT / "params.yaml")
+    assert {entry.experiment for entry in found} >= set(SECOND)
+    for entry in found:
+        name = f"{entry.experiment}-{entry.model}" if entry.experiment in ("table1", "table2") else entry.experiment
+        with (ROOT / "reports/results" / f"{name}.csv").open() as file:
+            rows = [row for row in csv.DictReader(file) if "/" not in row["benchmark"] and row["benchmark"] != "mean"]
+        cells = {(row["method"], row["keep"]) for row in rows if " - " not in row["method"] and row["method"] != "chance"}
+        assert len(cells) == entry.cells, name
+        assert sum(int(row["n"]) for row in rows if row["method"] == "baseline") == entry.questions, name
+
+
+def test_questions_that_cannot_be_counted(tmp_path, capsys):
+    code, text = plan(tmp_path, capsys, data="nowhere")
+    assert code == 2 and "nowhere is not there, and no world.questions say how many" in text
+    with pytest.raises(EvaluationError, match="MM-Vet has no data set in the miniature world"):
+        questions(Settings(data="nowhere"), "mmvet", {"default": 400})
 
 
 def test_experiments_say_one_sentence_too(tmp_path, capsys):

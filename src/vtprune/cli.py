@@ -69,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     plan = commands.add_parser("plan", help="say how many answers a profile will need, before it is run")
     plan.add_argument("--params", default="params.yaml", help="such as params/paper.yaml (default: params.yaml)")
     plan.add_argument("--commands", metavar="OUT", help="print the commands instead, with results and report in the folder OUT")
+    plan.add_argument("--pictures", metavar="FOLDER", type=Path, help="with --commands: pictures that no benchmark shows, to calibrate E-AdaPrune's budgets on")
     plan.set_defaults(run=_plan)
 
     report = commands.add_parser("report", help="write the report; options as of `python -m vtprune.reporting`", add_help=False)
@@ -141,7 +142,9 @@ def _plan(arguments: argparse.Namespace, rest: list[str]) -> int:
     from vtprune.experiments.plan import commands, table
 
     params = Path(arguments.params)
-    print("\n".join(commands(params, Path(arguments.commands))) if arguments.commands else table(params))
+    if arguments.pictures and not arguments.commands:
+        raise ValueError("--pictures goes with --commands: the plan is the same for any pictures")
+    print("\n".join(commands(params, Path(arguments.commands), arguments.pictures)) if arguments.commands else table(params))
     return 0
 
 

@@ -162,7 +162,7 @@ def test_figure2(place, tmp_path):
     with (tmp_path / "figure2/attention.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 2 * 4 * 16
     facts = json.loads(path.with_suffix(".json").read_text())
-    assert facts["n_questions"] == 28 and facts["parameters"]["benchmarks"] == ["pope", "vqav2"]
+    assert facts["prompts_shown"] == 28 and facts["answers"] == 0 and facts["parameters"]["benchmarks"] == ["pope", "vqav2"]
 
 
 def test_halves_of_a_benchmark_show_different_images(place, tmp_path):
@@ -217,7 +217,7 @@ def test_an_experiment_at_several_ratios(place, tmp_path):
     path = common.run(experiment, settings(place, tmp_path, Settings, keeps=(0.5, 0.25)))
     found = [(r["method"], r["keep"]) for r in rows(path) if r["benchmark"] == "pope"]
     assert sorted(found) == [("baseline", "1"), ("fastv", "0.25"), ("fastv", "0.5"), ("fastv - baseline", "0.25"), ("fastv - baseline", "0.5")]
-    assert json.loads(path.with_suffix(".json").read_text())["n_questions"] == 3 * 4  # the unpruned model is asked once
+    assert json.loads(path.with_suffix(".json").read_text())["answers"] == 3 * 4  # the unpruned model is asked once
 
 
 def test_a_limit_that_leaves_one_image_leaves_no_interval(place, tmp_path):

@@ -1,6 +1,7 @@
 """Matched budgets: what is calibrated, what is counted, which rows there are; on a tiny model."""
 
 import csv
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,15 +12,16 @@ import torch
 from PIL import Image
 
 from vtprune.evaluation.errors import EvaluationError
-from vtprune.experiments import calibrate, eadaprune, energy, sensitivity
+from vtprune.experiments import calibrate, eadaprune, energy, sensitivity, table1
 from vtprune.experiments.matched import (
+    BENCHMARKS,
     MatchedSettings,
     calibrated,
+    main,
     token_rows,
     tokens_left,
 )
 from vtprune.experiments.settings import read
-from vtprune.miniature.hub_schemas import BENCHMARKS
 from vtprune.pruning import SpectralBudget, get_method
 from vtprune.pruning.base import layer_at
 
@@ -63,7 +65,8 @@ def test_rows_of_the_comparison(calibration):
     settings = MatchedSettings(hosts=("fastv", "random"), keeps=(0.5, 0.25), calibration=str(calibration))
     found = eadaprune.experiment(settings)
     assert list(found.rows) == ["baseline", "fastv", "fastv_spectral", "random", "random_spectral"]
-    assert found.pairs == ("fastv_spectral - fastv", "random_spectral - random") and found.benchmarks == tuple(BENCHMARKS)
+    assert found.pairs == ("fastv_spectral - fastv", "random_spectral - random") and found.benchmarks == BENCHMARKS
+    assert (*BENCHMARKS[:-1], "mme", BENCHMARKS[-1]) == table1.EXPERIMENT.benchmarks
     row = found.rows["random_spectral"]
     assert row.takes_keep and row.ratio(0.25) == 0.25
     assert row.cell(0.25).method == get_method("random", keep=SpectralBudget(0.8, route="gram"))
@@ -90,12 +93,23 @@ def test_rows_of_the_sensitivity(calibration):
         sensitivity.experiment(MatchedSettings(keeps=(0.25, 0.5), calibration=str(calibration)))
 
 
+def test_names_of_the_assumptions():
+    """Those that the docstring gives, and that the miniature's calibration has."""
+    said = [sensitivity.label(SpectralBudget(0.9, features="hidden", centre=True, power=1.0, route="svd")),
+            sensitivity.label(SpectralBudget(0.9, k_min=10, k_max=18))]  # fmt: skip
+    assert said == ["hidden centred s^1", "projected k>=10 k<=18"] and all(f'"{name}"' in sensitivity.label.__doc__ for name in said)
+    settings = read(ROOT / "params.yaml", "sensitivity", MatchedSettings)
+    budgets = calibrated(ROOT / settings.calibration, settings.keeps[0])
+    assert set(said) <= set(map(sensitivity.label, budgets))
+
+
 @pytest.mark.parametrize("module", [eadaprune, energy, sensitivity], ids=lambda module: module.NAME)
 def test_params_have_the_experiments(module):
     settings = read(ROOT / "params.yaml", module.NAME, MatchedSettings)
     spectra = __import__("yaml").safe_load((ROOT / "params.yaml").read_text())["spectra"]
     assert set(settings.keeps) <= set(spectra["targets"]) and settings.limit is not None
     assert set(settings.benchmarks) <= set(BENCHMARKS) and settings.hosts
+    assert module is sensitivity or settings.benchmarks == BENCHMARKS
     for host in settings.hosts:
         assert get_method(host, keep=SpectralBudget(0.9))
 
@@ -175,12 +189,16 @@ figures: {{sensitivity: {{hosts: [fastv], keeps: [0.25], benchmarks: [pope], cal
     variants = list(csv.DictReader((place / "results/sensitivity/variants.csv").open()))
     assert [row["method"] for row in variants] == ["fastv_spectral", "fastv vision", "fastv projected centred s^1", "fastv projected k>=3 k<=6"]
     assert 3 <= float(variants[-1]["tokens"]) <= 6
+    # 6 cells answer, and the tokens of the 5 pruned ones are counted first.
+    facts = json.loads((place / "results/sensitivity.json").read_text())
+    questions = int(fixed["n"])
+    assert (facts["answers"], facts["prompts_shown"]) == (6 * questions, 5 * questions)
     # Again: nothing is asked anew, and the same bytes are written.
     assert sensitivity.main(arguments) == 0 and (place / "results/sensitivity.csv").read_text() == written
 
 
 def test_a_refused_setting_is_one_sentence(place, capsys):
-    assert eadaprune.main(["--params", str(ROOT / "params.yaml"), "--calibration", str(place / "none.csv")]) == 2
+    assert main(eadaprune.NAME, eadaprune.experiment, ["--params", str(ROOT / "params.yaml"), "--calibration", str(place / "none.csv")]) == 2
     assert "run the stage spectra first" in capsys.readouterr().err
 
 
@@ -195,10 +213,48 @@ figures: {{eadaprune: {{keeps: [0.5, 0.25]}}}}
 """)
     arguments = ["--params", str(place / "own.yaml"), "--out", str(place / "own"), "--pictures"]
     assert calibrate.main([*arguments, str(place / "pictures")]) == 0
-    rows = list(csv.DictReader((place / "own/spectra/calibration.csv").open()))
+    rows = list(csv.DictReader((place / "own/calibration.csv").open()))
     assert [(row["target"], row["tokens"]) for row in rows] == [("0.5", "8"), ("0.25", "4")]
     assert all(abs(float(row["calibrated_mean"]) - int(row["tokens"])) <= 0.5 for row in rows)
-    (budget,) = calibrated(place / "own/spectra/calibration.csv", 0.25)
+    (budget,) = calibrated(place / "own/calibration.csv", 0.25)
     assert budget == SpectralBudget(float(rows[1]["energy"]), route="gram")
     (place / "empty").mkdir()
     assert calibrate.main([*arguments, str(place / "empty")]) == 2 and "holds no pictures" in capsys.readouterr().err
+    (place / "broken").mkdir()
+    (place / "broken/no.png").write_bytes(b"no picture")
+    assert calibrate.main([*arguments, str(place / "broken")]) == 2
+    assert "broken/no.png cannot be read" in capsys.readouterr().err
+
+
+def test_pictures_of_different_token_counts_are_calibrated_together(tmp_path, capsys):
+    """The energy's mean budget is the mean of the fixed ones, as the attached budget really keeps them."""
+    sys.path.insert(0, str(ROOT / "tests/models"))
+    from tinyfamilies import build, save
+
+    from vtprune.evaluation.generation import Question, chat_prompt, encode
+    from vtprune.evaluation.model import Loaded
+
+    save("llava_next", "llama", tmp_path / "tiny")
+    build("llava_next", "llama", layers=3).save_pretrained(tmp_path / "tiny")  # FastV's layer 2 needs a third
+    generator = np.random.default_rng(0)
+    images = [Image.fromarray(generator.integers(0, 255, (h, w, 3), dtype=np.uint8)) for h, w in ((30, 70), (100, 20), (64, 64), (20, 90), (32, 32))]
+    for n, image in enumerate(images):
+        image.save(tmp_path / f"{n}.png")
+    (tmp_path / "params.yaml").write_text(f"""profile: lite
+evaluation: {{models: {{one: {{paper: A, checkpoint: {tmp_path / "tiny"}}}}}, data: null, dtype: float32, device: cpu}}
+figures: {{eadaprune: {{keeps: [0.25]}}}}
+""")
+    assert calibrate.main(["--params", str(tmp_path / "params.yaml"), "--out", str(tmp_path), "--pictures", str(tmp_path)]) == 0
+    (row,) = csv.DictReader((tmp_path / "calibration.csv").open())
+    (budget,) = calibrated(tmp_path / "calibration.csv", 0.25)
+    loaded = Loaded.of(tmp_path / "tiny", device="cpu", dtype="float32")
+    kept = {"fixed": [], "spectral": [], "all": []}
+    for image in images:
+        inputs = encode(loaded.model, loaded.processor, [Question(0, chat_prompt(loaded.processor, "", 1), (image,))])
+        for name, keep in (("fixed", 0.25), ("spectral", budget), ("all", 1.0)):
+            with get_method("fastv", keep=keep).attach(loaded.model) as pruned, torch.inference_mode():
+                loaded.model(**inputs)
+            kept[name].append(sum(len(image.indices) for image in pruned.kept[0]))
+    assert len(set(kept["all"])) > 2 and len(set(kept["spectral"])) > 1
+    assert float(row["tokens"]) == pytest.approx(np.mean(kept["fixed"])) and float(row["calibrated_mean"]) == pytest.approx(np.mean(kept["spectral"]))
+    assert abs(np.mean(kept["spectral"]) - np.mean(kept["fixed"])) <= 0.5

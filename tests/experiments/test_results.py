@@ -202,7 +202,7 @@ def test_no_params(tmp_path):
 
 
 def test_collect(cells, tmp_path):
-    facts = {"profile": "miniature", "commit": "abc", "seconds": 2.5, "n_questions": 10}
+    facts = {"profile": "miniature", "commit": "abc", "seconds": 2.5, "answers": 10, "prompts_shown": 3}
     names = ("table1", "table4", "table10")
     files = [tmp_path / f"{name}.csv" for name in names]
     with pytest.raises(EvaluationError, match=r"table1\.csv cannot be read"):
@@ -217,7 +217,7 @@ def test_collect(cells, tmp_path):
     assert len(found) == 48 and list(dict.fromkeys(found)) == ["table1", "table4", "table10"]
     joined = json.loads((tmp_path / "out" / "provenance.json").read_text())
     assert joined["profile"] == "miniature" and joined["commit"] == "abc" and joined["dirty"]
-    assert joined["seconds"] == 7.5 and joined["n_questions"] == 30
+    assert joined["seconds"] == 7.5 and joined["answers"] == 30 and joined["prompts_shown"] == 9
     assert joined["seconds_by_experiment"] == dict.fromkeys(names, 2.5)
     (tmp_path / "table4.json").unlink()
     with pytest.raises(EvaluationError, match=r"table4\.json cannot be read"):

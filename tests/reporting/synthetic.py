@@ -54,7 +54,7 @@ def write(folder: Path, found: list[dict], profile: str = "miniature", columns: 
         writer.writeheader()
         writer.writerows(found)
     (folder / "provenance.json").write_text(json.dumps({
-        "profile": profile, "commit": "0123abc", "dirty": False, "seconds": 612.4, "n_questions": 3600,
+        "profile": profile, "commit": "0123abc", "dirty": False, "seconds": 612.4, "answers": 3600, "prompts_shown": 120,
         "checkpoint": "/home/someone/models/miniature-llava", "parameters": {"keep": 0.1, "seed": 7},
         "versions": {"torch": "2.11"}, "machine": {"cpus": 2, "gpu": None}}))
     checkpoint = "data/checkpoints/miniature-llava" if profile == "miniature" else "llava-hf/llava-1.5-7b-hf"

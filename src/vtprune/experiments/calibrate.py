@@ -2,7 +2,7 @@
 
     python -m vtprune.experiments.calibrate --params params/lite.yaml --pictures FOLDER --out runs/lite/results
 
-The pictures should be none that a benchmark shows. Writes ``spectra/calibration.csv`` for the keep ratios of
+The pictures should be none that a benchmark shows. Writes ``calibration.csv`` for the keep ratios of
 ``figures.eadaprune`` and SpectralBudget's own assumptions.
 """
 
@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from vtprune.evaluation.errors import EvaluationError
@@ -25,52 +26,61 @@ from .tables import write_csv
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
-def pictures(folder: Path) -> list[Any]:
-    """The pictures of a folder, by name.
+def pictures(folder: Path) -> list[Path]:
+    """The files of a folder's pictures, by name.
 
     Raises:
         EvaluationError: if it holds none.
     """
-    from PIL import Image
-
     files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
     if not files:
         raise EvaluationError(f"{folder} holds no pictures ({', '.join(SUFFIXES)}) to calibrate on")
-    found = []
-    for file in files:
-        with Image.open(file) as image:
-            found.append(image.convert("RGB"))
-    return found
+    return files
 
 
-def run(settings: MatchedSettings, images: Sequence[Any]) -> Path:
-    """Record the pictures' spectra and write the energies that match the settings' keep ratios.
+def run(settings: MatchedSettings, files: Sequence[Path]) -> Path:
+    """Record the pictures' spectra, one picture at a time, and write the energies that match the settings' keep ratios.
+
+    Each picture's fixed budget is that part of its own tokens. The energy matches the mean of these, so pictures may
+    be laid on different numbers of tokens (LLaVA-NeXT).
 
     Raises:
-        EvaluationError, CheckpointError: one sentence that says what is wrong, also if the checkpoint lays pictures on
-            different numbers of tokens: a fixed budget is then no one number.
+        EvaluationError, CheckpointError: one sentence that says what is wrong.
     """
     import torch
+    from torch.nn.functional import pad
     from tqdm import tqdm
 
     from vtprune.evaluation.model import Loaded
 
-    loaded = Loaded.of(settings.checkpoint, device=settings.device, dtype=settings.dtype)
-    with tqdm(total=len(images), unit="image", desc="calibrate", dynamic_ncols=True) as bar:
-        parts = [record(loaded, [image], 1, {}, bar) for image in images]
-    tokens = {part[2] for part in parts}
-    if len(tokens) > 1:
-        raise EvaluationError(f"pictures of {min(tokens)} to {max(tokens)} tokens cannot be matched to one fixed budget")
     source, centre, power = DEFAULT
-    shares = torch.cat([shares_of(part[0], *DEFAULT) for part in parts])
+    loaded = Loaded.of(settings.checkpoint, device=settings.device, dtype=settings.dtype)
+    parts, tokens = [], []
+    with tqdm(total=len(files), unit="image", desc="calibrate", dynamic_ncols=True) as bar:
+        for file in files:
+            spectra, _, count = record(loaded, [_opened(file)], 1, {}, bar, variants=[(source, centre)])
+            parts.append(shares_of(spectra, *DEFAULT))
+            tokens.append(count)
+    longest = max(part.shape[1] for part in parts)
+    shares = torch.cat([pad(part, (0, longest - part.shape[1])) for part in parts])  # what is not there has no energy
     rows = []
     for keep in ratios(settings):
-        fixed = max(1, int(tokens.copy().pop() * keep))
+        fixed = fmean(max(1, int(count * keep)) for count in tokens)
         energy = calibrate(shares, fixed)
         mean = budgets(shares, energy).double().mean().item()
         rows.append({"features": source, "centre": centre, "power": power, "target": keep, "k_min": 1, "k_max": None,
-                     "tokens": fixed, "energy": energy, "calibrated_mean": f"{mean:.5g}"})  # fmt: skip
-    return write_csv(Path(settings.out) / "spectra" / "calibration.csv", rows)
+                     "tokens": f"{fixed:.5g}", "energy": energy, "calibrated_mean": f"{mean:.5g}"})  # fmt: skip
+    return write_csv(Path(settings.out) / "calibration.csv", rows)
+
+
+def _opened(file: Path) -> Any:
+    from PIL import Image
+
+    try:
+        with Image.open(file) as image:
+            return image.convert("RGB")
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # pillow's own for broken files
+        raise EvaluationError(f"the picture {file} cannot be read: replace it, or take it out of the folder") from error
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -42,7 +42,7 @@ def collect(files: Sequence[Path], out: Path) -> list[str]:
 
 
 def _joined(runs: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The facts of all: common ones as they are, times and questions added up."""
+    """The facts of all: common ones as they are, times and counts added up."""
     profiles = sorted({run["profile"] for run in runs.values()})
     if len(profiles) > 1:
         raise EvaluationError(f"the experiments were run under different profiles: {', '.join(profiles)}")
@@ -56,7 +56,8 @@ def _joined(runs: dict[str, dict[str, Any]]) -> dict[str, Any]:
     }
     joined["dirty"] = any(run.get("dirty") for run in runs.values())
     joined["seconds"] = round(sum(run["seconds"] for run in runs.values()), 1)
-    joined["n_questions"] = sum(run["n_questions"] for run in runs.values())
+    for count in ("answers", "prompts_shown"):
+        joined[count] = sum(run[count] for run in runs.values())
     joined["seconds_by_experiment"] = {name: run["seconds"] for name, run in runs.items()}
     return joined
 

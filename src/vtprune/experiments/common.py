@@ -34,7 +34,7 @@ def one_sentence(name: str, work: Callable[[], Path]) -> int:
     return 0
 
 
-def run(experiment: Experiment, settings: Settings, evaluator: Any = None) -> Path:
+def run(experiment: Experiment, settings: Settings, evaluator: Any = None, *, start: float | None = None, shown: int = 0) -> Path:
     """Evaluate all cells and write a CSV of results and a JSON of facts; returns the former's path.
 
     With several keep ratios every pruned row is run at each of them. Two runs write the same
@@ -42,6 +42,8 @@ def run(experiment: Experiment, settings: Settings, evaluator: Any = None) -> Pa
 
     Args:
         evaluator: the settings' own, if there is one already.
+        start: by ``time.perf_counter()``, when the work for the experiment began; None for now.
+        shown: prompts that it has shown to the model so far, without an answer.
 
     Raises:
         EvaluationError, CheckpointError, DatasetError, ValueError: one sentence that says what is wrong.
@@ -49,7 +51,7 @@ def run(experiment: Experiment, settings: Settings, evaluator: Any = None) -> Pa
     from vtprune.evaluation.run import check_benchmarks
     from vtprune.evaluation.scores import parts_of
 
-    start = time.perf_counter()
+    start = time.perf_counter() if start is None else start
     check_benchmarks(experiment.benchmarks)
     keeps = ratios(settings, experiment.keeps)
     evaluator = evaluator or evaluator_of(settings)
@@ -76,7 +78,8 @@ def run(experiment: Experiment, settings: Settings, evaluator: Any = None) -> Pa
     out = Path(settings.out)
     stem = settings.name or experiment.name
     path = write(out / f"{stem}.csv", to_csv(measured))
-    found = facts(settings, evaluator.loaded, seconds=time.perf_counter() - start, questions=each * len(cells))
+    seconds = time.perf_counter() - start
+    found = facts(settings, evaluator.loaded, seconds=seconds, answers=each * len(cells), questions=shown)
     write(out / f"{stem}.json", json.dumps(found, indent=2) + "\n")
     return path
 

@@ -8,28 +8,31 @@ tokens" means, and how many are left of the questions asked here, see ``matched.
 import sys
 from pathlib import Path
 
-from .common import one_sentence, ratios
+from .common import ratios
 from .design import Experiment, Row
 from .matched import (
     BENCHMARKS,
     SPECTRAL,
     MatchedSettings,
+    Matching,
     Spectral,
     calibrated,
-    run_matched,
+    main,
 )
-from .settings import parse
 
 NAME = "eadaprune"
 
 
-def experiment(settings: MatchedSettings) -> Experiment:
+def experiment(settings: MatchedSettings, matching: Matching = calibrated) -> Experiment:
     """Rows ``fastv`` and ``fastv_spectral`` for each host, and their difference.
+
+    Args:
+        matching: where the spectral budgets come from.
 
     Raises:
         EvaluationError: if no energy was calibrated for one of the budgets.
     """
-    budgets = {keep: calibrated(Path(settings.calibration), keep)[0] for keep in ratios(settings)}
+    budgets = {keep: matching(Path(settings.calibration), keep)[0] for keep in ratios(settings)}
     rows: dict[str, Row] = {"baseline": Row()}
     for host in settings.hosts:
         rows |= {host: Row(host), host + SPECTRAL: Spectral(host, budgets=budgets)}
@@ -37,13 +40,5 @@ def experiment(settings: MatchedSettings) -> Experiment:
     return Experiment(NAME, settings.benchmarks or BENCHMARKS, rows, pairs)
 
 
-def main(argv: list[str] | None = None) -> int:
-    def work() -> Path:
-        settings = parse(NAME, argv, MatchedSettings)
-        return run_matched(experiment(settings), settings)[0]
-
-    return one_sentence(NAME, work)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(NAME, experiment))

@@ -5,15 +5,12 @@ image's own. Its mean stands in ``energy/tokens.csv``.
 """
 
 import sys
-from pathlib import Path
 
 from vtprune.evaluation.errors import EvaluationError
 from vtprune.pruning import SpectralBudget
 
-from .common import one_sentence
 from .design import Experiment, Row
-from .matched import BENCHMARKS, MatchedSettings, Spectral, run_matched
-from .settings import parse
+from .matched import BENCHMARKS, MatchedSettings, Spectral, main
 
 NAME = "energy"
 
@@ -34,13 +31,5 @@ def experiment(settings: MatchedSettings) -> Experiment:
     return Experiment(NAME, settings.benchmarks or BENCHMARKS, rows, pairs=())
 
 
-def main(argv: list[str] | None = None) -> int:
-    def work() -> Path:
-        settings = parse(NAME, argv, MatchedSettings)
-        return run_matched(experiment(settings), settings)[0]
-
-    return one_sentence(NAME, work)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(NAME, experiment))

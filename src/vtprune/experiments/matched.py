@@ -11,11 +11,13 @@
     FastV prunes before layer 2, so 10 % kept are 40 % by this count in a decoder of 6 layers.
 
 Budgets are *matched* in the first: the energy is the one at which the mean budget of the calibration
-pictures equals the fixed budget (stage ``spectra``). These pictures are not evaluated, so the mean that is
-achieved differs from the fixed budget; it stands beside each score (``<experiment>/tokens.csv``).
+pictures equals the fixed budget (stage ``spectra``; ``calibrate`` for pictures of one's own), the mean of the fixed
+budgets where pictures are laid on different numbers of tokens. These pictures are not evaluated, so the mean that
+is achieved differs from the fixed budget; it stands beside each score (``<experiment>/tokens.csv``).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,15 +29,17 @@ from vtprune.evaluation.errors import EvaluationError
 from vtprune.pruning import Method, SpectralBudget, get_method
 from vtprune.pruning.base import layer_at
 
-from .common import evaluator_of, ratios, run
+from .common import evaluator_of, one_sentence, ratios, run
 from .design import MEAN, Experiment, Row
-from .settings import Settings
+from .settings import Settings, parse
+from .table1 import EXPERIMENT as TABLE1
 from .tables import write_csv
 
-BENCHMARKS = (
-    "nocaps", "flickr30k", "vqav2", "gqa", "okvqa", "vizwiz", "textvqa", "chartqa", "docvqa", "pope", "mme", "mmbench",
-)  # fmt: skip
+# Table 1's but for MME: its score is a sum over fourteen sub-tasks, so the few questions that are asked here would say nothing of each.
+BENCHMARKS = tuple(name for name in TABLE1.benchmarks if name != "mme")
 SPECTRAL = "_spectral"  # what a host's name ends in when its budget is spectral
+Matching = Callable[[Path, float], list[SpectralBudget]]
+"""The budgets matched to a fraction of the tokens, SpectralBudget's own assumptions first; as of ``calibrated``."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class MatchedSettings(Settings):
 
     Attributes:
         hosts: methods whose budget is made spectral, by name.
-        benchmarks: empty for all twelve.
+        benchmarks: empty for ``BENCHMARKS``.
         energies: tau of spectral budgets that match no fixed one.
         calibration: the file in which the stage ``spectra`` says which energy matches which fixed budget.
     """
@@ -94,7 +98,7 @@ def calibrated(path: Path, target: float) -> list[SpectralBudget]:
     try:
         frame = pd.read_csv(path)
     except OSError as error:
-        raise EvaluationError(f"{path} cannot be read ({error.strerror}): run the stage spectra first") from error
+        raise EvaluationError(f"{path} cannot be read ({error.strerror}): run the stage spectra first, or vtprune.experiments.calibrate on pictures of your own") from error
     found = [
         SpectralBudget(
             row.energy, k_min=int(row.k_min), k_max=None if np.isnan(row.k_max) else int(row.k_max), features=row.features,
@@ -104,7 +108,7 @@ def calibrated(path: Path, target: float) -> list[SpectralBudget]:
     ]  # fmt: skip
     first = [budget for budget in found if assumed(budget) == assumed(SpectralBudget(1.0))]
     if not first:
-        raise EvaluationError(f"{path} matches no spectral budget to {target:g} of the tokens: add it to spectra.targets in params.yaml")
+        raise EvaluationError(f"{path} matches no spectral budget to {target:g} of the tokens: add it to spectra.targets in params.yaml, or calibrate for it")
     return first + [budget for budget in found if budget not in first]
 
 
@@ -178,6 +182,7 @@ def run_matched(experiment: Experiment, settings: MatchedSettings) -> tuple[Path
     """
     from tqdm import tqdm
 
+    start = time.perf_counter()
     evaluator = evaluator_of(settings)
     cells = {
         (name, keep if row.takes_keep else None): row.cell(keep).method
@@ -195,4 +200,15 @@ def run_matched(experiment: Experiment, settings: MatchedSettings) -> tuple[Path
     write_csv(Path(settings.out) / experiment.name / "tokens.csv", token_rows(names, counts))
     left = np.concatenate([every[:, :, 0] for every in counts.values()], axis=1)
     images = sum(len(np.unique(evaluator.images(name, evaluator.limit[name]))) for name in experiment.benchmarks)
-    return run(experiment, settings, evaluator), dict(zip(cells, left, strict=True)), images
+    path = run(experiment, settings, evaluator, start=start, shown=total * len(cells))
+    return path, dict(zip(cells, left, strict=True)), images
+
+
+def main(name: str, experiment: Callable[[MatchedSettings], Experiment], argv: list[str] | None = None) -> int:
+    """The command of an experiment's module; what a user can mend is one sentence and exit code 2."""
+
+    def work() -> Path:
+        settings = parse(name, argv, MatchedSettings)
+        return run_matched(experiment(settings), settings)[0]
+
+    return one_sentence(name, work)

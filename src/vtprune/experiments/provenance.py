@@ -13,13 +13,14 @@ from .settings import Settings
 PACKAGES = ("torch", "transformers", "lmms-eval", "datasets", "accelerate", "numpy", "pandas", "pillow")
 
 
-def facts(settings: Settings, loaded: Any, *, seconds: float, questions: int) -> dict[str, Any]:
+def facts(settings: Settings, loaded: Any, *, seconds: float, answers: int = 0, questions: int = 0) -> dict[str, Any]:
     """Plain JSON data.
 
     Args:
         loaded: the checkpoint in memory.
         seconds: of the whole run.
-        questions: asked in all cells together.
+        answers: in all cells together, questions x cells; also those that were stored already.
+        questions: shown to the model to look at what it does, as often as each was, without its answer.
     """
     parameters = {key: value for key, value in asdict(settings).items() if key not in ("checkpoint", "store", "reuse", "out", "name")}
     return {
@@ -28,7 +29,8 @@ def facts(settings: Settings, loaded: Any, *, seconds: float, questions: int) ->
         # What the pipeline itself writes does not count: DVC deletes a stage's outputs before it runs.
         "dirty": bool(_git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":/!reports", ":/!dvc.lock")),
         "seconds": round(seconds, 1),
-        "n_questions": questions,
+        "answers": answers,
+        "prompts_shown": questions,
         "model": settings.model,
         "checkpoint": settings.checkpoint,
         "checkpoint_digest": loaded.digest,

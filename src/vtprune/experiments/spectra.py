@@ -63,13 +63,13 @@ class Recorder:
         counted: by name, what each of ``budgets`` gave and the rank that settled it, an image a row.
     """
 
-    def __init__(self, budgets: Mapping[Any, SpectralBudget]) -> None:
+    def __init__(self, budgets: Mapping[Any, SpectralBudget], variants: Iterable[tuple[str, bool]]) -> None:
         self.budgets = budgets
-        self.shares: dict[tuple[str, bool], list[torch.Tensor]] = {variant: [] for variant in VARIANTS}
+        self.shares: dict[tuple[str, bool], list[torch.Tensor]] = {variant: [] for variant in variants}
         self.counted: dict[Any, list[torch.Tensor]] = {name: [] for name in budgets}
 
     def count(self, features: Features) -> torch.Tensor:
-        for source, centre in VARIANTS:
+        for source, centre in self.shares:
             x, valid = image_features(features, source)
             self.shares[source, centre].append(spectrum(x, valid, route="svd", centre=centre).shares.cpu())
         for name, budget in self.budgets.items():
@@ -82,12 +82,13 @@ class Recorder:
 
 @torch.inference_mode()
 def record(
-    loaded: Any, images: Sequence[Any], batch_size: int, budgets: Mapping[Any, SpectralBudget], bar: Any
-) -> tuple[dict, dict, int]:
-    """Spectra (by variant) and budgets (by name) of the images, and how many tokens an image has."""
+    loaded: Any, images: Sequence[Any], batch_size: int, budgets: Mapping[Any, SpectralBudget], bar: Any,
+    variants: Iterable[tuple[str, bool]] = VARIANTS,
+) -> tuple[dict, dict, int]:  # fmt: skip
+    """Spectra (by variant) and budgets (by name) of the images, and how many tokens the last batch's first image has."""
     from vtprune.evaluation.generation import chat_prompt
 
-    recorder = Recorder(budgets)
+    recorder = Recorder(budgets, variants)
     prompt = chat_prompt(loaded.processor, "", 1)
     tokens = 0
     with FastV(recorder, layer=LAYER).attach(loaded.model) as pruned:
@@ -261,7 +262,7 @@ def run(
         write_csv(out / NAME / f"{name}.csv", rows, digits=5)
     _write_examples(out / NAME / "examples", shown, exact[(*DEFAULT, min(targets, key=lambda target: abs(target - EXAMPLE_TARGET)))])
     path = write(out / f"{NAME}.csv", to_csv(list(_headlines(tables, settings.model))))
-    known = facts(settings, loaded, seconds=time.perf_counter() - start, questions=0)
+    known = facts(settings, loaded, seconds=time.perf_counter() - start)
     images = {"images": len(shown), "calibrated_on": len(pictures), "tokens": tokens}
     known[NAME] = images | {"targets": list(targets), "calibration": calibration, "seed": seed, "seconds": seconds}
     write(out / f"{NAME}.json", json.dumps(known, indent=2) + "\n")
