@@ -9,6 +9,10 @@ if TYPE_CHECKING:
 
 BASELINE = "baseline"
 MEAN = "mean"
+# The first paper's twelve, in its order.
+BENCHMARKS = (
+    "nocaps", "flickr30k", "vqav2", "gqa", "okvqa", "vizwiz", "textvqa", "chartqa", "docvqa", "pope", "mme", "mmbench",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

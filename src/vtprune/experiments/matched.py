@@ -30,13 +30,13 @@ from vtprune.pruning import Method, SpectralBudget, get_method
 from vtprune.pruning.base import layer_at
 
 from .common import evaluator_of, one_sentence, ratios, run
+from .design import BENCHMARKS as ALL
 from .design import MEAN, Experiment, Row
 from .settings import Settings, parse
-from .table1 import EXPERIMENT as TABLE1
 from .tables import write_csv
 
-# Table 1's but for MME: its score is a sum over fourteen sub-tasks, so the few questions that are asked here would say nothing of each.
-BENCHMARKS = tuple(name for name in TABLE1.benchmarks if name != "mme")
+# Without MME: its score is a sum over fourteen sub-tasks, so the few questions that are asked here would say nothing of each.
+BENCHMARKS = tuple(name for name in ALL if name != "mme")
 SPECTRAL = "_spectral"  # what a host's name ends in when its budget is spectral
 Matching = Callable[[Path, float], list[SpectralBudget]]
 """The budgets matched to a fraction of the tokens, SpectralBudget's own assumptions first; as of ``calibrated``."""

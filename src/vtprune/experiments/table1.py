@@ -2,13 +2,11 @@
 
 import sys
 
-from .design import Experiment, Row
+from .design import BENCHMARKS, Experiment, Row
 
 EXPERIMENT = Experiment(
     name="table1",
-    benchmarks=(
-        "nocaps", "flickr30k", "vqav2", "gqa", "okvqa", "vizwiz", "textvqa", "chartqa", "docvqa", "pope", "mme", "mmbench",
-    ),
+    benchmarks=BENCHMARKS,
     rows={
         "baseline": Row(),
         "blind": Row(image="blank"),
@@ -30,7 +28,7 @@ EXPERIMENT = Experiment(
     ),
     chance=True,
     papers=("LLaVA-1.5-7B", "LLaVA-1.5-13B", "LLaVA-NeXT-7B"),
-)  # fmt: skip
+)
 
 if __name__ == "__main__":
     from .common import main
