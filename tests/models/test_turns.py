@@ -43,14 +43,15 @@ def test_by_hand_without_positions(case, method, masked):
     model, family = case
     with torch.no_grad(), method.attach(model) as pruned:
         turn = Turn(model, prompt(model, IMAGES[family][1]), pruned)
-        ids, found = turn.ids, []
-        for start, stop in [(turn.cached, turn.cached + 2), *((end - 1, end) for end in range(turn.cached + 3, turn.cached + 9))]:
+        ids, found, start = turn.ids, [], turn.cached
+        for stop in (start + 2, *range(start + 3, start + 9)):
             mask = {"attention_mask": torch.ones(1, stop, dtype=torch.long)} if masked else {}
             logits = model(input_ids=ids[:, start:stop], past_key_values=turn.cache, **mask).logits[:, -1]
             if stop >= turn.ids.shape[1]:
                 found.append(logits.clone())
                 logits[:, model.generation_config.suppress_tokens] = -torch.inf
                 ids = torch.cat((ids, logits.argmax(dim=-1, keepdim=True)), dim=1)
+            start = stop
     tokens, logits = turn.recomputed
     assert ids[0, -4:].tolist() == tokens
     torch.testing.assert_close(torch.cat(found), logits, rtol=1e-4, atol=1e-4)
@@ -116,6 +117,7 @@ def test_lengths_taken_from_the_short_cache_are_refused(case, method):
         assert short < both["input_ids"].shape[1]
         whole = torch.cat((both["input_ids"], new), dim=1)
         for given in (
+            {"input_ids": whole[:, short:]},
             {"input_ids": whole[:, short:], "attention_mask": mask},
             {"input_ids": whole[:, short:], "attention_mask": mask, "position_ids": (mask.cumsum(dim=1) - 1)[:, short:]},
             {"input_ids": new, "attention_mask": mask[:, -short - 4 :]},

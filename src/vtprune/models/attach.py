@@ -40,12 +40,12 @@ class Attachment:
     same image, repeats that prompt's selection: so ``generate(use_cache=False)`` prunes as the
     cached one does, by the prompt and not by what has been generated.
 
-    A cache can be continued by hand or by ``generate``, with a second turn too: give the tokens that
-    it does not hold yet, and the attention mask, where there is one, of the whole sequence. Position
-    ids that are left out follow the whole prompt, as in the model itself. A prompt shortened before
-    layer 0 leaves a cache whose ``get_seq_length()`` is that of the shortened prompt: a mask or
-    positions of that length are refused, and so are the whole ids, given to ``generate``, that it would
-    cut off there. Ids cut off there by hand, without mask and positions, look like new ones.
+    Within the block a cache can be continued, by hand or by ``generate``, with a second turn too: give
+    the tokens that it does not hold yet, and the attention mask, where there is one, of the whole
+    sequence. Position ids that are left out follow the whole prompt, as in the model itself. A prompt
+    shortened before layer 0 leaves a cache whose ``get_seq_length()`` is that of the shortened prompt.
+    Ids that were cut off by that length are refused, be it by hand or by ``generate``, which does so
+    when it is given the whole ids; only text given by hand without mask and positions looks like new.
 
     Images may be encoded ahead within the block, as many as one likes: what methods look at in the
     vision tower goes with the features (known by their ``last_hidden_state``) as long as these live.
@@ -188,11 +188,15 @@ class Attachment:
 
     def _continued(self, given: dict[str, Any]) -> Any:
         """The core's arguments with the tokens' positions, where transformers cannot know them."""
-        new = next((given[name] for name in ("input_ids", "inputs_embeds") if given.get(name) is not None), None)
-        if new is None or self._prompt is None or self._prompt.segment(0) is None:
+        ids, prompt = given.get("input_ids"), self._prompt
+        new = given.get("inputs_embeds") if ids is None else ids
+        if new is None or prompt is None or prompt.segment(0) is None:
             return None
-        cached = given["past_key_values"].get_seq_length()
-        positions = self._prompt.next_positions(new.shape[1], cached, self._attention_mask, given.get("position_ids"))
+        cached, positions = given["past_key_values"].get_seq_length(), given.get("position_ids")
+        unseen = False
+        if given.get("pixel_values") is None and not given.get("mm_encoder_outputs") and new is ids and ids.shape[1] > 1:
+            unseen = bool((ids == self.model.config.image_token_id).any())  # a single one may have been generated
+        positions = prompt.next_positions(new.shape[1], cached, self._attention_mask, positions, unseen=unseen)
         return (), {**given, "position_ids": positions}
 
     def _new_prompt(self, given: dict[str, Any]) -> Prompt:

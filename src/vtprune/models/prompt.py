@@ -159,7 +159,7 @@ class Prompt:
         return next((part for part in reversed(self.segments) if part[0] <= layer), None)
 
     def next_positions(
-        self, tokens: int, cached: int, mask: torch.Tensor | None, positions: torch.Tensor | None
+        self, tokens: int, cached: int, mask: torch.Tensor | None, positions: torch.Tensor | None, *, unseen: bool
     ) -> torch.Tensor:
         """Where tokens stand that continue a prompt of which layer 0 has cached only a part.
 
@@ -172,9 +172,10 @@ class Prompt:
             mask: ``[b, whole length]`` the attention mask given with them, if one is.
             positions: ``[1 or b, tokens]`` the position ids given with them, which are returned; without
                 any, the tokens follow the whole prompt and what has been cached since.
+            unseen: whether image tokens are among them whose image is not given.
 
         Raises:
-            ValueError: if mask or positions say that less came before.
+            ValueError: if one of these shows that the tokens begin earlier.
         """
         since = cached - self.segments[0][1].shape[1]
         past = self.input_ids.shape[1] + since
@@ -182,10 +183,10 @@ class Prompt:
             positions = torch.arange(past, past + tokens, device=self.input_ids.device)[None]
         attended = self.prompt_attended.sum(dim=1) + since if mask is None else mask[:, :past].sum(dim=1)
         short = mask is not None and mask.shape[1] < past + tokens
-        if short or (positions[:, 0] < attended.to(positions.device)).any():
+        if unseen or short or (positions[:, 0] < attended.to(positions.device)).any():
             raise ValueError(
-                f"{past} tokens came before these {tokens}, with those that were dropped before layer 0, but the "
-                "attention_mask or position_ids tell of fewer: give only tokens that came after them, with a mask of all"
+                f"{past} tokens came before these {tokens}, counting those that were dropped before layer 0, but by their "
+                "attention_mask, position_ids or image tokens these begin earlier: give the new ones only, and a mask of all"
             )
         return positions
 
