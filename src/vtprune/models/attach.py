@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from vtprune.models.attention import layer_mask
+from vtprune.models.encoding import Encodings, origin
 from vtprune.models.families import family_of
 from vtprune.models.features import features_at
 from vtprune.models.layout import take
-from vtprune.models.listener import Listener
 from vtprune.models.prefix import Prefix, State
 from vtprune.models.prompt import Choice, Kept, Prompt
 from vtprune.models.vision import Tower
@@ -40,17 +40,27 @@ class Attachment:
     same image, repeats that prompt's selection: so ``generate(use_cache=False)`` prunes as the
     cached one does, by the prompt and not by what has been generated.
 
+    Within the block a cache can be continued, by hand or by ``generate``, with a second turn too: give
+    the tokens that it does not hold yet, and the attention mask, where there is one, of the whole
+    sequence. Position ids that are left out follow the whole prompt, as in the model itself. A prompt
+    shortened before layer 0 leaves a cache whose ``get_seq_length()`` is that of the shortened prompt.
+    Ids that were cut off by that length are refused, be it by hand or by ``generate``, which does so
+    when it is given the whole ids; only text given by hand without mask and positions looks like new.
+
+    Images may be encoded ahead within the block, as many as one likes: what methods look at in the
+    vision tower goes with the features (known by their ``last_hidden_state``) as long as these live.
+
     Hooks are added on entering and removed on leaving, also after an exception. The model is not
-    otherwise touched, with two exceptions: LLaVA-NeXT's ``get_image_features`` is listened to as long
-    (``generate`` tells the images' sizes to nothing else), and a prompt forward that goes on from a
-    prefix has the decoder's ``layers`` without those before it. Calls go through the model (or its
-    ``model``), not through its decoder alone.
+    otherwise touched, with two exceptions: its ``get_image_features`` is listened to as long, and a
+    prompt forward that goes on from a prefix has the decoder's ``layers`` without those before it.
+    Calls go through the model (or its ``model``), not through its decoder alone.
 
     Raises:
         ValueError: on creation, if the model's family is not supported, lacks a layer, is so shallow
             that two stages fall on one, or has a vision tower without what the method ranks by; on
             entering, if the model is being pruned already; in a forward, for a prompt without an
-            image or without ``input_ids``, padding on the right, a static or foreign cache.
+            image or without ``input_ids``, padding on the right, a static or foreign cache, or tokens
+            that continue a cache as if it were shorter.
     """
 
     def __init__(self, method: Method, model: nn.Module, prefix: Prefix | None = None) -> None:
@@ -86,10 +96,8 @@ class Attachment:
     def _reset(self) -> None:
         self._prompts: weakref.WeakKeyDictionary[Any, Prompt] = weakref.WeakKeyDictionary()
         self._last: Prompt | None = None
+        self._encodings = Encodings()
         self._end_forward()
-        self._pixels: torch.Tensor | None = None
-        self._encoded: tuple[weakref.ref, torch.Tensor | None] | None = None
-        self._seen: dict[str, torch.Tensor] = {}
 
     def _end_forward(self) -> None:
         if self._start is not None:
@@ -98,6 +106,7 @@ class Attachment:
         self._shared: State | None = None
         self._prompt: Prompt | None = None
         self._decoding = False
+        self._encodings.current = None
         self._attention_mask: torch.Tensor | None = None
         self._captured: dict[str, torch.Tensor] = {}
         self._masks: dict[int, torch.Tensor | None] = {}
@@ -131,12 +140,8 @@ class Attachment:
         try:
             self._pre(self._core, self._before_core)
             self._handles.append(self._core.register_forward_hook(self._after_core, always_call=True))
-            self._pre(self._family.vision_tower(self.model), self._before_vision_tower)
-            if self._family.needs_sizes:
-                self._handles.append(Listener(self._core, "get_image_features", self._after_encoding))
-            self._pre(self._core.multi_modal_projector, self._before_projector)
-            if self._tower is not None and (self._uses_tower or self.prefix is not None):  # a later method may use it
-                self._handles += self._tower.listen(self._seen)
+            tower = self._tower if self._uses_tower or self.prefix is not None else None  # a later method may use it
+            self._handles += self._encodings.listen(self._core, self._family.vision_tower(self.model), tower)
             for index, layer in enumerate(self._layers):
                 if index == 0 or index >= self.first_layer or self.prefix is not None:
                     self._pre(layer, self._layer_hook(index))
@@ -157,25 +162,14 @@ class Attachment:
             self._handles.pop().remove()
         self._prompts.clear()
         self._end_forward()
-        self._pixels = self._encoded = None
-        self._seen = {}
+        self._encodings = Encodings()
 
     def _pre(self, module: nn.Module, hook: Any) -> None:
         self._handles.append(module.register_forward_pre_hook(hook, with_kwargs=True))
 
     # ---- hooks
 
-    def _before_vision_tower(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
-        self._pixels = args[0] if args else kwargs.get("pixel_values")
-
-    def _after_encoding(self, given: dict[str, Any], output: Any) -> None:
-        # A plain tuple (return_dict=False) is no form in which features can be given to a forward.
-        self._encoded = None if isinstance(output, tuple) else (weakref.ref(output), given.get("image_sizes"))
-
-    def _before_projector(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
-        self._seen["vision"] = args[0] if args else next(iter(kwargs.values()))
-
-    def _before_core(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+    def _before_core(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> Any:
         self._end_forward()
         given = inspect.signature(module.forward).bind_partial(*args, **kwargs).arguments
         given = {**given, **given.pop("kwargs", {})}
@@ -188,8 +182,22 @@ class Attachment:
             self._prompt = self._prompts.get(cache)
             if self._prompt is None and self._stages:
                 raise ValueError("this cache was filled by a prompt outside the with block, so it cannot be continued")
-            return
+            return self._continued(given)
         self._prompt = self._new_prompt(given)
+        return None
+
+    def _continued(self, given: dict[str, Any]) -> Any:
+        """The core's arguments with the tokens' positions, where transformers cannot know them."""
+        ids, prompt = given.get("input_ids"), self._prompt
+        new = given.get("inputs_embeds") if ids is None else ids
+        if new is None or prompt is None or prompt.segment(0) is None:
+            return None
+        cached, positions = given["past_key_values"].get_seq_length(), given.get("position_ids")
+        unseen = False
+        if given.get("pixel_values") is None and not given.get("mm_encoder_outputs") and new is ids and ids.shape[1] > 1:
+            unseen = bool((ids == self.model.config.image_token_id).any())  # a single one may have been generated
+        positions = prompt.next_positions(new.shape[1], cached, self._attention_mask, positions, unseen=unseen)
+        return (), {**given, "position_ids": positions}
 
     def _new_prompt(self, given: dict[str, Any]) -> Prompt:
         ids = given.get("input_ids")
@@ -199,14 +207,14 @@ class Attachment:
         attended = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.to(ids.device).bool()
         if attended.shape != ids.shape or not attended[:, -1].all():
             raise ValueError("pruning needs prompts padded on the left, with an attention mask of their shape")
-        images = (given.get("mm_encoder_outputs") or {}).get("image")
+        images = origin((given.get("mm_encoder_outputs") or {}).get("image"))
+        self._encodings.current = self._encodings.of(images)  # if there are none, the forward itself may encode some
         last = self._last
         if given.get("use_cache") is False and last is not None and last.continues(ids, given.get("pixel_values"), images):
             prompt = Prompt.start(ids, last.layout, attended, self.model.config.image_token_id)
             prompt.replay = last.choices
             # Remember the prompt, not what has been generated since: the next step continues it too.
             prompt.input_ids, prompt.prompt_attended = last.input_ids, last.prompt_attended
-            prompt.pixels = last.pixels
         else:
             if self.prefix is not None and given.get("pixel_values") is None and images is None:
                 self._start = self.prefix.start(ids, attended, self.first_layer)
@@ -214,7 +222,7 @@ class Attachment:
                 sizes = self._image_sizes(given, images) if self._family.needs_sizes else None
                 layout = self._family.layout(self.model.config, ids, attended, sizes)
             else:
-                layout, self._pixels = self._start.layout, self._start.pixels
+                layout = self._start.layout
                 self._decoder.layers = self._layers[self._start.layer :]  # put back by `_end_forward`
             prompt = Prompt.start(ids, layout, attended, self.model.config.image_token_id)
         prompt.pixel_values = given.get("pixel_values")
@@ -224,21 +232,16 @@ class Attachment:
     def _image_sizes(self, given: dict[str, Any], images: Any) -> torch.Tensor | None:
         if images is None or given.get("image_sizes") is not None:
             return given.get("image_sizes")
-        if self._encoded is None or self._encoded[0]() is not images:
+        if self._encodings.current is None:
             raise ValueError(
-                "image features that were not computed within the with block, right before their prompt, "
-                "need the image_sizes given with them"
+                "image features that were not computed within the with block need the image_sizes given with them"
             )
-        return self._encoded[1]
+        return self._encodings.current.sizes
 
     def _after_core(self, module: nn.Module, args: tuple, output: Any) -> None:
         prompt = self._prompt
         if output is not None and prompt is not None and not self._decoding:  # None after an exception
             prompt.rotary = prompt.position_ids = None
-            if prompt.replay is None:
-                prompt.pixels = self._pixels
-            self._pixels = None
-            self._seen.clear()
             self._last = prompt
         self._end_forward()
 
@@ -282,9 +285,12 @@ class Attachment:
         if cache is not None:
             self._prompts[cache] = prompt
         if self._start is None:
-            self._captured |= self._seen | {"embeddings": hidden}
+            self._captured["embeddings"] = hidden
+            if self._encodings.current is not None:
+                prompt.pixels = self._encodings.current.pixels
+                self._captured |= self._encodings.current.seen
             return hidden
-        self._shared = self._start
+        self._shared, prompt.pixels = self._start, self._start.pixels
         self._captured |= self._start.captured
         if cache is not None:
             self._start.fill(cache)
@@ -294,7 +300,7 @@ class Attachment:
         """Let later methods go on from the layer before which this one first prunes."""
         known = self._shared is not None and self._shared.layer == self.first_layer
         if not known and prompt.replay is None:
-            self._shared = State.before(self.first_layer, prompt, self._pixels, hidden, self._captured, cache)
+            self._shared = State.before(self.first_layer, prompt, hidden, self._captured, cache)
             self.prefix.state = self._shared
 
     def _run_stage(self, prompt: Prompt, stage: Stage, hidden: torch.Tensor, kwargs: dict[str, Any]) -> torch.Tensor:
@@ -305,8 +311,6 @@ class Attachment:
         if prompt.replay is not None:
             choice = prompt.replay[stage.layer].to(hidden.device)
         else:
-            if prompt.pixels is None:
-                prompt.pixels = self._pixels
             choice = self._select(prompt, stage, self._features_at(prompt, stage, hidden, rotary))
         hidden = choice.merge(hidden, prompt.slots)
         order = prompt.drop(stage.layer, choice)

@@ -38,12 +38,12 @@ class State:
 
     @classmethod
     def before(
-        cls, layer: int, prompt: Prompt, pixels: torch.Tensor | None, hidden: torch.Tensor,
-        captured: dict[str, torch.Tensor], cache: Any,
-    ) -> "State":  # fmt: skip
+        cls, layer: int, prompt: Prompt, hidden: torch.Tensor, captured: dict[str, torch.Tensor], cache: Any
+    ) -> "State":
         """What enters ``layer`` of a prompt of which nothing has been dropped yet."""
         entries = [(entry.keys, entry.values) for entry in cache.layers[:layer]]
-        return cls(layer, prompt.input_ids, prompt.prompt_attended, prompt.layout, pixels, hidden, dict(captured), entries)
+        whole = prompt.input_ids, prompt.prompt_attended, prompt.layout, prompt.pixels
+        return cls(layer, *whole, hidden, dict(captured), entries)
 
     def fill(self, cache: Any) -> None:
         """Give an empty cache the entries of the earlier layers; growing them leaves these as they are."""

@@ -86,7 +86,7 @@ class Prompt:
         replay: ``choices`` of the prompt that this one continues, which its stages repeat.
         pixels: what the vision tower was given.
         pixel_values: what the model was given, if it was.
-        images: weak reference to image features that were computed ahead of the forward, if so.
+        images: weak reference to the origin of image features that were computed ahead of the forward, if so.
     """
 
     input_ids: torch.Tensor
@@ -157,6 +157,38 @@ class Prompt:
     def segment(self, layer: int) -> tuple[int, torch.Tensor] | None:
         """The stretch of shortened layers that ``layer`` lies in, None before the first."""
         return next((part for part in reversed(self.segments) if part[0] <= layer), None)
+
+    def next_positions(
+        self, tokens: int, cached: int, mask: torch.Tensor | None, positions: torch.Tensor | None, *, unseen: bool
+    ) -> torch.Tensor:
+        """Where tokens stand that continue a prompt of which layer 0 has cached only a part.
+
+        transformers takes the length of the past from layer 0's cache. Positions that it would fill
+        in are too low then, and ids that are cut off by it begin with some that are cached already.
+
+        Args:
+            tokens: how many continue the prompt.
+            cached: the length of layer 0's cache.
+            mask: ``[b, whole length]`` the attention mask given with them, if one is.
+            positions: ``[1 or b, tokens]`` the position ids given with them, which are returned; without
+                any, the tokens follow the whole prompt and what has been cached since.
+            unseen: whether image tokens are among them whose image is not given.
+
+        Raises:
+            ValueError: if one of these shows that the tokens begin earlier.
+        """
+        since = cached - self.segments[0][1].shape[1]
+        past = self.input_ids.shape[1] + since
+        if positions is None:
+            positions = torch.arange(past, past + tokens, device=self.input_ids.device)[None]
+        attended = self.prompt_attended.sum(dim=1) + since if mask is None else mask[:, :past].sum(dim=1)
+        short = mask is not None and mask.shape[1] < past + tokens
+        if unseen or short or (positions[:, 0] < attended.to(positions.device)).any():
+            raise ValueError(
+                f"{past} tokens came before these {tokens}, counting those that were dropped before layer 0, but by their "
+                "attention_mask, position_ids or image tokens these begin earlier: give the new ones only, and a mask of all"
+            )
+        return positions
 
     def kept(self, layer: int | None = None) -> list[list[Kept]]:
         """Survivors by row and (sub-)image, after ``layer``'s stage or, without one, in the end."""
