@@ -199,6 +199,18 @@ def test_autocast_does_not_cut_the_arithmetic():
             assert energy_rank(x, 0.9, route=route)[0] == energy_rank(x, 0.9, route="svd")[0]
 
 
+@pytest.mark.parametrize("route", ["svd", "gram", "randomised"])
+@pytest.mark.parametrize("energy", [0.6, 0.9, 0.99])
+def test_every_threshold_is_met_within_rounding(route, energy):
+    """Not 1.0 alone: sums that miss any threshold by less than 1e-5 meet it, by more they do not."""
+    for missing, rank in ((0.5 * ROUNDING, 1), (1.5 * ROUNDING, 2)):
+        first = energy - missing
+        x = torch.diag(torch.tensor([first, 1 - first] + [0.0] * 98, dtype=torch.float64).sqrt()).float()[None]
+        assert energy_rank(x, energy, route=route, rank=4)[0].item() == rank
+        assert SpectralBudget(energy, route=route).count(features(x)).item() == rank
+    assert ROUNDING == 1e-5 and "``energy`` - 1e-5" in SpectralBudget.__doc__
+
+
 def test_powers():
     x = torch.diag(torch.tensor([4.0, 2.0, 1.0, 1.0]))[None]
     assert spectrum(x, route="svd", power=1.0).shares[0].tolist() == pytest.approx([0.5, 0.25, 0.125, 0.125])

@@ -21,7 +21,7 @@ import torch
 
 ROUTES = ("svd", "gram", "randomised")
 ROUNDING = 1e-5
-"""Share of the energy that float32 may lose: a target is met within it."""
+"""Share of the energy that float32 may lose: it is taken off every target."""
 _MARGIN = 1e-6  # by which randomised sums must miss or meet a target to count: their own rounding
 _PROBES, _STEPS = 10, 4  # of the estimate of what lies outside the range that was found
 _LEAST_CHI = 0.3  # chi-squared with 10 degrees of freedom falls below it with a chance of 6e-7
@@ -126,8 +126,9 @@ def energy_rank(
     be half as wide as they are. It errs only if the estimate of what it left out does, with a
     chance below one in a million.
 
-    A target is met within ``ROUNDING``: 1.0 asks for all but what float32 cannot tell from 0. A
-    matrix without any energy (a constant image, centred) has k = 0.
+    Every target is met within ``ROUNDING``, which is taken off it: the sum has to reach
+    ``energy`` - 1e-5, so 1.0 asks for all but what float32 cannot tell from 0. A matrix without any
+    energy (a constant image, centred) has k = 0.
 
     Args:
         x, valid, route, rank, oversampling, iterations, seed, centre, power: see :func:`spectrum`.
