@@ -313,13 +313,13 @@ def test_features_that_are_not_finite(route, bad):
         ({"energy": 0}, r"energy must lie in \(0, 1\], not be 0"),
         ({"energy": 1.01}, r"energy must lie in \(0, 1\]"),
         ({"energy": float("nan")}, r"energy must lie in \(0, 1\]"),
-        ({"energy": "0.9"}, r"energy must lie in \(0, 1\]"),
+        ({"energy": "0.9"}, "energy must be a number, not '0.9'"),
         ({"energy": 0.9, "k_min": 0}, "k_min must be at least 1, not 0"),
-        ({"energy": 0.9, "k_min": 0.1}, "k_min must be a number of tokens, not 0.1"),
+        ({"energy": 0.9, "k_min": 0.1}, "k_min must be a whole number, not 0.1"),
         ({"energy": 0.9, "k_min": 9, "k_max": 8}, "k_max must be at least k_min, which is 9, not 8"),
         ({"energy": 0.9, "features": "pixels"}, "features must be one of vision, projected, hidden"),
         ({"energy": 0.9, "route": "qr"}, "route must be one of svd, gram, randomised"),
-        ({"energy": 0.9, "rank": 0}, "rank must be a whole number of at least 1"),
+        ({"energy": 0.9, "rank": 0}, "rank must be at least 1, not 0"),
         ({"energy": 0.9, "power": 1}, "power of 1 needs the route 'svd'"),
         ({"energy": 0.9, "power": -1, "route": "svd"}, "power must be positive"),
         ({"energy": 0.9, "centre": 1}, "centre must be True or False"),
@@ -330,7 +330,15 @@ def test_what_is_refused(options, message):
         SpectralBudget(**options)
 
 
-def test_a_matrix_of_another_shape_is_refused():
+@pytest.mark.parametrize("route", ["svd", "gram", "randomised"])
+def test_a_matrix_of_another_shape_is_refused(route):
+    for wrong in ((1, 0, 5), (1, 5, 0)):
+        for function in (lambda x: spectrum(x, route=route), lambda x: energy_rank(x, 0.9, route=route)):
+            with pytest.raises(ValueError, match=rf"at least one token and one dimension, not be of shape \[{str(wrong)[1:-1]}\]$"):
+                function(torch.ones(wrong))
+    assert [part.tolist() for part in energy_rank(torch.ones(0, 5, 6), 0.9, route=route)] == [[], []]  # no image at all
+    with pytest.raises(ValueError, match=r"must be of shape \[b, n, d\], not \[3, 4\]"):
+        energy_rank(torch.ones(3, 4), 0.9, route=route)
     with pytest.raises(ValueError, match=r"must be of shape \[b, n, d\]"):
         spectrum(torch.ones(3, 4))
     with pytest.raises(ValueError, match=r"valid of shape \[2, 3\]"):

@@ -6,7 +6,8 @@ from typing import Any, Literal
 import torch
 
 from vtprune.pruning.features import Features
-from vtprune.pruning.spectra import check_energy, check_route, energy_rank
+from vtprune.pruning.parameters import make_plain
+from vtprune.pruning.spectra import as_energy, as_route, energy_rank
 
 SOURCES = ("vision", "projected", "hidden")
 
@@ -71,19 +72,15 @@ class SpectralBudget:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_energy(self.energy)
-        check_route(self.route, self.rank, self.oversampling, self.iterations, self.power)
-        for name, value in (("k_min", self.k_min), ("k_max", self.k_max)):
-            if isinstance(value, bool) or not (isinstance(value, int) or (value is None and name == "k_max")):
-                raise ValueError(f"{name} must be a number of tokens, not {value!r}")
+        make_plain(self)
+        as_energy(self.energy)
+        as_route(self.route, self.rank, self.oversampling, self.iterations, self.power)
         if self.k_min < 1:
             raise ValueError(f"k_min must be at least 1, not {self.k_min}")
         if self.k_max is not None and self.k_max < self.k_min:
             raise ValueError(f"k_max must be at least k_min, which is {self.k_min}, not {self.k_max}")
         if self.features not in SOURCES:
             raise ValueError(f"features must be one of {', '.join(SOURCES)}, not {self.features!r}")
-        if not isinstance(self.centre, bool):
-            raise ValueError(f"centre must be True or False, not {self.centre!r}")
 
     def count(self, features: Features) -> torch.Tensor:
         return self.settled(features)[0]
@@ -99,8 +96,7 @@ class SpectralBudget:
         return torch.minimum(ranks.to(features.valid.device), features.valid.sum(dim=1)), used
 
     def signature(self) -> dict[str, Any]:
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {"budget": "spectral", **values, "energy": float(self.energy), "power": float(self.power)}
+        return {"budget": "spectral"} | {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 def image_features(features: Features, source: str) -> tuple[torch.Tensor, torch.Tensor]:
