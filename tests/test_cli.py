@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent / "evaluation"))
@@ -15,14 +16,15 @@ sys.path.insert(0, str(Path(__file__).parent / "evaluation"))
 from tinyllava import build_checkpoint, write_data
 
 from vtprune import cli
-from vtprune.ask import Answer
+from vtprune.ask import Answer, _panels, _watched
 from vtprune.evaluation.errors import EvaluationError
 from vtprune.experiments import calibrate, common, table1
 from vtprune.experiments.matched import MatchedSettings
 from vtprune.experiments.plan import SECOND, questions
 from vtprune.experiments.plan import plan as entries_of
 from vtprune.experiments.settings import Settings, parse
-from vtprune.pruning import methods
+from vtprune.models.prompt import Kept
+from vtprune.pruning import Count, VisionZip, methods
 
 
 @pytest.fixture(scope="module")
@@ -256,6 +258,43 @@ def test_ask(place, tmp_path, capsys):
     assert first.startswith("unpruned") and "16 image tokens" in first
     assert second.startswith("adaptprune, keep 0.25") and " 4 image tokens" in second
     assert last == f"picture: {tmp_path / 'seen.png'}" and Image.open(tmp_path / "seen.png").width > 500
+
+
+@pytest.mark.parametrize(
+    ("options", "titles", "counts"),
+    [
+        (("adaptprune", "--keep", 0.5), ["adaptprune: 8 of 16 tokens"], [8]),
+        (("visionzip", "--keep", 0.5), ["visionzip: 7 dominant of 16 tokens", "and 1 contextual (mean of others)"], [7, 1]),
+        (("visionzip", "--keep", 0.25), ["visionzip: 4 of 16 tokens"], [4]),  # 4 * 10 / 64 is less than one
+        (("visionzip", "--keep", 1.0), ["visionzip: 16 of 16 tokens"], [16]),  # nothing is dropped, nothing merged
+    ],
+)
+def test_a_picture_shows_means_apart(place, tmp_path, capsys, monkeypatch, options, titles, counts):
+    drawn = []
+    monkeypatch.setattr("vtprune.reporting.survivors.picture", lambda image, shown, path: drawn.extend(shown))
+    assert ask(place, tmp_path, "--method", *options) == 0
+    assert [title for title, _ in drawn] == titles
+    assert [mask.sum() for _, mask in drawn] == counts and not sum(mask.astype(int) for _, mask in drawn).max() > 1
+    assert f" {sum(counts)} image tokens" in capsys.readouterr().out.splitlines()[1]
+
+
+def test_means_are_drawn_where_the_targets_stand():
+    """Two grids of one prompt: VisionZip's means, by its own rule, in their panels."""
+    sys.path.insert(0, str(Path(__file__).parent / "pruning"))
+    from given import features, select
+
+    method, given, means = VisionZip(Count(12), contextual=0.5), features(rows=1, images=[(3, 4), (5, 5)]), {}
+    chosen = select(method, given)[0]
+    kept = torch.zeros(1, 37, dtype=torch.bool)
+    kept[0, chosen] = True
+    watched = _watched(method, means)
+    assert select(watched, given)[0] == chosen and torch.equal(watched.merge(given, kept), method.merge(given, kept))
+    for image, (first, shape) in enumerate(((0, (3, 4)), (12, (5, 5)))):
+        cells = [token - first for token in sorted(chosen) if first <= token < first + shape[0] * shape[1]]
+        grid = Kept(torch.tensor(cells), torch.zeros(len(cells), 2), shape, image, "tile")
+        dominant, contextual = (set((mask.flatten().nonzero()[0] + first).tolist()) for _, mask in _panels("visionzip", grid, means[image]))
+        assert dominant == set(chosen[:6]) & {cell + first for cell in cells}
+        assert contextual == set(chosen[6:]) & {cell + first for cell in cells} != set()
 
 
 def test_the_miniature_is_asked_from_any_folder(tmp_path, monkeypatch, capsys):

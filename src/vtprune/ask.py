@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,9 @@ def ask(
 ) -> list[Answer]:
     """The answers without and with pruning, in this order; writes the picture to ``out``.
 
+    The picture shows where the tokens stand that the last layer sees. Tokens that others were merged
+    into are shown apart: VisionZip's dominant ones stay as they are, its contextual ones are means.
+
     Args:
         keep: fraction of the image tokens that stay; None for 0.1 where the method takes one.
         parameters: the method's others.
@@ -77,17 +80,14 @@ def ask(
     arguments = {"max_new_tokens": max_new_tokens, "num_beams": 1, "until": []}
 
     text, seconds = _timed(model, processor, asked, arguments)
-    with pruner.attach(model) as pruned:
+    means: dict[int, torch.Tensor] = {}
+    with _watched(pruner, means).attach(model) as pruned:
         pruned_text, pruned_seconds = _timed(model, processor, asked, arguments)
         kept = pruned.kept[0]
-    masks = []
-    for grid in kept:
-        mask = torch.zeros(grid.grid[0] * grid.grid[1], dtype=torch.bool)
-        mask[grid.indices] = True
-        masks.append(mask.view(grid.grid).numpy())
-    total, left = sum(mask.size for mask in masks), sum(int(mask.sum()) for mask in masks)
+    total, left = sum(grid.grid[0] * grid.grid[1] for grid in kept), sum(len(grid.indices) for grid in kept)
     label = method if getattr(pruner, "keep", None) is None else f"{method}, keep {pruner.keep:g}"
-    _draw(model, processor, asked, [(f"{method}: {int(mask.sum())} of {mask.size} tokens", mask) for mask in masks], out)
+    panels = [panel for image, grid in enumerate(kept) for panel in _panels(method, grid, means.get(image))]
+    _draw(model, processor, asked, panels, out)
     return [Answer("unpruned", text, seconds, total), Answer(label, pruned_text, pruned_seconds, left)]
 
 
@@ -108,6 +108,41 @@ def _method(name: str, keep: float | None, parameters: Mapping[str, Any]) -> Any
     if keep is None and name in methods() and methods()[name].takes_keep():
         keep = DEFAULT_KEEP
     return get_method(name, **({} if keep is None else {"keep": keep}), **parameters)
+
+
+def _watched(pruner: Any, means: dict[int, Any]) -> Any:
+    """The same method; of the last prompt it writes down which of each grid's kept tokens, in their order, are means."""
+    import torch
+
+    class Watched(type(pruner)):
+        def merge(self, features: Any, kept: torch.Tensor) -> torch.Tensor | None:
+            into = super().merge(features, kept)
+            if into is not None:
+                mean = into[0] == torch.arange(into.shape[1], device=into.device)
+                for image in features.image[0].unique().tolist():
+                    means[image] = mean[kept[0] & (features.image[0] == image)].cpu()
+            return into
+
+    return Watched(**{field.name: getattr(pruner, field.name) for field in fields(pruner)})
+
+
+def _panels(method: str, grid: Any, means: Any) -> list[tuple[str, Any]]:
+    """The titles and masks of one grid: its survivors, those that are means of others apart."""
+    import numpy as np
+
+    def mask(indices: Any) -> np.ndarray:
+        drawn = np.zeros(grid.grid, dtype=bool)
+        drawn.flat[indices.numpy()] = True
+        return drawn
+
+    size, count = grid.grid[0] * grid.grid[1], len(grid.indices)
+    if means is None or not means.any():
+        return [(f"{method}: {count} of {size} tokens", mask(grid.indices))]
+    merged = int(means.sum())
+    return [
+        (f"{method}: {count - merged} dominant of {size} tokens", mask(grid.indices[~means])),
+        (f"and {merged} contextual (mean of others)", mask(grid.indices[means])),
+    ]
 
 
 def _timed(model: Any, processor: Any, question: Any, arguments: Mapping[str, Any]) -> tuple[str, float]:

@@ -199,6 +199,18 @@ def test_autocast_does_not_cut_the_arithmetic():
             assert energy_rank(x, 0.9, route=route)[0] == energy_rank(x, 0.9, route="svd")[0]
 
 
+@pytest.mark.parametrize("route", ["svd", "gram", "randomised"])
+@pytest.mark.parametrize("energy", [0.6, 0.9, 0.99])
+def test_every_threshold_is_met_within_rounding(route, energy):
+    """Not 1.0 alone: sums that miss any threshold by less than 1e-5 meet it, by more they do not."""
+    for missing, rank in ((0.5 * ROUNDING, 1), (1.5 * ROUNDING, 2)):
+        first = energy - missing
+        x = torch.diag(torch.tensor([first, 1 - first] + [0.0] * 98, dtype=torch.float64).sqrt()).float()[None]
+        assert energy_rank(x, energy, route=route, rank=4)[0].item() == rank
+        assert SpectralBudget(energy, route=route).count(features(x)).item() == rank
+    assert ROUNDING == 1e-5 and "``energy`` - 1e-5" in SpectralBudget.__doc__
+
+
 def test_powers():
     x = torch.diag(torch.tensor([4.0, 2.0, 1.0, 1.0]))[None]
     assert spectrum(x, route="svd", power=1.0).shares[0].tolist() == pytest.approx([0.5, 0.25, 0.125, 0.125])
@@ -301,13 +313,13 @@ def test_features_that_are_not_finite(route, bad):
         ({"energy": 0}, r"energy must lie in \(0, 1\], not be 0"),
         ({"energy": 1.01}, r"energy must lie in \(0, 1\]"),
         ({"energy": float("nan")}, r"energy must lie in \(0, 1\]"),
-        ({"energy": "0.9"}, r"energy must lie in \(0, 1\]"),
+        ({"energy": "0.9"}, "energy must be a number, not '0.9'"),
         ({"energy": 0.9, "k_min": 0}, "k_min must be at least 1, not 0"),
-        ({"energy": 0.9, "k_min": 0.1}, "k_min must be a number of tokens, not 0.1"),
+        ({"energy": 0.9, "k_min": 0.1}, "k_min must be a whole number, not 0.1"),
         ({"energy": 0.9, "k_min": 9, "k_max": 8}, "k_max must be at least k_min, which is 9, not 8"),
         ({"energy": 0.9, "features": "pixels"}, "features must be one of vision, projected, hidden"),
         ({"energy": 0.9, "route": "qr"}, "route must be one of svd, gram, randomised"),
-        ({"energy": 0.9, "rank": 0}, "rank must be a whole number of at least 1"),
+        ({"energy": 0.9, "rank": 0}, "rank must be at least 1, not 0"),
         ({"energy": 0.9, "power": 1}, "power of 1 needs the route 'svd'"),
         ({"energy": 0.9, "power": -1, "route": "svd"}, "power must be positive"),
         ({"energy": 0.9, "centre": 1}, "centre must be True or False"),
@@ -318,7 +330,15 @@ def test_what_is_refused(options, message):
         SpectralBudget(**options)
 
 
-def test_a_matrix_of_another_shape_is_refused():
+@pytest.mark.parametrize("route", ["svd", "gram", "randomised"])
+def test_a_matrix_of_another_shape_is_refused(route):
+    for wrong in ((1, 0, 5), (1, 5, 0)):
+        for function in (lambda x: spectrum(x, route=route), lambda x: energy_rank(x, 0.9, route=route)):
+            with pytest.raises(ValueError, match=rf"at least one token and one dimension, not be of shape \[{str(wrong)[1:-1]}\]$"):
+                function(torch.ones(wrong))
+    assert [part.tolist() for part in energy_rank(torch.ones(0, 5, 6), 0.9, route=route)] == [[], []]  # no image at all
+    with pytest.raises(ValueError, match=r"must be of shape \[b, n, d\], not \[3, 4\]"):
+        energy_rank(torch.ones(3, 4), 0.9, route=route)
     with pytest.raises(ValueError, match=r"must be of shape \[b, n, d\]"):
         spectrum(torch.ones(3, 4))
     with pytest.raises(ValueError, match=r"valid of shape \[2, 3\]"):

@@ -64,13 +64,10 @@ class AdaptPrune(Method):
         super().__post_init__()
         if self.reading not in ("as_published", "as_written"):
             raise ValueError(f"reading must be 'as_published' or 'as_written', not {self.reading!r}")
-        for name in ("correction", "distance", "similarity"):
-            if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"{name} must be True or False, not {getattr(self, name)!r}")
         for name in ("sigma_prior", "sigma_d", "sigma_s"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
-        if self.radius < 0:
+        if not self.radius >= 0:
             raise ValueError(f"radius must not be negative, not {self.radius}")
 
     def select(self, features: Features, counts: torch.Tensor) -> torch.Tensor:

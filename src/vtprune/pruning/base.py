@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import torch
 
-from vtprune.pruning.budget import Budget, as_budget
+from vtprune.pruning.budget import Budget, as_budget, as_keep
 from vtprune.pruning.features import Features
+from vtprune.pruning.parameters import make_plain, number
 
 if TYPE_CHECKING:
     from vtprune.models.attach import Attachment
@@ -139,17 +140,21 @@ class Method:
         return None
 
     def __post_init__(self) -> None:
+        """Make parameters plain Python values, and check them; what overrides it calls it first."""
+        make_plain(self)
         if hasattr(self, "keep"):
+            object.__setattr__(self, "keep", as_keep(self.keep))
             as_budget(self.keep)
-        check_layer(getattr(self, "layer", 0))
+        if hasattr(self, "layer"):
+            object.__setattr__(self, "layer", as_layer(self.layer))
 
     def signature(self) -> dict[str, Any]:
-        """Name and all parameters as plain JSON data, keys sorted: a key for stored predictions."""
-        parameters = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            # One spelling per value: radius=5 and radius=5.0 are the same method.
-            parameters[field.name] = float(value) if field.type is float else list(value) if isinstance(value, tuple) else value
+        """Name and all parameters as plain JSON data, keys sorted: a key for stored predictions.
+
+        One spelling per value: ``radius=5`` and ``radius=np.float32(5)`` are the same method.
+        """
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        parameters = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
         if "keep" in parameters:
             parameters["keep"] = as_budget(parameters["keep"]).signature()
         return {"name": self.name, **dict(sorted(parameters.items()))}
@@ -165,13 +170,13 @@ class Method:
         return attach(self, model)
 
 
-def check_layer(layer: int | float) -> None:
-    """Raise ``ValueError`` unless it is a layer as :func:`layer_at` takes it."""
-    whole = isinstance(layer, int) and not isinstance(layer, bool) and layer >= 0
-    if not whole and not (isinstance(layer, float) and 0 < layer < 1):
-        raise ValueError(
-            f"layer must be a whole number of at least 0, or a fraction of the decoder's depth in (0, 1), not {layer!r}"
-        )
+def as_layer(layer: int | float) -> int | float:
+    """The same layer as a Python number. Raises ``ValueError`` unless it is one as :func:`layer_at` takes it."""
+    wanted = "a whole number of at least 0, or a fraction of the decoder's depth in (0, 1)"
+    layer = number("layer", layer, wanted)
+    if not (layer >= 0 if isinstance(layer, int) else 0 < layer < 1):
+        raise ValueError(f"layer must be {wanted}, not {layer!r}")
+    return layer
 
 
 def layer_at(layer: int | float, depth: int) -> int:
@@ -181,6 +186,7 @@ def layer_at(layer: int | float, depth: int) -> int:
     of the depth, rounded to the nearest layer (halves up) from 1 to the last one. So a setting that
     was published for 32 layers carries over: 5 / 32 is layer 5 of 32, 6 of 40, 1 of 6.
     """
+    layer = as_layer(layer)
     return layer if isinstance(layer, int) else max(1, min(depth - 1, int(layer * depth + 0.5)))
 
 

@@ -1,12 +1,12 @@
 """How many image tokens stay: independent of which ones (the ranking's business)."""
 
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 
 from vtprune.pruning.features import Features
+from vtprune.pruning.parameters import make_plain, number
 
 
 @runtime_checkable
@@ -31,6 +31,7 @@ class Fraction:
     fraction: float
 
     def __post_init__(self) -> None:
+        make_plain(self)
         if not 0 < self.fraction <= 1:
             raise ValueError(f"keep as a fraction must lie in (0, 1], not {self.fraction}")
 
@@ -41,7 +42,7 @@ class Fraction:
         return torch.tensor(counts, device=features.valid.device)
 
     def signature(self) -> float:
-        return float(self.fraction)
+        return self.fraction
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Count:
     tokens: int
 
     def __post_init__(self) -> None:
+        make_plain(self)
         if self.tokens < 1:
             raise ValueError(f"keep as a count must be at least 1, not {self.tokens}")
 
@@ -58,7 +60,7 @@ class Count:
         return features.valid.sum(dim=1).clamp(max=self.tokens)
 
     def signature(self) -> int:
-        return int(self.tokens)
+        return self.tokens
 
 
 def as_budget(keep: float | int | Budget) -> Budget:
@@ -71,12 +73,14 @@ def as_budget(keep: float | int | Budget) -> Budget:
     Raises:
         ValueError: for anything else.
     """
-    if isinstance(keep, bool):
-        raise ValueError(f"keep must be a fraction in (0, 1], a count or a budget, not {keep}")
-    if isinstance(keep, Integral):
-        return Count(int(keep))
-    if isinstance(keep, Real):
-        return Fraction(float(keep))
+    keep = as_keep(keep)
+    if isinstance(keep, int):
+        return Count(keep)
+    return Fraction(keep) if isinstance(keep, float) else keep
+
+
+def as_keep(keep: float | int | Budget) -> float | int | Budget:
+    """The same ``keep``, numbers as Python's own. Raises ``ValueError`` if it is neither a number nor a budget."""
     if isinstance(keep, Budget) and not isinstance(keep, type):
         return keep
-    raise ValueError(f"keep must be a fraction in (0, 1], a count or a budget, not {keep!r}")
+    return number("keep", keep, "a fraction in (0, 1], a count or a budget")

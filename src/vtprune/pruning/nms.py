@@ -4,6 +4,8 @@ from importlib.util import find_spec
 
 import torch
 
+from vtprune.pruning.parameters import number, whole
+
 
 @torch.no_grad()
 def adaptive_nms(
@@ -49,11 +51,16 @@ def adaptive_nms(
         that chose fewer end in -1.
 
     Raises:
-        ValueError: on shapes that do not fit together, a negative ``keep`` or ``radius``, or a
-            sigma that is not positive; on ``fused`` without CUDA or Triton.
+        ValueError: on shapes that do not fit together, a negative ``keep`` or ``radius``, a sigma that
+            is not positive, or what is no number; on ``fused`` without CUDA or Triton.
     """
     if fused and not (scores.is_cuda and find_spec("triton")):
         raise ValueError("the fused selection needs scores on a CUDA device, and Triton installed")
+    if not isinstance(keep, torch.Tensor):
+        keep = whole("keep", keep, "a whole number or a tensor of them")
+    radius = number("radius", radius)
+    sigma_d = None if sigma_d is None else number("sigma_d", sigma_d, "a number or None")
+    sigma_s = None if sigma_s is None else number("sigma_s", sigma_s, "a number or None")
     _check(scores, keys, positions, keep, sigma_d, sigma_s, radius, valid, groups)
     if scores.ndim == 1:
         one = [None if t is None else t[None] for t in (keys, positions, valid, groups)]
@@ -165,7 +172,7 @@ def _check(scores, keys, positions, keep, sigma_d, sigma_s, radius, valid, group
             raise ValueError(f"keep must be one count or one per row, not of shape {list(keep.shape)}")
     elif keep < 0:
         raise ValueError(f"keep must not be negative, not {keep}")
-    if radius < 0:
+    if not radius >= 0:
         raise ValueError(f"radius must not be negative, not {radius}")
     for name, sigma in (("sigma_d", sigma_d), ("sigma_s", sigma_s)):
         if sigma is not None and not sigma > 0:

@@ -3,9 +3,10 @@ from typing import ClassVar
 
 import torch
 
-from vtprune.pruning.base import Method, Stage, check_layer, highest, register
+from vtprune.pruning.base import Method, Stage, as_layer, highest, register
 from vtprune.pruning.budget import Budget, as_budget
 from vtprune.pruning.features import Features
+from vtprune.pruning.parameters import shown
 
 
 @register
@@ -41,10 +42,8 @@ class PyramidDrop(Method):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not isinstance(self.layers, (tuple, list)) or not self.layers:
-            raise ValueError(f"layers must name the layers before which tokens are dropped, not be {self.layers!r}")
-        for layer in self.layers:
-            check_layer(layer)
-        object.__setattr__(self, "layers", tuple(self.layers))
+            raise ValueError(f"layers must be a tuple of the layers before which tokens are dropped, not {shown(self.layers)}")
+        object.__setattr__(self, "layers", tuple(map(as_layer, self.layers)))
 
     def stages(self) -> list[Stage]:
         budget, steps = as_budget(self.keep), len(self.layers)

@@ -19,9 +19,11 @@ from typing import Any
 
 import torch
 
+from vtprune.pruning.parameters import number, whole
+
 ROUTES = ("svd", "gram", "randomised")
 ROUNDING = 1e-5
-"""Share of the energy that float32 may lose: a target is met within it."""
+"""Share of the energy that float32 may lose: it is taken off every target."""
 _MARGIN = 1e-6  # by which randomised sums must miss or meet a target to count: their own rounding
 _PROBES, _STEPS = 10, 4  # of the estimate of what lies outside the range that was found
 _LEAST_CHI = 0.3  # chi-squared with 10 degrees of freedom falls below it with a chance of 6e-7
@@ -85,9 +87,9 @@ def spectrum(
             singular values into rounding, and of randomised ones the total is not known).
 
     Raises:
-        ValueError: for a parameter that is out of range, or features that hold NaN or infinity.
+        ValueError: for a parameter that is out of range, or features that are empty or hold NaN or infinity.
     """
-    check_route(route, rank, oversampling, iterations, power)
+    rank, oversampling, iterations, power = as_route(route, rank, oversampling, iterations, power)
     x, size = _normalised(x, valid, centre)
     if route == "randomised":
         columns = min(rank + oversampling, *x.shape[1:])
@@ -126,8 +128,9 @@ def energy_rank(
     be half as wide as they are. It errs only if the estimate of what it left out does, with a
     chance below one in a million.
 
-    A target is met within ``ROUNDING``: 1.0 asks for all but what float32 cannot tell from 0. A
-    matrix without any energy (a constant image, centred) has k = 0.
+    Every target is met within ``ROUNDING``, which is taken off it: the sum has to reach
+    ``energy`` - 1e-5, so 1.0 asks for all but what float32 cannot tell from 0. A matrix without any
+    energy (a constant image, centred) has k = 0.
 
     Args:
         x, valid, route, rank, oversampling, iterations, seed, centre, power: see :func:`spectrum`.
@@ -142,8 +145,9 @@ def energy_rank(
     Raises:
         ValueError: as :func:`spectrum`, and for an ``energy`` out of range.
     """
-    check_energy(energy)
-    check_route(route, rank, oversampling, iterations, power)
+    energy = as_energy(energy)
+    rank, oversampling, iterations, power = as_route(route, rank, oversampling, iterations, power)
+    _check_shape(x, valid)
     rows, tokens, width = x.shape
     available = x.new_full((rows,), tokens, dtype=torch.long) if valid is None else valid.sum(dim=1)
     upper = available if most is None else available.clamp(max=most)
@@ -179,34 +183,44 @@ def energy_rank(
 
 def ranks_at(shares: torch.Tensor, energy: float) -> torch.Tensor:
     """``[b]`` the smallest k whose shares sum to ``energy``; as :func:`energy_rank`, of all shares ``[b, t]``."""
-    check_energy(energy)
-    return _reached(shares, energy - ROUNDING, shares.shape[1])
+    return _reached(shares, as_energy(energy) - ROUNDING, shares.shape[1])
 
 
-def check_energy(energy: float) -> None:
-    """Raise ``ValueError`` unless ``energy`` lies in (0, 1]."""
-    if isinstance(energy, bool) or not isinstance(energy, (int, float)) or not 0 < energy <= 1:
+def as_energy(energy: float) -> float:
+    """The same share as a Python float. Raises ``ValueError`` unless it lies in (0, 1]."""
+    energy = float(number("energy", energy))
+    if not 0 < energy <= 1:
         raise ValueError(f"energy must lie in (0, 1], not be {energy!r}")
+    return energy
 
 
-def check_route(route: str, rank: int, oversampling: int, iterations: int, power: float) -> None:
-    """Raise ``ValueError`` unless there is such a route and it takes these parameters."""
+def as_route(route: str, rank: int, oversampling: int, iterations: int, power: float) -> tuple[int, int, int, float]:
+    """All but the first as Python numbers. Raises ``ValueError`` unless there is such a route and it takes them."""
     if route not in ROUTES:
         raise ValueError(f"route must be one of {', '.join(ROUTES)}, not {route!r}")
+    rank, oversampling, iterations = whole("rank", rank), whole("oversampling", oversampling), whole("iterations", iterations)
     for name, value, least in (("rank", rank, 1), ("oversampling", oversampling, 0), ("iterations", iterations, 0)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, not {value}")
+    power = float(number("power", power))
     if not (power > 0 and math.isfinite(power)):
         raise ValueError(f"power must be positive, not {power}")
     if power != 2 and route != "svd":
         raise ValueError(f"a power of {power:g} needs the route 'svd': '{route}' knows energies, which are squares")
+    return rank, oversampling, iterations, power
+
+
+def _check_shape(x: torch.Tensor, valid: torch.Tensor | None) -> None:
+    if x.ndim != 3 or (valid is not None and valid.shape != x.shape[:2]):
+        found = "" if valid is None else f" with valid of shape {list(valid.shape)}"
+        raise ValueError(f"features must be of shape [b, n, d], not {list(x.shape)}{found}")
+    if not (x.shape[1] and x.shape[2]):
+        raise ValueError(f"features must have at least one token and one dimension, not be of shape {list(x.shape)}")
 
 
 def _normalised(x: torch.Tensor, valid: torch.Tensor | None, centre: bool) -> tuple[torch.Tensor, torch.Tensor]:
     """``x`` in float32 with Frobenius norm 1 (0 if it has no energy), and ``[b]`` the norm it had."""
-    if x.ndim != 3 or (valid is not None and valid.shape != x.shape[:2]):
-        found = "" if valid is None else f" with valid of shape {list(valid.shape)}"
-        raise ValueError(f"features must be of shape [b, n, d], not {list(x.shape)}{found}")
+    _check_shape(x, valid)
     x = x.float()
     if valid is not None:
         x = x.masked_fill(~valid[..., None], 0.0)

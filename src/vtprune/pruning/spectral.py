@@ -6,7 +6,8 @@ from typing import Any, Literal
 import torch
 
 from vtprune.pruning.features import Features
-from vtprune.pruning.spectra import check_energy, check_route, energy_rank
+from vtprune.pruning.parameters import make_plain
+from vtprune.pruning.spectra import as_energy, as_route, energy_rank
 
 SOURCES = ("vision", "projected", "hidden")
 
@@ -16,9 +17,13 @@ class SpectralBudget:
     """Keep as many tokens as it takes singular values to hold a share of the spectral energy.
 
     With the singular values s_1 >= s_2 >= ... of an image's feature matrix X (tokens x width), the
-    budget is the smallest k with (s_1^2 + ... + s_k^2) / |X|_F^2 >= ``energy``, clamped to
+    budget is the smallest k with (s_1^2 + ... + s_k^2) / |X|_F^2 >= ``energy`` - 1e-5, clamped to
     [``k_min``, ``k_max``] and to the tokens there are. Any ranking then chooses which k. Only
     summaries of the paper were at hand: what they leave open is marked "our assumption".
+
+    The 1e-5 of all energy (:data:`vtprune.pruning.spectra.ROUNDING`) is what float32 may lose. It is
+    taken off every ``energy``, whatever the route and power, not off 1.0 alone: 0.9 asks for 0.89999,
+    1.0 for all but what float32 cannot tell from 0, and up to 1e-5 one singular value is enough.
 
     One budget for all image tokens of a prompt together: an image's tiles, or its two sequences,
     are one matrix (our assumption). Several images in a prompt share a budget, as with every other.
@@ -29,7 +34,7 @@ class SpectralBudget:
     tie. A constant image has one singular value: a budget of 1, or, centred, of ``k_min``.
 
     Attributes:
-        energy: tau, the share to hold, in (0, 1]; 1.0 means all but rounding (1e-5).
+        energy: tau, the share to hold, in (0, 1]; met within 1e-5, see above.
         k_min: fewest tokens, at least 1 (our assumption: 1).
         k_max: most tokens; None for all (our assumption).
         features: what X is made of (our assumption: ``projected``). ``vision``: the vision tower's
@@ -39,7 +44,7 @@ class SpectralBudget:
         power: of the singular values; 2 is the paper's energy, another needs the route ``svd``.
         route: ``randomised`` as in the paper, ``gram`` or ``svd``; all give the same budget, and which
             is fastest depends on the matrix (benchmarks/spectra.py). Float32 products of the features
-            err by some 2e-7 of the energy, so an image whose sum comes that close to ``energy`` may get
+            err by some 2e-7 of the energy, so an image whose sum comes that close to the threshold may get
             one token more by one route than by another. That matters where one direction holds nearly
             all, as in ``hidden``: there one more singular value, at a quarter of the tokens, holds 1e-5.
             (Were the totals and eigenvalues float32 too, 3 in 100 of such images would differ.)
@@ -67,19 +72,15 @@ class SpectralBudget:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_energy(self.energy)
-        check_route(self.route, self.rank, self.oversampling, self.iterations, self.power)
-        for name, value in (("k_min", self.k_min), ("k_max", self.k_max)):
-            if isinstance(value, bool) or not (isinstance(value, int) or (value is None and name == "k_max")):
-                raise ValueError(f"{name} must be a number of tokens, not {value!r}")
+        make_plain(self)
+        as_energy(self.energy)
+        as_route(self.route, self.rank, self.oversampling, self.iterations, self.power)
         if self.k_min < 1:
             raise ValueError(f"k_min must be at least 1, not {self.k_min}")
         if self.k_max is not None and self.k_max < self.k_min:
             raise ValueError(f"k_max must be at least k_min, which is {self.k_min}, not {self.k_max}")
         if self.features not in SOURCES:
             raise ValueError(f"features must be one of {', '.join(SOURCES)}, not {self.features!r}")
-        if not isinstance(self.centre, bool):
-            raise ValueError(f"centre must be True or False, not {self.centre!r}")
 
     def count(self, features: Features) -> torch.Tensor:
         return self.settled(features)[0]
@@ -95,8 +96,7 @@ class SpectralBudget:
         return torch.minimum(ranks.to(features.valid.device), features.valid.sum(dim=1)), used
 
     def signature(self) -> dict[str, Any]:
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {"budget": "spectral", **values, "energy": float(self.energy), "power": float(self.power)}
+        return {"budget": "spectral"} | {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 def image_features(features: Features, source: str) -> tuple[torch.Tensor, torch.Tensor]:

@@ -49,8 +49,8 @@ class VisionZip(Method):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.contextual, bool) or not 0 <= self.contextual < 1:
-            raise ValueError(f"contextual must be a share of the budget in [0, 1), not {self.contextual!r}")
+        if not 0 <= self.contextual < 1:
+            raise ValueError(f"contextual must be a share of the budget in [0, 1), not {self.contextual}")
 
     def stages(self) -> list[Stage]:
         return [Stage(0, self, as_budget(self.keep))]
