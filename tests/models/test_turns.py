@@ -130,3 +130,26 @@ def test_lengths_taken_from_the_short_cache_are_refused(case, method):
         # Positions that count the attended tokens alone, or the padding too, as in the prompt.
         model(input_ids=new, attention_mask=mask, position_ids=positions, past_key_values=cache)
         model(input_ids=new[:, :1], attention_mask=torch.nn.functional.pad(mask, (0, 1), value=1), past_key_values=cache)
+
+
+@by_method
+def test_assisted_generation_is_refused(case, method):
+    """Its first drafts enter with the prompt, and those that are wrong are cropped from the cache again."""
+    model, family = case
+    inputs = prompt(model, IMAGES[family][1])
+    inputs["input_ids"][0, -1] = inputs["input_ids"][0, 0]  # what follows the first token is drafted after the last
+    with method.attach(model), pytest.raises(ValueError, match="cropped into its pruned prompt|begin earlier"):
+        generate(model, inputs, tokens=12, prompt_lookup_num_tokens=3)
+
+
+def test_a_cache_is_cropped_down_to_its_prompt_but_not_into_it(case):
+    model, family = case
+    with torch.no_grad(), FastV(0.3, layer=1).attach(model) as pruned:
+        turn = Turn(model, prompt(model, IMAGES[family][1]), pruned)
+        new = turn.ids[:, turn.cached - 2 :]
+        turn.cache.crop(-2)
+        logits = model(input_ids=new, past_key_values=turn.cache).logits[:, -1]
+        torch.testing.assert_close(logits, turn.recomputed[1][:1], rtol=1e-4, atol=1e-4)
+        turn.cache.crop(-new.shape[1] - 1)
+        with pytest.raises(ValueError, match="cropped into its pruned prompt"):
+            model(input_ids=new, past_key_values=turn.cache)

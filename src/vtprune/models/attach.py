@@ -59,8 +59,8 @@ class Attachment:
         ValueError: on creation, if the model's family is not supported, lacks a layer, is so shallow
             that two stages fall on one, or has a vision tower without what the method ranks by; on
             entering, if the model is being pruned already; in a forward, for a prompt without an
-            image or without ``input_ids``, padding on the right, a static or foreign cache, or tokens
-            that continue a cache as if it were shorter.
+            image or without ``input_ids``, padding on the right, a static or foreign cache, tokens that
+            continue a cache as if it were shorter, or a cache cropped into its prompt (as by assisted generation).
     """
 
     def __init__(self, method: Method, model: nn.Module, prefix: Prefix | None = None) -> None:
@@ -182,6 +182,8 @@ class Attachment:
             self._prompt = self._prompts.get(cache)
             if self._prompt is None and self._stages:
                 raise ValueError("this cache was filled by a prompt outside the with block, so it cannot be continued")
+            if self._prompt is not None:
+                self._prompt.check_grown(cache)
             return self._continued(given)
         self._prompt = self._new_prompt(given)
         return None

@@ -158,6 +158,16 @@ class Prompt:
         """The stretch of shortened layers that ``layer`` lies in, None before the first."""
         return next((part for part in reversed(self.segments) if part[0] <= layer), None)
 
+    def check_grown(self, cache: Any) -> None:
+        """Raise ``ValueError`` unless every layer's cache holds its prompt and, since then, equally many tokens."""
+        lengths = {0: self.input_ids.shape[1]} | {layer: attended.shape[1] for layer, attended in self.segments}
+        grown = {cache.get_seq_length(layer) - length for layer, length in lengths.items()}
+        if self.segments and (len(grown) > 1 or min(grown) < 0):
+            raise ValueError(
+                "the cache was cropped into its pruned prompt, so what it holds does not fit that prompt: leave the prompt "
+                "whole, and generate without an assistant model or prompt lookup, whose first drafts count as prompt"
+            )
+
     def next_positions(
         self, tokens: int, cached: int, mask: torch.Tensor | None, positions: torch.Tensor | None, *, unseen: bool
     ) -> torch.Tensor:
