@@ -32,7 +32,7 @@ def test_mme_is_the_mean_of_coin_flips():
     found = guessed("mme", docs)
     random = Random(0)
     items = [(n, {"category": "color", "question_id": n // 2, "score": float(random.random() < 0.5)}) for n in range(40_000)]
-    _, values, _ = _mme(items)
+    _, _, values, _ = _mme(items)
     assert sum(values) / len(values) == pytest.approx(found["mme/color"], abs=1)
     assert found == {"mme": 75, "mme_cognition": 75, "mme/color": 75, "mme/code_reasoning": 75}
 
