@@ -142,16 +142,27 @@ def test_which_assumptions_matter(second):
     assert "None of the 2 other readings" in told and "furthest is vision, −0.2" in told
 
 
+def test_a_difference_that_is_none_shows_no_zero(second):
+    found = second(gain=0.17, half=0.13)
+    told, (grid,) = " ".join(part(found, "assumptions").sentences), part(found, "assumptions").tables
+    assert "vision −0.17 (−0.30 to −0.04) percentage points" in told and "−0.17 (−0.30 to −0.04)" in dict(grid.lines)["vision"]
+    assert "+0.17 (+0.04 to +0.30)" in found.answer and "0.0 (−0.1 to +0.1)" in dict(grid.lines)["projected k<=28"]
+    (grid,) = part(found, "matched").tables
+    assert dict(grid.lines)["VisionZip, 10 %"][2] == "+0.17 (+0.04 to +0.30)"
+
+
 def test_latency_is_judged_on_recorded_times_alone(second):
     found = second()
     (claim,) = (c for c in found.claims if c.id == "spectral-latency")
     assert (claim.verdict, claim.reason) == ("not run", "no GPU's times are recorded")
     told = " ".join(part(found, "latency").sentences)
-    assert "No recorded GPU measurement" in told and "30.0 ms, 3.0 times as long as the Gram route" in told
+    assert "No recorded GPU measurement" in told and "30.0 ms, 3.0 times as long as the Gram route (median of the rounds’ ratios)" in told
+    (grid,) = part(found, "latency").tables
+    assert grid.heads[1] == "Times the Gram route" and "the median of the ratios within a round, not the ratio of the medians" in grid.caption
     for ms, verdict in ((2.0, "reproduced"), (20.0, "differs"), (8.1, "undecided")):
         found = second(recorded=ms)
         assert next(c.verdict for c in found.claims if c.id == "spectral-latency") == verdict
-        assert f"Recorded on H100, 576 × 1024: a certain randomised budget takes {ms:.1f} ms" in " ".join(part(found, "latency").sentences)
+        assert f"Recorded on H100, 576 × 1024: the randomised route, run until the budget is certain, takes {ms:.1f} ms" in " ".join(part(found, "latency").sentences)
 
 
 def test_density_and_agreement(second):

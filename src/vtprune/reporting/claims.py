@@ -50,7 +50,7 @@ class ClaimResult:
     paper_detail: str
     digits: int  # at least
     signed: bool
-    bound: float
+    bounds: tuple[float, ...]  # a value beyond them decides the claim
     exact: bool  # counted, not measured
 
     def written(self, item: Item) -> tuple[str, str]:
@@ -59,9 +59,7 @@ class ClaimResult:
         if m is None:
             return fmt.NONE, ""
         write = fmt.signed if self.signed else fmt.number
-        # Enough digits to show on which side of the bound a decided case lies.
-        decided = item.outcome in (SUPPORTS, CONTRADICTS)
-        digits = fmt.apart(self.bound, (m.low, m.high), self.digits) if decided else self.digits
+        digits = fmt.decimals(m.low, m.high, self.bounds, self.digits)
         return write(m.value, digits), "exact" if self.exact else fmt.interval(m.low, m.high, self.signed, digits)
 
 
@@ -90,7 +88,7 @@ def _judge(inputs: Inputs, printed: Printed, claim: dict) -> ClaimResult:
     within = f" within {claim['tolerance']:g}" if claim["tolerance"] else ""
     result = ClaimResult(name, claim["statement"], claim["place"], claim.get("note", ""), f"{claim['expected']}{within}",
                          tuple(terms), tuple(items), verdict, reason, paper, detail, claim.get("digits", 1),
-                         kind in ("difference", "change"), expected.bound, bool(claim.get("exact")))
+                         kind in ("difference", "change"), expected.bounds, bool(claim.get("exact")))
     return _with_figure(result)
 
 

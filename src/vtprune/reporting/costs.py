@@ -77,10 +77,10 @@ def _times(rows: pd.DataFrame) -> list[str]:
     whole = rows[rows["quantity"] == "speedup_end_to_end"]
     told = []
     for batch, here in whole.groupby("batch"):
-        each = [f"{method_label(r.method)} {fmt.number(r.median, 2)} ({fmt.interval(r.quartile_low, r.quartile_high, digits=2)})"
+        each = [f"{method_label(r.method)} {fmt.estimate(r.median, r.quartile_low, r.quartile_high, digits=2, bound=1)}"
                 for r in here.itertuples() if not r.method.endswith("_loop")]  # fmt: skip
         told.append(
-            f"{here['model'].iloc[0]} on this machine, batch {batch}: the unpruned model’s time from image to answer is that of "
-            f"{fmt.names(each)} times (median and quartiles of {here['rounds'].iloc[0]} rounds; above 1 pruning is faster)."
+            f"{here['model'].iloc[0]} on this machine, batch {batch}: speed-up from image to answer over the unpruned model, {fmt.names(each)} "
+            f"(median and quartiles of the ratios of {here['rounds'].iloc[0]} rounds; above 1 pruning is faster, below 1 slower)."
         )
     return told

@@ -36,6 +36,9 @@ METHOD_LABELS |= {"pyramiddrop": "PyramidDrop", "visionzip": "VisionZip"}
 METHOD_LABELS |= {f"{host}_spectral": f"{METHOD_LABELS[host]}, spectral" for host in ("fastv", "adaptprune", "pyramiddrop", "visionzip")}
 METHOD_LABELS |= {"budget_by_content": "Budget by content", "randomised_is_exact": "Randomised budget is exact", "randomised": "Milliseconds, randomised"}
 
+# A second reading of a method's text, which is no method of its own: the reading that stands for the method.
+READINGS = {"adaptprune_as_written": "adaptprune"}
+
 # The same names inside a sentence.
 IN_SENTENCES = {"Unpruned": "the unpruned model", "Random": "random selection", "Blank image": "the model given a blank image"}
 

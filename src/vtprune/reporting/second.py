@@ -217,7 +217,8 @@ def _agreement(found: Spectral) -> Grid:
 def _latency(found: Spectral) -> Grid:
     rows = found.tables["latency"]
     rows = rows[rows["rank"] == 64].drop_duplicates(["source", "device", "shape", "route"])
-    return Grid("Milliseconds of one matrix: median (quartiles), and how many times the Gram route’s. Cost: the paper’s O(·), as the share of a full SVD’s.",
+    return Grid("Milliseconds of one matrix: median (quartiles) over the rounds. Times the Gram route: the median of the ratios within a round, "
+                "not the ratio of the medians beside it. Cost: the paper’s O(·), as the share of a full SVD’s.",
                 ["Milliseconds", "Times the Gram route", "Cost", "Settled at rank"], [
         (f"{row.device}{' (recorded)' if row.source == 'recorded' else ''}, {row.shape.replace('x', ' × ')}, {spectral_figures.ROUTE_LABEL[row.route]}",
          [f"{row.median_ms:.4g} ({row.quartile_low_ms:.4g} to {row.quartile_high_ms:.4g})", f"{row.times_gram:.2f}", f"{row.cost_of_svd:.3f}", f"{int(row.settled_at)}"])

@@ -130,7 +130,7 @@ def density(found: Spectral) -> list[str]:
         here = rows[(rows["target"] == target) & (rows["measure"] == "content")].set_index("benchmark")
         every, single = here.loc["all"], here.drop("all")["spearman"]
         told.append(f"Budgets matched to {100 * target:g} %: Spearman’s correlation with the image’s content (objects, characters and chart "
-                    f"parts) is {fmt.number(every['spearman'], 2)} ({fmt.interval(every['ci_low'], every['ci_high'], digits=2)}) over all images; within a "
+                    f"parts) is {fmt.estimate(every['spearman'], every['ci_low'], every['ci_high'], digits=2)} over all images; within a "
                     f"benchmark from {fmt.number(single.min(), 2)} ({benchmark_label(single.idxmin())}) to {fmt.number(single.max(), 2)} "
                     f"({benchmark_label(single.idxmax())}). Over all images, with the number of objects alone {fmt.signed(alone['objects'], 2)}, of "
                     f"characters {fmt.signed(alone['characters'], 2)}, of chart parts {fmt.signed(alone['chart_parts'], 2)}.")
@@ -156,13 +156,13 @@ def latency(found: Spectral) -> list[str]:
             slower = random["times_gram"]
             word = f"{slower:.1f} times as long as" if slower >= 1 else f"{slower:.2f} of"
             told.append(f"On this machine’s CPU ({gram['device']}), a {shape.replace('x', ' × ')} matrix: the Gram matrix’s eigenvalues take "
-                        f"{gram['median_ms']:.1f} ms; a certain randomised budget {random['median_ms']:.1f} ms, {word} the Gram route; the first "
-                        f"64 randomised energies alone {leading['median_ms']:.1f} ms.")
+                        f"{gram['median_ms']:.1f} ms; the randomised route, run until the budget is certain, {random['median_ms']:.1f} ms, {word} "
+                        f"the Gram route (median of the rounds’ ratios); the first 64 randomised energies alone {leading['median_ms']:.1f} ms.")
     recorded = rows[(rows["source"] == "recorded") & (rows["route"] == "randomised")]
     if recorded.empty:
         told.append("No recorded GPU measurement: the paper’s “at most 8 ms per image” cannot be judged.")
     for _, row in recorded.iterrows():
-        told.append(f"Recorded on {row['device']}, {row['shape'].replace('x', ' × ')}: a certain randomised budget takes {row['median_ms']:.1f} ms "
+        told.append(f"Recorded on {row['device']}, {row['shape'].replace('x', ' × ')}: the randomised route, run until the budget is certain, takes {row['median_ms']:.1f} ms "
                     f"({row['quartile_low_ms']:.1f} to {row['quartile_high_ms']:.1f}).")
     return told
 
@@ -174,8 +174,7 @@ def variant(name: str) -> str:
 
 
 def signed(measure: Measure, digits: int = 1) -> str:
-    between = fmt.interval(measure.low, measure.high, True, digits)
-    return fmt.signed(measure.value, digits) + (f" ({between})" if between else "")
+    return fmt.estimate(measure.value, measure.low, measure.high, True, digits)
 
 
 def _percents(keeps: list[float]) -> str:

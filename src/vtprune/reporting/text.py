@@ -14,6 +14,7 @@ from .relations import (
     BENCHMARKS,
     IN_SENTENCES,
     MODELS,
+    READINGS,
     Link,
     benchmark_label,
     method_label,
@@ -148,12 +149,14 @@ def random_rank_sentence(inputs: Inputs, experiment: str, model: str) -> str:
     means = {m: v.value for m, v in means.items() if v}
     if "random" not in means or len(means) < 2:
         return ""
-    order = sorted(means, key=means.get, reverse=True)
-    listed = fmt.names([f"{method_label(m)} {fmt.number(means[m])} %" for m in order])
+    again = {READINGS[m]: m for m in means if READINGS.get(m) in means}  # not counted: a reading is no method
+    order = sorted(means.keys() - again.values(), key=means.get, reverse=True)
+    listed = fmt.names([f"{method_label(m)} {fmt.number(means[m])} %" + (
+        f" ({method_label(again[m])} {fmt.number(means[again[m]])} %)" if m in again else "") for m in order])
     rank = order.index("random")
     place = "the best" if rank == 0 else "the worst" if rank == len(order) - 1 else f"number {rank + 1}"
     of = f" on {model}" if len(inputs.results.models) > 1 else ""
-    return f"Mean share of the unpruned score{of}: {listed}. Random selection is {place} of {len(order)}."
+    return f"Mean share of the unpruned score{of}: {listed}. Random selection is {place} of these {len(order)} methods."
 
 
 def sanity_sentence(rows: list[dict], noun: str = "benchmark") -> str:
