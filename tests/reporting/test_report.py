@@ -150,7 +150,27 @@ def test_every_verdict_has_its_figures(default):
         several = sum(other["id"] == row["id"] for other in items) > 1
         assert (f"| {row['id']} | {row['case']} |" in markdown) == several
     assert all(row["why"] for row in items if not row["value"])
+    for name in claims:
+        assert f"`{name}`" in markdown and name in page
     assert "Figures and intervals" in page
+
+
+def test_a_verdict_leads_to_its_rows(default):
+    """claim_items.csv and verdicts.csv name the row of results.csv that each number stands in."""
+    def read(path):
+        with open(path) as file:
+            return list(csv.DictReader(file))
+
+    def key(row, prefix=""):
+        return tuple(row[prefix + name] for name in ("experiment", "model", "method", "benchmark", "metric"))
+
+    rows = {key(row): float(row["value"]) for row in read(default.parent / "results.csv")}
+    for item in (item for item in read(default / "claim_items.csv") if item["value"]):
+        assert abs(rows[key(item)]) == pytest.approx(abs(float(item["value"])), abs=1e-4), item
+    cells = [cell for cell in read(default / "verdicts.csv") if cell["ours"]]
+    assert len(cells) > 60
+    for cell in cells:
+        assert rows[key(cell, "ours_")] == pytest.approx(float(cell["ours"]), abs=1e-4), cell
 
 
 def test_a_model_that_does_not_look_is_named(report):

@@ -64,8 +64,11 @@ def test_one_term_against_it_is_enough():
 
 def test_a_reason_names_some_cases_and_counts_the_rest():
     reason = combine(items(*[evidence.OPEN] * 30), "all")[1]
-    assert reason == "interval open on b0, b1, b2, b3, b4, b5, 24 more"
+    assert reason == "undecided on b0, b1, b2, b3, b4, b5, 24 more"
     assert combine(items(*[evidence.OPEN] * 8), "all")[1].endswith("b6, b7")
+    one = [Item("gqa", f"fastv - {other}", None, o) for other, o in (("skip", evidence.SUPPORTS), ("fitprune", evidence.CONTRADICTS))]
+    assert combine(one, "all") == (claims.DIFFERS, "1 of 2 support it; contradicted on FastV − FitPrune")
+    assert combine(one[1:], "all")[1] == "it contradicts the claim"
 
 
 def verdicts(inputs):
@@ -114,7 +117,7 @@ def test_claims_about_ratios(read, at_half, at_tenth, each, grows):
     found = {c.id: c for c in claims.judge_claims(read([*synthetic.rows(), figure5(0.5, at_half), figure5(0.1, at_tenth)]))}
     assert (found["better-at-every-ratio"].verdict, found["gap-grows"].verdict) == (each, grows)
     assert [i.case for i in found["better-at-every-ratio"].items] == [
-        "Mean, % of unpruned at 50 %", "Mean, % of unpruned at 90 %"]
+        "Mean (% of unpruned) at 50 % pruned", "Mean (% of unpruned) at 90 % pruned"]
     measured = found["gap-grows"].items[0].measure
     assert (measured.low, measured.high) == (at_tenth - at_half - 2, at_tenth - at_half + 2)
 
@@ -189,7 +192,7 @@ def test_tolerance(published, value, tolerance, verdict):
 
 def test_a_wide_interval_is_no_reproduction():
     verdict, reason = cells.judge_value(50.0, measure(55.0, 45.0, 65.0), 1.0)
-    assert verdict == cells.DIFFERS and "our interval holds" in reason
+    assert verdict == cells.DIFFERS and "our interval includes" in reason
 
 
 def test_the_papers_checkpoint_is_judged(read):

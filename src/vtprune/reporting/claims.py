@@ -19,8 +19,9 @@ from .evidence import (
     gather,
     models_of,
 )
-from .inputs import Inputs, ReportError
+from .inputs import Inputs, ReportError, source
 from .printed import Printed
+from .relations import term_label
 
 LISTED = 8  # so many cases are named in a reason; claim_items.csv and the page's details have all
 REPRODUCED, DIFFERS, UNDECIDED, NOT_RUN = "reproduced", "differs", "undecided", "not run"
@@ -59,7 +60,7 @@ class ClaimResult:
         if m is None:
             return fmt.NONE, ""
         write = fmt.signed if self.signed else fmt.number
-        digits = fmt.decimals(m.low, m.high, self.bounds, self.digits)
+        digits = fmt.decimals(m.low, m.high, (*self.bounds, 0.0), self.digits)
         return write(m.value, digits), "exact" if self.exact else fmt.interval(m.low, m.high, self.signed, digits)
 
 
@@ -120,23 +121,32 @@ def combine(items: list[Item], quantifier: str | float) -> tuple[str, str]:
     about "all" of many can fail by chance: the reason names the cases, or how many more there are.
     """
     outcomes = _by_case(items)
-    of = {kind: [c for c, o in outcomes.items() if o == kind] for kind in (SUPPORTS, CONTRADICTS, OPEN, MISSING)}
-    total = len(outcomes)
+    of, total = _by_outcome(outcomes), len(outcomes)
     needed = _needed(quantifier, total)
+    # Of one case with several terms the reason names the terms.
+    told = outcomes if total > 1 else {term_label(i.term): i.outcome for i in items}
+    reason = "; ".join([*_reasons(told), *dict.fromkeys(i.why for i in items if i.outcome == MISSING)])
+    if len(of[SUPPORTS]) >= needed:
+        return REPRODUCED, reason
+    if len(of[CONTRADICTS]) > total - needed:
+        return DIFFERS, reason
+    return (NOT_RUN if of[MISSING] else UNDECIDED), reason
+
+
+def _by_outcome(outcomes: dict[str, str]) -> dict[str, list[str]]:
+    return {kind: [name for name, o in outcomes.items() if o == kind] for kind in (SUPPORTS, CONTRADICTS, OPEN, MISSING)}
+
+
+def _reasons(outcomes: dict[str, str]) -> list[str]:
+    of, total = _by_outcome(outcomes), len(outcomes)
     parts = []
     if of[SUPPORTS]:
         parts.append(f"{len(of[SUPPORTS])} of {total} support it" if total > 1 else "it supports the claim")
     if of[CONTRADICTS]:
         parts.append(f"contradicted on {_listed(of[CONTRADICTS])}" if total > 1 else "it contradicts the claim")
     if of[OPEN]:
-        parts.append(f"interval open on {_listed(of[OPEN])}" if total > 1 else "the interval holds the bound")
-    parts += dict.fromkeys(i.why for i in items if i.outcome == MISSING)
-    reason = "; ".join(parts)
-    if len(of[SUPPORTS]) >= needed:
-        return REPRODUCED, reason
-    if len(of[CONTRADICTS]) > total - needed:
-        return DIFFERS, reason
-    return (NOT_RUN if of[MISSING] else UNDECIDED), reason
+        parts.append(f"undecided on {_listed(of[OPEN])}" if total > 1 else "the interval includes the bound")
+    return parts
 
 
 def _listed(cases: list[str]) -> str:
@@ -201,11 +211,14 @@ def claims_frame(results: list[ClaimResult]) -> pd.DataFrame:
 
 
 def items_frame(results: list[ClaimResult]) -> pd.DataFrame:
-    """claim_items.csv: one row for each comparison behind a verdict."""
+    """claim_items.csv: one row for each comparison behind a verdict, with the names that its row of results.csv bears.
+
+    What comes from another table of results has that file's name for ``experiment``.
+    """
     return pd.DataFrame([{
         "id": r.id, "case": i.case, "compared": i.term, "value": _round(i.measure and i.measure.value),
         "ci_low": _round(i.measure and i.measure.low), "ci_high": _round(i.measure and i.measure.high),
-        "expected": r.expected, "outcome": i.outcome, "why": i.why,
+        "expected": r.expected, "outcome": i.outcome, "why": i.why, **source(i.measure),
     } for r in results for i in r.items])
 
 

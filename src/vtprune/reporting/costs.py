@@ -30,9 +30,10 @@ def costs(inputs: Inputs) -> Costs:
         rows = _numbers(rows, "keep", "flops", "flops_saved_percent", "cache_bytes", "cache_saved_percent")
         rows = rows[rows["keep"].isna() | rows["keep"].isin([1.0, KEEP])]
         found.lines.extend(_line(row) for row in rows.itertuples())
-        texts = sorted({f"{row.other_tokens} for {row.model}" for row in rows[rows["method"] == "baseline"].itertuples()})
+        others = rows[rows["method"] == "baseline"].groupby("other_tokens", sort=False)["model"].unique()
+        texts = [f"{count} for {fmt.names(list(models))}" for count, models in others.items()]
         found.sentences.append(
-            f"Counted exactly, not measured: prompts of one image and other tokens ({', '.join(texts)}), batch 1, 16 bits; "
+            f"Counted exactly, not measured: a prompt of one image and some tokens of text ({'; '.join(texts)}), batch 1, 16 bits; "
             f"{100 * (1 - KEEP):g} % pruned, VTW all image tokens. The vision tower and the projector are counted; weights are not cache."
         )
     if (rows := inputs.tables.get("conventions.csv")) is not None:

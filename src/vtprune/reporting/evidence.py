@@ -101,11 +101,11 @@ def models_of(claim: dict) -> list[str]:
 
 def case_name(claim: dict, model: str, keep: float | str, benchmark: str) -> str:
     """The benchmark, and the model or ratio where the claim is about several."""
-    name = benchmark_label(benchmark)
+    name = "Mean (% of unpruned)" if benchmark == "mean" else benchmark_label(benchmark)
     if len(models_of(claim)) > 1:
         name += f" of {model}"
     if claim["keep"] == "each" and keep != "each":
-        name += f" at {100 - 100 * keep:g} %"
+        name += f" at {100 - 100 * keep:g} % pruned"
     return name
 
 

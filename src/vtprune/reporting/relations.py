@@ -36,6 +36,24 @@ METHOD_LABELS |= {"pyramiddrop": "PyramidDrop", "visionzip": "VisionZip"}
 METHOD_LABELS |= {f"{host}_spectral": f"{METHOD_LABELS[host]}, spectral" for host in ("fastv", "adaptprune", "pyramiddrop", "visionzip")}
 METHOD_LABELS |= {"budget_by_content": "Budget by content", "randomised_is_exact": "Randomised budget is exact", "randomised": "Milliseconds, randomised"}
 
+# What the figures' experiments measure; of a method it stands after the method's name ("fastv adjacency").
+MEASURED = {
+    "overlap": "positions kept in another image too", "neighbour_similarity": "similarity to the nearest kept token",
+    "neighbour_key_similarity": "key similarity to the nearest kept token", "adjacency": "kept tokens beside another one",
+}
+METHOD_LABELS |= {
+    "none": "All tokens", "benchmarks alike": "Correlation of two benchmarks’ maps", "halves alike": "Correlation of two halves’ maps",
+    "layers alike": "Correlation of two layers’ maps", "last quarter": "The last quarter’s share of the image attention",
+}  # fmt: skip
+# Metrics of results.csv, most of them lmms-eval's names, with their units.
+METRICS = {
+    "nocaps_CIDEr": "CIDEr", "flickr_CIDEr": "CIDEr", "exact_match": "exact match, %", "relaxed_overall": "relaxed accuracy, %",
+    "anls": "ANLS, %", "pope_accuracy": "accuracy, %", "mme_perception_score": "points of 2,000", "mme_cognition_score": "points of 800",
+    "gpt_eval_score": "accuracy, % (static judge, no GPT)", "percent_of_baseline": "% of the unpruned score", "position_overlap": "%",
+    "pearson": "Pearson’s r", "share_of_image_attention": "share", "neighbour_similarity": "cosine", "neighbour_key_similarity": "cosine",
+    "adjacency": "%",
+}  # fmt: skip
+
 # A second reading of a method's text, which is no method of its own: the reading that stands for the method.
 READINGS = {"adaptprune_as_written": "adaptprune"}
 
@@ -71,7 +89,6 @@ MMBENCH_L2 = {
     "Logic Reasoning": ("Future Prediction", "Structured Image-Text Understanding"),
     "Relation Reasoning": ("Nature Relation", "Physical Relation", "Social Relation"),
 }
-
 
 
 def _parts(benchmark: str, names: Iterable[str], **others: str) -> dict[str, str]:
@@ -175,7 +192,13 @@ def quantity(method: str) -> str:
 
 
 def method_label(method: str) -> str:
-    return METHOD_LABELS.get(method, method)
+    """"fastv" as a reader should see it; "fastv adjacency" and "fastv tau=0.9" too."""
+    if method in METHOD_LABELS:
+        return METHOD_LABELS[method]
+    host, _, rest = method.partition(" ")
+    if rest in MEASURED:
+        return f"{method_label(host)}: {MEASURED[rest]}"
+    return f"{METHOD_LABELS[host]}, {rest.replace('tau=', 'τ = ')}" if host in METHOD_LABELS and rest else method
 
 
 def term_label(term: str) -> str:
@@ -184,7 +207,22 @@ def term_label(term: str) -> str:
 
 
 def benchmark_label(benchmark: str) -> str:
-    return BENCHMARK_LABELS.get(benchmark, benchmark)
+    """"okvqa" as a reader should see it; "nocaps ~ okvqa", of which two were compared, too."""
+    return " and ".join(BENCHMARK_LABELS.get(name, name) for name in benchmark.split(" ~ "))
+
+
+def metric_label(metric: str, benchmark: str = "") -> str:
+    """What a number of results.csv is and its unit, in words; the same for a difference of two."""
+    name = metric.removeprefix("difference:")
+    if name != metric and name == "percent_of_baseline":
+        return "percentage points of the unpruned score"
+    return "points of 200" if benchmark.startswith("mme/") else METRICS.get(name, name)
+
+
+def unit(metric: str, benchmark: str = "") -> str:
+    """The unit alone, for an axis: "%", "CIDEr", "points"."""
+    label = metric_label(metric, benchmark)
+    return "%" if "%" in label else label.partition(" ")[0]
 
 
 def same_checkpoint(published: str, ours: str) -> bool:

@@ -14,7 +14,7 @@ from .claims import ClaimResult, judge_claims
 from .figures import Figure
 from .inputs import Inputs, load_published, mapping
 from .relations import method_label
-from .spectral_data import SPECTRAL, Spectral
+from .spectral_data import FILES, SPECTRAL, Spectral
 
 NOT_RUN, NOTED = "not run", "no measurement"
 KEEP = 0.1  # where one budget stands for all
@@ -66,13 +66,14 @@ class Grid:
 
 @dataclass(frozen=True)
 class Part:
-    """Figures, sentences and tables about one question; without any it was not run."""
+    """Figures, sentences and tables about one question, and where their numbers stand; without any it was not run."""
 
     id: str
     title: str
     charts: list[Figure] = field(default_factory=list)
     sentences: list[str] = field(default_factory=list)
     tables: list[Grid] = field(default_factory=list)
+    source: tuple[str, ...] = ()  # where the numbers stand
 
 
 @dataclass(frozen=True)
@@ -132,12 +133,17 @@ def _parts(found: Spectral, out: Path) -> list[Part]:
     interval = found.inputs.interval
 
     def part(id_: str, title: str, needs: tuple[str, ...], make: Callable[[], tuple[list, list, list]]) -> Part:
-        return Part(id_, title, *(make() if all(name in found.tables for name in needs) else ()))
+        if not all(name in found.tables for name in needs):
+            return Part(id_, title)
+        files = [f"reports/results/{FILES[name][0]}" for name in needs]
+        experiment = FILES[needs[0]][0].partition("/")[0]
+        rows = [f"reports/results.csv (experiment {experiment})"] if experiment in found.inputs.results.experiments else []
+        return Part(id_, title, *make(), (*rows, *files))
 
     return [
         part("matched", "Fixed against spectral budgets at the same average", ("matched",), lambda: (
             [spectral_figures.matched(found, out, interval), spectral_figures.by_benchmark(found, out, _near(found.keeps), interval)],
-            [spectral_text.achieved(found), *spectral_text.gains(found, _near(found.keeps)),
+            [spectral_text.achieved(found), spectral_text.largest(found), *spectral_text.gains(found, _near(found.keeps)),
              spectral_text.AVERAGE, spectral_text.asked(found)],
             [_matched(found)])),
         Part("tasks", "Benchmarks that the miniature world lacks", [], [], [_tasks(found)]),

@@ -43,10 +43,18 @@ def beats(found: Spectral) -> str:
     listed = [f"better in {high}" + (f" ({_where(by['higher'])})" if high and high < total else ""),
               f"worse in {low}" + (f" ({_where(by['lower'])})" if low and low < total else ""),
               f"not to be told apart in {len(by['open'])}"]
-    largest = max(gains, key=lambda entry: abs(entry[2].value))
     return (f"Do spectral budgets beat fixed ones at the same average on {found.model}? {answer}, of {of}, they are "
-            f"{fmt.names(listed)}. The largest difference is {signed(largest[2])} percentage points of the unpruned score, "
-            f"{method_label(largest[0])} at {100 * largest[1]:g} %. These intervals are not corrected for the number of comparisons.")
+            f"{fmt.names(listed)}; the intervals are not corrected for the number of comparisons.")
+
+
+def largest(found: Spectral) -> str:
+    """The largest difference at a matched average, of either sign; "" without any."""
+    gains = [(m, host, keep) for host in found.hosts for keep in found.keeps if (m := found.gain(host, "mean", keep))]
+    if not gains:
+        return ""
+    m, host, keep = max(gains, key=lambda entry: abs(entry[0].value))
+    return (f"The largest difference is {signed(m)} percentage points of the unpruned score, {method_label(host)} at {100 * keep:g} % of "
+            "the tokens, mean over the benchmarks.")
 
 
 def gains(found: Spectral, keep: float) -> list[str]:
@@ -86,7 +94,7 @@ def asked(found: Spectral) -> str:
     usual = int(counts.mode().iloc[0])
     others = [f"{n} of {benchmark_label(name)}" for name, n in counts.items() if n != usual]
     left_out = "" if "mme" in counts else " MME is left out: of so few questions its sum over fourteen sub-tasks would say nothing."
-    return (f"Each cell was asked {counts.sum():,} questions: the first {usual} of each benchmark{''.join(', ' + other for other in others)}. "
+    return (f"With each method and budget {counts.sum():,} questions were asked: the first {usual} of each benchmark{''.join(', ' + other for other in others)}. "
             "That limit (figures.eadaprune.limit in params.yaml) keeps the whole study within its time; it also keeps the intervals wide." + left_out)
 
 
@@ -109,7 +117,7 @@ def assumptions(found: Spectral) -> list[str]:
         name, m = max(changes.items(), key=lambda entry: abs(entry[1].value))
         lead = (f"None of the {len(changes)} other readings, each calibrated to the same mean budget, can be told from the assumed one "
                 f"by its score; furthest is {variant(name)}, {signed(m)} percentage points.")
-    told = [f"{lead} Asked were {asked:,} questions. These intervals are not corrected for the number of comparisons."]
+    told = [f"{lead} {asked:,} questions were asked. These intervals are not corrected for the number of comparisons."]
     told += [f"For comparison, the assumed reading {fmt.MINUS} the fixed budget: {signed(m)} percentage points." for m in fixed]
     if "variants" in found.tables:
         rows = found.tables["variants"].iloc[1:]

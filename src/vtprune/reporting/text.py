@@ -27,13 +27,13 @@ def what_was_run(inputs: Inputs) -> list[str]:
     papers = {results.model_for(paper): paper for paper in inputs.models}
     for model in results.models:
         counts = questions(results, model)
-        of = f" in the place of {papers[model]}" if papers.get(model) not in (None, model) else ""
+        of = f" for {papers[model]}" if papers.get(model) not in (None, model) else ""
         asked = f", {sum(counts.values()):,} questions" if any(counts.values()) else ""
         ran.append(f"{model}{of} ({fmt.counted(len(counts), 'benchmark')}{asked})")
     sentences = [f"The {inputs.profile} profile ran {fmt.names(ran)}."]
     if inputs.profile == "miniature":
-        sentences.append("A miniature is not the paper's model, and its pictures are rendered: the paper's claims are judged "
-                         "on it, the absolute scores only stand beside the paper's.")
+        sentences.append("A miniature, small and trained by us, is not the paper's model, and its pictures are rendered: the paper's "
+                         "claims are judged on it, the absolute scores only stand beside the paper's.")
     absent = [paper for paper in MODELS if inputs.results.model_for(paper) is None]
     if absent:
         sentences.append(f"Of the paper's {len(MODELS)} models nothing was run for {fmt.names(absent)}.")
@@ -76,10 +76,9 @@ def claims_sentence(claims: list[ClaimResult]) -> str:
     parts = [f"{counts[REPRODUCED]} {'is' if counts[REPRODUCED] == 1 else 'are'} reproduced", f"{counts[DIFFERS]} {'differs' if counts[DIFFERS] == 1 else 'differ'}",
              f"{counts['undecided']} {'is' if counts['undecided'] == 1 else 'are'} undecided",
              f"{counts['not run']} {'was' if counts['not run'] == 1 else 'were'} not run"]
-    failing = sum(c.paper == "fails" for c in claims)
-    own = ""
-    if failing:
-        own = f" {fmt.counted(failing, 'claim')} {'fails' if failing == 1 else 'fail'} in the paper's own tables."
+    failing, read_off = sum(c.paper == "fails" for c in claims), sum(c.place.startswith("read off") for c in claims)
+    own = f" {read_off} of the {len(claims)} {'is' if read_off == 1 else 'are'} read off the paper's tables, not said in it." if read_off else ""
+    own += f" On the paper's own numbers {failing} {'fails' if failing == 1 else 'fail'}." if failing else ""
     return f"Of {fmt.counted(len(claims), 'claim')}, {fmt.names(parts)}.{own}"
 
 
@@ -93,8 +92,8 @@ def cells_sentence(cells: list[Cell]) -> str:
     counts = Counter(c.verdict for c in cells)
     beside = sum(c.ours is not None for c in cells)
     if not counts[REPRODUCED] + counts[DIFFERS]:
-        return (f"None of the {len(cells)} printed cells is judged; {beside} of them have a measurement of ours "
-                "beside them.")
+        return (f"None of the {len(cells)} printed cells is judged, since none of the paper's checkpoints was run; {beside} of them have a "
+                "measurement of ours beside them.")
     return (f"Of the {len(cells)} printed cells, {counts[REPRODUCED]} are reproduced within the declared tolerance, "
             f"{counts[DIFFERS]} differ and {counts['not run']} were not run.")
 
@@ -172,6 +171,15 @@ def sanity_sentence(rows: list[dict], noun: str = "benchmark") -> str:
                 "above chance, where they were measured.")
     return (f"On {fmt.names(failing)} the unpruned model is not clearly above the blank image or chance: there, no "
             "conclusion about pruning should be drawn.")
+
+
+def parts_sentence(rows: list[dict]) -> str:
+    """How many parts of benchmarks, of those that tables split, the unpruned model has not clearly learnt; "" if none is split."""
+    failing = sum(not r["clear"] for r in rows)
+    if not failing:
+        return ""
+    return (f"Of the {len(rows)} parts into which Tables 6 to 8 split MMBench and MME, {failing} are not clearly above these floors; "
+            "their sections name them.")
 
 
 def not_judged_sentence(cells: list[Cell]) -> str:

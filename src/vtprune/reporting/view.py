@@ -15,7 +15,7 @@ from .costs import costs
 from .differences import LOWER, comparisons
 from .differences import table as table_of
 from .inputs import Inputs
-from .relations import LINKS, benchmark_label, method_label, term_label
+from .relations import LINKS, benchmark_label, method_label, metric_label, term_label
 from .tables import MAIN, Block, blocks, overview, percents
 
 _AT_90 = ("fastv", "adaptprune", "adaptprune_as_written", "random", "vtw")
@@ -49,12 +49,13 @@ def build_view(inputs: Inputs, cells: list[Cell], claims: list[ClaimResult], dat
     studies.sort(key=lambda study: study["table"])  # a table's models stay in their order
     alone = {(block.table, block.model) for study in studies for block in study["blocks"]}
     sanity = [row for study in studies if study["experiment"] in MAIN for row in study["sanity"]]
+    parts = [row for study in studies if LINKS[study["table"]].turned for row in study["sanity"]]
     return {
         "title": "AdaptPrune, replicated",
         "profile": inputs.profile, "interval": inputs.interval, "model": ours,
         "summary": text.what_was_run(inputs), "findings": _findings(inputs, studies, claims, cells, ours),
         "counts": text.claim_counts(claims), "claims": claims,
-        "sanity": sanity, "sanity_sentence": text.sanity_sentence(sanity), "studies": studies,
+        "sanity": sanity, "sanity_sentence": f"{text.sanity_sentence(sanity)} {text.parts_sentence(parts)}".strip(), "studies": studies,
         "overview": _overview(inputs, studies, folder),
         "pictured": paper.sections(inputs, ours, data, folder / "figures"),
         "others": [b for b in drawn if (b.table, b.model) not in alone],
@@ -145,7 +146,7 @@ def _sanity(inputs: Inputs, model: str, experiment: str, benchmarks: list[str]) 
             continue
         floor = max((v for v in (blind and _high(blind), chance and chance.value) if v is not None), default=-math.inf)
         found.append({
-            "model": model, "benchmark": benchmark_label(benchmark), "metric": whole.metric, "n": whole.n,
+            "model": model, "benchmark": benchmark_label(benchmark), "metric": metric_label(whole.metric, benchmark), "n": whole.n,
             "unpruned": fmt.number(whole.value), "interval": fmt.interval(whole.low, whole.high),
             "blind": fmt.number(blind and blind.value),
             "blind_interval": fmt.interval(blind.low, blind.high) if blind else "",
