@@ -80,6 +80,14 @@ def test_markdown_links_to_figures_that_exist(default):
         assert (out / link).is_file() and (out / link).with_suffix(".svg").is_file()
 
 
+def test_every_figure_has_a_caption_of_its_own(default):
+    with open(default / "figures/captions.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["name"] for row in rows} == {path.stem for path in (default / "figures").glob("*.png")}
+    assert len({row["title"] for row in rows}) == len(rows) and all(row["caption"] and row["alt"] for row in rows)
+    assert "Table 1, LLaVA-1.5-7B beside miniature-llava" in next(row["title"] for row in rows if row["name"] == "retention_table1")
+
+
 def test_markdown_tables_are_whole(default):
     columns = 0
     for line in (default / "README.md").read_text().splitlines():
@@ -94,7 +102,7 @@ def test_markdown_tables_are_whole(default):
 def test_two_reports_are_the_same_bytes(default, report):
     first, second = ({p.relative_to(out): p.read_bytes() for p in out.rglob("*") if p.is_file()}
                      for out in (default, report()))
-    assert first == second and len(first) == 18
+    assert first == second and len(first) == 19
 
 
 def test_no_machine_path_gets_in(default):

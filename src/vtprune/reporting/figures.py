@@ -89,7 +89,8 @@ def retention(percent: Percent, folder: Path, name: str, interval: float) -> Fig
     lines = math.ceil(len(handles) / 5)
     figure.legend(handles=handles, loc="outside lower center", ncols=math.ceil(len(handles) / lines), frameon=False)
     save(figure, folder, name)
-    return Figure(name, "How much of the unpruned score is left",
+    where = f"Table {percent.table}, {percent.model} beside {percent.ours}" if percent.table else "all models"
+    return Figure(name, f"How much of the unpruned score is left: {where}",
                   f"Each model against its own unpruned score, at {100 * KEEP:g} % of the image "
                   f"tokens. Bars: {interval:g} % intervals of ours; the paper prints none.",
                   "Dot plot of the percent of the unpruned score for "
@@ -169,7 +170,7 @@ def ablation(percent: Percent, folder: Path, name: str, interval: float) -> Figu
                Line2D([], [], color="#0072B2", marker="o", label=f"Ours, {percent.ours}")]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
     save(figure, folder, name)
-    return Figure(name, "What each cue of the ablation adds",
+    return Figure(name, f"What each cue of the ablation adds: Table {percent.table}, {percent.model} beside {percent.ours}",
                   f"{fmt.names([method_label(m) for m in percent.methods])}; each includes the ones before it. Band: "
                   f"{interval:g} % interval of ours. Axes start at different values.",
                   "Line charts of the ablation's four rows by benchmark")

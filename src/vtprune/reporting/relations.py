@@ -202,8 +202,12 @@ def method_label(method: str) -> str:
 
 
 def term_label(term: str) -> str:
-    """"adaptprune - fastv" as a reader should see it."""
-    return f" {fmt.MINUS} ".join(method_label(name) for name in term.split(" - "))
+    """"adaptprune - fastv" as a reader should see it; what both measure is said once."""
+    names = term.split(" - ")
+    hosts, measured = [name.partition(" ")[0] for name in names], {name.partition(" ")[2] for name in names}
+    what = measured.pop() if len(names) == 2 and len(measured) == 1 else ""
+    label = f" {fmt.MINUS} ".join(method_label(name) for name in (hosts if what in MEASURED else names))
+    return f"{label}: {MEASURED[what]}" if what in MEASURED else label
 
 
 def benchmark_label(benchmark: str) -> str:
@@ -223,6 +227,11 @@ def unit(metric: str, benchmark: str = "") -> str:
     """The unit alone, for an axis: "%", "CIDEr", "points"."""
     label = metric_label(metric, benchmark)
     return "%" if "%" in label else label.partition(" ")[0]
+
+
+def panel_label(benchmark: str, metric: str) -> str:
+    """A chart's panel: the benchmark and the unit of its scores."""
+    return benchmark_label(benchmark) if benchmark == "mean" else f"{benchmark_label(benchmark)}, {unit(metric, benchmark)}"
 
 
 def same_checkpoint(published: str, ours: str) -> bool:

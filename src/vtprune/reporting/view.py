@@ -102,7 +102,7 @@ def _study(inputs: Inputs, name: str, table: int, paper: str, methods: list[str]
         charts.append(figures.retention(percent, folder / "figures", f"retention_{stem}", inputs.interval))
     charted = [c for c in compared if c.charted and table != 5]  # of Table 5's pairs there are too many for one chart
     if charted:
-        charts.append(figures.forest(charted, folder / "figures", f"differences_{stem}", "Paired differences", inputs.interval,
+        charts.append(figures.forest(charted, folder / "figures", f"differences_{stem}", f"Paired differences: Table {table}, {ours}", inputs.interval,
                                      scaled=not link.turned))
     opening = {" - ".join(pair) for pair in HEADLINES if name in MAIN and paper == KEY_MODEL}
     heads, lines = table_of(compared)
