@@ -34,7 +34,7 @@ def costs(inputs: Inputs) -> Costs:
         texts = [f"{count} for {fmt.names(list(models))}" for count, models in others.items()]
         found.sentences.append(
             f"Counted exactly, not measured: a prompt of one image and some tokens of text ({'; '.join(texts)}), batch 1, 16 bits; "
-            f"{100 * (1 - KEEP):g} % pruned, VTW all image tokens. The vision tower and the projector are counted; weights are not cache."
+            f"{100 * (1 - KEEP):g} % pruned, VTW all image tokens. The vision tower and the projector are counted; weights are not cache. Numbers: results/cost.csv."
         )
     if (rows := inputs.tables.get("conventions.csv")) is not None:
         found.sentences.append(_conventions(rows))
@@ -68,7 +68,8 @@ def _conventions(rows: pd.DataFrame) -> str:
     )
     return (
         f"The captions’ 81, 87 and 88 % come out, for {each.max()} of {models} models at once, only if one counts like this: "
-        f"{'; or '.join(ways)}. That is little else than the share of the prompt’s tokens that is dropped; the exact count is the table’s."
+        f"{'; or '.join(ways)}. That is little else than the share of the prompt’s tokens that is dropped; the exact count is the table’s. Every way: "
+        "results/conventions.csv."
     )
 
 
@@ -82,6 +83,6 @@ def _times(rows: pd.DataFrame) -> list[str]:
                 for r in here.itertuples() if not r.method.endswith("_loop")]  # fmt: skip
         told.append(
             f"{here['model'].iloc[0]} on this machine, batch {batch}: speed-up from image to answer over the unpruned model, {fmt.names(each)} "
-            f"(median and quartiles of the ratios of {here['rounds'].iloc[0]} rounds; above 1 pruning is faster, below 1 slower)."
+            f"(median and quartiles of the ratios of {here['rounds'].iloc[0]} rounds; above 1 pruning is faster, below 1 slower; results/timings.csv)."
         )
     return told

@@ -58,7 +58,8 @@ METRICS = {
 READINGS = {"adaptprune_as_written": "adaptprune"}
 
 # The same names inside a sentence.
-IN_SENTENCES = {"Unpruned": "the unpruned model", "Random": "random selection", "Blank image": "the model given a blank image"}
+IN_SENTENCES = {"Unpruned": "the unpruned model", "Random": "random selection", "Blank image": "the model given a blank image",
+                "Max-pooling 3x3": "max-pooling 3x3", "Average-pooling": "average-pooling", "The last 10%": "keeping the last 10 %"}
 
 # Rows of ours that have no keep ratio of their own.
 UNPRUNED = ("baseline", "blind", "chance")
