@@ -120,6 +120,8 @@ def part(found, name):
 def test_it_says_plainly_whether_spectral_budgets_win(second, gain, half, answer, claim):
     found = second(gain, half)
     assert answer in found.answer and found.answer in found.findings
+    sides = {"reproduced": (6, 0, 0), "differs": (0, 6, 0), "undecided": (0, 0, 6)}[claim]
+    assert found.brief.endswith("of 6 comparisons they are better in {}, worse in {} and not to be told apart in {}.".format(*sides))
     verdicts = {c.id: c.verdict for c in found.claims}
     assert verdicts["spectral-beats-fixed"] == claim and verdicts["spectral-mmvet"] == "not run"
     assert sum(found.counts.values()) == len(found.claims) == 4

@@ -8,9 +8,11 @@ import synthetic
 
 from vtprune.reporting import cells, claims, evidence
 from vtprune.reporting.claims import combine
+from vtprune.reporting.differences import HIGHER, LOWER, Comparison, Difference
 from vtprune.reporting.evidence import Expectation, Item
 from vtprune.reporting.inputs import Measure, ReportError, load
 from vtprune.reporting.relations import same_checkpoint
+from vtprune.reporting.text import elsewhere_sentence
 
 
 def measure(value, low=math.nan, high=math.nan):
@@ -73,6 +75,19 @@ def test_a_reason_names_some_cases_and_counts_the_rest():
 
 def verdicts(inputs):
     return {c.id: c.verdict for c in claims.judge_claims(inputs)}
+
+
+def test_other_models_that_agree_are_told_together():
+    def found(*values):
+        means = [Difference("adaptprune - random", "mean", measure(v, v - 1, v + 1), (v, v - 1, v + 1)) for v in values]
+        return [(f"m{n}", Comparison("adaptprune - random", (), mean)) for n, mean in enumerate(means)]
+
+    assert elsewhere_sentence(found(14.9, 18.3, 15), HIGHER) == (
+        "AdaptPrune − Random lies above zero on the other 3 models too: +14.9 to +18.3 of the same points.")
+    apart = "AdaptPrune − Random on the other models, in the same points: +14.9 (+13.9 to +15.9) on m0 and +0.5 (−0.5 to +1.5) on m1."
+    assert elsewhere_sentence(found(14.9, 0.5), HIGHER) == apart
+    assert elsewhere_sentence(found(14.9, 18), LOWER).startswith("AdaptPrune − Random on the other models")
+    assert elsewhere_sentence([]) == ""
 
 
 def test_claims_follow_the_sign(read):

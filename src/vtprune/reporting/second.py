@@ -84,6 +84,7 @@ class Second:
     published: list[Published]
     parts: list[Part]
     answer: str
+    brief: str  # the answer for a summary
 
     subtitle = "a token budget for each image"
 
@@ -94,6 +95,11 @@ class Second:
     @property
     def findings(self) -> list[str]:
         return [text.claims_sentence(self.claims), self.answer]
+
+    @property
+    def opening(self) -> list[str]:
+        """What a summary of both papers says of this one."""
+        return [text.claims_sentence(self.claims), self.brief]
 
     def frame(self) -> pd.DataFrame:
         """verdicts_eadaprune.csv: one row for each published number."""
@@ -114,7 +120,7 @@ def second_paper(inputs: Inputs, published: Path, data: Path, out: Path, model: 
     claims = judge_claims(replace(inputs, claims=mapping(published / "claims_eadaprune.yaml")))
     found = Spectral.read(inputs, model, data)
     rows = [_judge(row) for row in load_published(published / "eadaprune.csv").itertuples(index=False)]
-    return Second(claims, rows, _parts(found, out), spectral_text.beats(found))
+    return Second(claims, rows, _parts(found, out), spectral_text.beats(found), spectral_text.beats(found, brief=True))
 
 
 def _judge(row: Any) -> Published:

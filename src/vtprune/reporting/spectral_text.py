@@ -22,8 +22,8 @@ def side(measure: Measure) -> str:
     return "higher" if measure.low > 0 else "lower" if measure.high < 0 else "open"
 
 
-def beats(found: Spectral) -> str:
-    """Whether spectral budgets beat fixed ones at matched averages, said plainly."""
+def beats(found: Spectral, brief: bool = False) -> str:
+    """Whether spectral budgets beat fixed ones at matched averages, said plainly; ``brief`` gives the counts alone."""
     gains = [(host, keep, m) for host in found.hosts for keep in found.keeps if (m := found.gain(host, "mean", keep))]
     if not gains:
         return "Whether spectral budgets beat fixed ones at matched averages was not run."
@@ -31,19 +31,22 @@ def beats(found: Spectral) -> str:
     total, high, low = len(gains), len(by["higher"]), len(by["lower"])
     of = f"{fmt.counted(total, 'comparison')} ({fmt.names([method_label(h) for h in found.hosts])} at {_percents(found.keeps)} of the tokens)"
     if high == total:
-        answer = "Yes: on the mean over benchmarks"
+        answer = "Yes"
     elif high and low:
-        answer = "Not in general: on the mean over benchmarks"
+        answer = "Not in general"
     elif high:
-        answer = "Only in part: on the mean over benchmarks"
+        answer = "Only in part"
     elif low:
-        answer = "No: on the mean over benchmarks"
+        answer = "No"
     else:
-        answer = "No gain can be shown: on the mean over benchmarks"
+        answer = "No gain can be shown"
+    if brief:
+        return (f"Do spectral budgets beat fixed ones at the same average? {answer}: of {fmt.counted(total, 'comparison')} they are better in "
+                f"{high}, worse in {low} and not to be told apart in {len(by['open'])}.")
     listed = [f"better in {high}" + (f" ({_where(by['higher'])})" if high and high < total else ""),
               f"worse in {low}" + (f" ({_where(by['lower'])})" if low and low < total else ""),
               f"not to be told apart in {len(by['open'])}"]
-    return (f"Do spectral budgets beat fixed ones at the same average on {found.model}? {answer}, of {of}, they are "
+    return (f"Do spectral budgets beat fixed ones at the same average on {found.model}? {answer}: on the mean over benchmarks, of {of}, they are "
             f"{fmt.names(listed)}; the intervals are not corrected for the number of comparisons.")
 
 

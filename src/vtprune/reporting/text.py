@@ -135,10 +135,22 @@ def comparison_sentence(found: Comparison | None, interval: float, pair: tuple[s
     return " ".join(parts)
 
 
-def elsewhere_sentence(found: Sequence[tuple[str, Comparison]]) -> str:
-    """The mean of the same comparison on other models of ours; "" if there are none."""
-    told = [f"{c.mean.text} on {model}" for model, c in found if c.mean]
-    return f"{found[0][1].label} on the other models, in the same points: {fmt.names(told)}." if told else ""
+def elsewhere_sentence(found: Sequence[tuple[str, Comparison]], sign: str = OPEN) -> str:
+    """The mean of the same comparison on other models of ours; "" if there are none.
+
+    Args:
+        sign: of the first model. Where all others agree with it, the range of their means says enough.
+    """
+    means = [(model, c.mean) for model, c in found if c.mean]
+    if not means:
+        return ""
+    if sign != OPEN and len(means) > 1 and all(mean.sign == sign for _, mean in means):
+        low, high = (pick(mean.measure.value for _, mean in means) for pick in (min, max))
+        side = "above" if sign == HIGHER else "below"
+        return (f"{found[0][1].label} lies {side} zero on the other {len(means)} models too: {fmt.signed(low)} to {fmt.signed(high)} of the same "
+                "points.")
+    told = [f"{mean.text} on {model}" for model, mean in means]
+    return f"{found[0][1].label} on the other models, in the same points: {fmt.names(told)}."
 
 
 def random_rank_sentence(inputs: Inputs, experiment: str, model: str) -> str:

@@ -12,7 +12,7 @@ from .audit import audit
 from .cells import Cell
 from .claims import ClaimResult
 from .costs import costs
-from .differences import LOWER, comparisons
+from .differences import LOWER, OPEN, comparisons
 from .differences import table as table_of
 from .inputs import Inputs
 from .relations import LINKS, benchmark_label, method_label, metric_label, term_label
@@ -75,7 +75,9 @@ def _findings(inputs: Inputs, studies: list[dict], claims, cells, ours: str | No
         by_model = [(study["ours"], c) for study in main for c in study["compared"] if c.pair == " - ".join(pair)]
         first = next((c for model, c in by_model if model == ours), None)
         found.append(text.comparison_sentence(first, inputs.interval, pair, model=(ours or "") if len(main) > 1 else ""))
-        found.append(text.elsewhere_sentence([(model, c) for model, c in by_model if model != ours]))
+        # The lead over FastV is the paper's claim: there every model is named.
+        sign = first.mean.sign if first and first.mean and pair != HEADLINES[0] else OPEN
+        found.append(text.elsewhere_sentence([(model, c) for model, c in by_model if model != ours], sign))
     if ours:
         found.append(text.random_rank_sentence(inputs, "table1", ours))
     # Not only what the paper compares itself with: whatever is ahead of its method.
