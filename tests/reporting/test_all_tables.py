@@ -99,7 +99,7 @@ def test_models_stand_side_by_side(out):
 def test_no_model_is_left_out_of_what_is_said(out):
     opening = (out / "README.md").read_text().partition("## Claims")[0]
     for paper, ours in MODELS.items():
-        assert f"{ours} in the place of {paper} (1" in opening
+        assert f"{ours} for {paper} (1" in opening
     assert "average, on miniature-llava: " in opening and "FastV on the other models" in opening
     assert re.search(r"on miniature-next and .* on miniature-internvl\.", opening)
     with open(out / "claims.csv") as file:

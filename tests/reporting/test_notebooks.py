@@ -1,13 +1,19 @@
 """Notebooks as pages: executed, self-contained, the same bytes each time; one sentence for what is wrong."""
 
+import math
 import re
+from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 
 from vtprune.reporting.notebooks import main
+from vtprune.reporting.words import in_words, show
+
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 
 
 @pytest.fixture
@@ -51,6 +57,49 @@ def test_a_failing_cell_is_one_sentence(place, capsys):
     assert run(place(new_code_cell("open('absent.csv')"))) == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith("vtprune notebooks: ") and "01-one.ipynb fails: FileNotFoundError" in said
+
+
+def test_a_figure_of_the_report_has_its_caption(place):
+    """In a Markdown cell and by pattern; what the report did not draw stays as it is."""
+    folder = place(new_markdown_cell("# One\n\n![x](../reports/figures/a.png)"), new_markdown_cell("![y](../reports/figures/c.png)"),
+                   new_code_cell("from vtprune.reporting.words import figures\nfigures('b*.png')"))  # fmt: skip
+    figures = folder / "reports/figures"
+    figures.mkdir(parents=True)
+    for name in "abc":
+        Image.new("RGB", (2, 2), (9, 9, 9)).save(figures / f"{name}.png")
+    (figures / "captions.csv").write_text("name,title,caption,alt\na,Curves,Bars: 95 % intervals.,Line charts\nb,Points & more,In points.,Dots\n")
+    assert run(folder) == 0
+    page = (folder / "pages/01-one.html").read_text()
+    assert "<figcaption><strong>Curves.</strong> Bars: 95 % intervals.</figcaption>" in page and 'alt="Line charts"' in page
+    assert "<strong>Points &amp; more.</strong> In points." in page and page.count("data:image/png") == 3 and page.count("<figure>") == 2
+    assert 'alt="y"' in page
+
+
+def test_no_figures_is_one_sentence(place, capsys):
+    folder = place(new_code_cell("from vtprune.reporting.words import figures\nfigures('z*.png')"))
+    assert run(folder) == 2 and "holds no figure z*.png: run the report first" in capsys.readouterr().err
+
+
+def test_rows_are_told_in_words():
+    row = {"model": "m", "method": "adaptprune_as_written - fastv", "keep": 0.05, "benchmark": "okvqa", "metric": "difference:exact_match", "value": -1.25,
+           "ci_low": -2.0, "ci_high": 0.5, "n": 40}  # fmt: skip
+    rows = [row, row | {"method": "vtw", "keep": math.nan, "benchmark": "mean", "metric": "percent_of_baseline", "ci_low": math.nan, "ci_high": math.nan},
+            row | {"method": "fastv adjacency - random adjacency", "benchmark": "nocaps ~ mme/color", "metric": "difference:percent_of_baseline"}]  # fmt: skip
+    told = in_words(pd.DataFrame(rows))
+    assert list(told) == ["Model", "Method", "Kept, %", "Benchmark", "Unit", "Value", "95 % interval", "Questions"]
+    assert told["Method"].tolist() == ["AdaptPrune as written − FastV", "VTW", "FastV − Random: kept tokens beside another one"]
+    assert told["Benchmark"].tolist() == ["OK-VQA", "Mean", "Nocaps and Color"] and told["95 % interval"].tolist() == ["-2 to 0.5", "", "-2 to 0.5"]
+    assert told["Unit"].tolist() == ["exact match, %", "% of the unpruned score", "percentage points of the unpruned score"]
+    assert told["Kept, %"][0] == 5 and "<td>5</td>" in show(pd.DataFrame(rows)).data
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_no_raw_name_is_a_caption(path):
+    """Figures come with the report's captions: no notebook makes one of a file's name; and none has outputs."""
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        assert ".stem" not in cell.source and "to_html" not in cell.source
+        assert not cell.get("outputs") and cell.get("execution_count") is None
 
 
 def test_damaged_and_absent_notebooks(place, capsys):

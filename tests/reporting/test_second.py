@@ -120,6 +120,8 @@ def part(found, name):
 def test_it_says_plainly_whether_spectral_budgets_win(second, gain, half, answer, claim):
     found = second(gain, half)
     assert answer in found.answer and found.answer in found.findings
+    sides = {"reproduced": (6, 0, 0), "differs": (0, 6, 0), "undecided": (0, 0, 6)}[claim]
+    assert found.brief.endswith("of 6 comparisons they are better in {}, worse in {} and not to be told apart in {}.".format(*sides))
     verdicts = {c.id: c.verdict for c in found.claims}
     assert verdicts["spectral-beats-fixed"] == claim and verdicts["spectral-mmvet"] == "not run"
     assert sum(found.counts.values()) == len(found.claims) == 4
@@ -129,7 +131,7 @@ def test_the_averages_stand_in_both_conventions(second):
     found = part(second(), "matched")
     assert "left when the last stage has pruned" in " ".join(found.sentences) and "averaged over all decoder layers" in " ".join(found.sentences)
     assert "spectral budgets leave 108 to 121 % of the fixed budgets’ tokens; a gain of that part" in " ".join(found.sentences)
-    assert "Each cell was asked 40 questions: the first 20 of each benchmark." in " ".join(found.sentences)
+    assert "With each method and budget 40 questions were asked: the first 20 of each benchmark." in " ".join(found.sentences)
     (grid,) = found.tables
     assert dict(grid.lines)["VisionZip, 10 %"] == ["60.0", "62.0", "+2.0 (+1.0 to +3.0)", "14.4", "80.0", "17.4", "80.0"]
 
@@ -142,16 +144,27 @@ def test_which_assumptions_matter(second):
     assert "None of the 2 other readings" in told and "furthest is vision, −0.2" in told
 
 
+def test_a_difference_that_is_none_shows_no_zero(second):
+    found = second(gain=0.17, half=0.13)
+    told, (grid,) = " ".join(part(found, "assumptions").sentences), part(found, "assumptions").tables
+    assert "vision −0.17 (−0.30 to −0.04) percentage points" in told and "−0.17 (−0.30 to −0.04)" in dict(grid.lines)["vision"]
+    assert "difference is +0.17 (+0.04 to +0.30)" in " ".join(part(found, "matched").sentences) and "0.0 (−0.1 to +0.1)" in dict(grid.lines)["projected k<=28"]
+    (grid,) = part(found, "matched").tables
+    assert dict(grid.lines)["VisionZip, 10 %"][2] == "+0.17 (+0.04 to +0.30)"
+
+
 def test_latency_is_judged_on_recorded_times_alone(second):
     found = second()
     (claim,) = (c for c in found.claims if c.id == "spectral-latency")
     assert (claim.verdict, claim.reason) == ("not run", "no GPU's times are recorded")
     told = " ".join(part(found, "latency").sentences)
-    assert "No recorded GPU measurement" in told and "30.0 ms, 3.0 times as long as the Gram route" in told
+    assert "No recorded GPU measurement" in told and "30.0 ms, 3.0 times as long as the Gram route (median of the rounds’ ratios)" in told
+    (grid,) = part(found, "latency").tables
+    assert grid.heads[1] == "Times the Gram route" and "the median of the ratios within a round, not the ratio of the medians" in grid.caption
     for ms, verdict in ((2.0, "reproduced"), (20.0, "differs"), (8.1, "undecided")):
         found = second(recorded=ms)
         assert next(c.verdict for c in found.claims if c.id == "spectral-latency") == verdict
-        assert f"Recorded on H100, 576 × 1024: a certain randomised budget takes {ms:.1f} ms" in " ".join(part(found, "latency").sentences)
+        assert f"Recorded on H100, 576 × 1024: the randomised route, run until the budget is certain, takes {ms:.1f} ms" in " ".join(part(found, "latency").sentences)
 
 
 def test_density_and_agreement(second):

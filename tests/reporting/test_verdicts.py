@@ -8,9 +8,11 @@ import synthetic
 
 from vtprune.reporting import cells, claims, evidence
 from vtprune.reporting.claims import combine
+from vtprune.reporting.differences import HIGHER, LOWER, Comparison, Difference
 from vtprune.reporting.evidence import Expectation, Item
 from vtprune.reporting.inputs import Measure, ReportError, load
 from vtprune.reporting.relations import same_checkpoint
+from vtprune.reporting.text import elsewhere_sentence
 
 
 def measure(value, low=math.nan, high=math.nan):
@@ -64,12 +66,28 @@ def test_one_term_against_it_is_enough():
 
 def test_a_reason_names_some_cases_and_counts_the_rest():
     reason = combine(items(*[evidence.OPEN] * 30), "all")[1]
-    assert reason == "interval open on b0, b1, b2, b3, b4, b5, 24 more"
+    assert reason == "undecided on b0, b1, b2, b3, b4, b5, 24 more"
     assert combine(items(*[evidence.OPEN] * 8), "all")[1].endswith("b6, b7")
+    one = [Item("gqa", f"fastv - {other}", None, o) for other, o in (("skip", evidence.SUPPORTS), ("fitprune", evidence.CONTRADICTS))]
+    assert combine(one, "all") == (claims.DIFFERS, "1 of 2 support it; contradicted on FastV − FitPrune")
+    assert combine(one[1:], "all")[1] == "it contradicts the claim"
 
 
 def verdicts(inputs):
     return {c.id: c.verdict for c in claims.judge_claims(inputs)}
+
+
+def test_other_models_that_agree_are_told_together():
+    def found(*values):
+        means = [Difference("adaptprune - random", "mean", measure(v, v - 1, v + 1), (v, v - 1, v + 1)) for v in values]
+        return [(f"m{n}", Comparison("adaptprune - random", (), mean)) for n, mean in enumerate(means)]
+
+    assert elsewhere_sentence(found(14.9, 18.3, 15), HIGHER) == (
+        "AdaptPrune − Random lies above zero on the other 3 models too: +14.9 to +18.3 of the same points.")
+    apart = "AdaptPrune − Random on the other models, in the same points: +14.9 (+13.9 to +15.9) on m0 and +0.5 (−0.5 to +1.5) on m1."
+    assert elsewhere_sentence(found(14.9, 0.5), HIGHER) == apart
+    assert elsewhere_sentence(found(14.9, 18), LOWER).startswith("AdaptPrune − Random on the other models")
+    assert elsewhere_sentence([]) == ""
 
 
 def test_claims_follow_the_sign(read):
@@ -114,7 +132,7 @@ def test_claims_about_ratios(read, at_half, at_tenth, each, grows):
     found = {c.id: c for c in claims.judge_claims(read([*synthetic.rows(), figure5(0.5, at_half), figure5(0.1, at_tenth)]))}
     assert (found["better-at-every-ratio"].verdict, found["gap-grows"].verdict) == (each, grows)
     assert [i.case for i in found["better-at-every-ratio"].items] == [
-        "Mean, % of unpruned at 50 %", "Mean, % of unpruned at 90 %"]
+        "Mean (% of unpruned) at 50 % pruned", "Mean (% of unpruned) at 90 % pruned"]
     measured = found["gap-grows"].items[0].measure
     assert (measured.low, measured.high) == (at_tenth - at_half - 2, at_tenth - at_half + 2)
 
@@ -189,7 +207,7 @@ def test_tolerance(published, value, tolerance, verdict):
 
 def test_a_wide_interval_is_no_reproduction():
     verdict, reason = cells.judge_value(50.0, measure(55.0, 45.0, 65.0), 1.0)
-    assert verdict == cells.DIFFERS and "our interval holds" in reason
+    assert verdict == cells.DIFFERS and "our interval includes" in reason
 
 
 def test_the_papers_checkpoint_is_judged(read):

@@ -11,9 +11,11 @@ import pandas as pd
 
 from .cells import cells_frame, judge_cells
 from .claims import claims_frame, items_frame, judge_claims
+from .figures import Figure
 from .inputs import load
 from .second import second_paper
 from .view import KEY_MODEL, build_view
+from .words import CAPTIONS
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -22,7 +24,7 @@ def build_report(results: str | Path = "reports/results.csv", provenance: str | 
                  params: str | Path = "params.yaml", published: str | Path = "data/published",
                  figures: str | Path = "reports/results", tables: Sequence[str | Path] = (),
                  out: str | Path = "reports") -> Path:
-    """Write index.html, README.md, verdicts.csv, claims.csv, claim_items.csv and figures/ to ``out``; the second
+    """Write index.html, README.md, verdicts.csv, claims.csv, claim_items.csv and figures/ with their captions to ``out``; the second
     paper's are verdicts_eadaprune.csv, claims_eadaprune.csv and claim_items_eadaprune.csv.
 
     Returns the page's path. ``tables`` are CSVs of other results than scores, which claims read by name.
@@ -42,10 +44,18 @@ def build_report(results: str | Path = "reports/results.csv", provenance: str | 
     _write(out / "verdicts_eadaprune.csv", second.frame())
     _write(out / "claims_eadaprune.csv", claims_frame(second.claims))
     _write(out / "claim_items_eadaprune.csv", items_frame(second.claims))
+    _write(out / "figures" / CAPTIONS, pd.DataFrame([vars(chart) for chart in _charts(view)]))
     (out / "README.md").write_text(_render("report.md.j2", view), encoding="utf-8")
     page = out / "index.html"
     page.write_text(_render("report.html.j2", view | {"embed": _embedder(out / "figures")}), encoding="utf-8")
     return page
+
+
+def _charts(view: dict) -> list[Figure]:
+    """All figures of the report, in its order."""
+    groups = [[view["overview"]["chart"]] if view["overview"] else [], *(study["charts"] for study in view["studies"])]
+    groups += [section.charts for section in (*view["pictured"], *view["second"].parts)]
+    return [chart for group in groups for chart in group]
 
 
 def _write(path: Path, frame: pd.DataFrame) -> None:

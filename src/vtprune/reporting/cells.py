@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from .inputs import Inputs, Measure
+from .inputs import Inputs, Measure, source
 from .relations import LINKS, same_checkpoint
 
 REPRODUCED, DIFFERS, NOT_RUN, NO_VALUE = "reproduced", "differs", "not run", "no published value"
@@ -60,7 +60,7 @@ def judge_value(published: float, ours: Measure, tolerance: float) -> tuple[str,
     if gap <= tolerance + 1e-9:  # 59.4 - 58.4 is more than 1 in binary
         return REPRODUCED, f"within {tolerance:g}"
     covered = ours.has_interval and ours.low <= published <= ours.high
-    return DIFFERS, f"by more than {tolerance:g}" + (", though our interval holds the paper's value" * covered)
+    return DIFFERS, f"by more than {tolerance:g}" + (", though our interval includes the paper's value" * covered)
 
 
 def _counterpart(inputs: Inputs, printed) -> Measure | None:
@@ -88,10 +88,10 @@ def _why_not_run(inputs: Inputs, printed, ours: Measure | None) -> str:
 
 
 def cells_frame(cells: list[Cell]) -> pd.DataFrame:
-    """verdicts.csv: one row for each printed cell."""
+    """verdicts.csv: one row for each printed cell; ``ours_...`` are the names that our row of results.csv bears."""
     return pd.DataFrame([{
         "table": c.table, "model": c.model, "row": c.row, "column": c.column, "published": c.published,
-        "ours_model": c.ours.model if c.ours else "",
+        **source(c.ours, "ours_"),
         "ours": _round(c.ours.value) if c.ours else "", "ci_low": _round(c.ours.low) if c.ours else "",
         "ci_high": _round(c.ours.high) if c.ours else "", "n": c.ours.n if c.ours and c.ours.n is not None else "",
         "difference": _round(c.difference), "tolerance": "" if c.tolerance is None else c.tolerance,

@@ -19,8 +19,9 @@ from .evidence import (
     gather,
     models_of,
 )
-from .inputs import Inputs, ReportError
+from .inputs import Inputs, ReportError, source
 from .printed import Printed
+from .relations import term_label
 
 LISTED = 8  # so many cases are named in a reason; claim_items.csv and the page's details have all
 REPRODUCED, DIFFERS, UNDECIDED, NOT_RUN = "reproduced", "differs", "undecided", "not run"
@@ -50,7 +51,7 @@ class ClaimResult:
     paper_detail: str
     digits: int  # at least
     signed: bool
-    bound: float
+    bounds: tuple[float, ...]  # a value beyond them decides the claim
     exact: bool  # counted, not measured
 
     def written(self, item: Item) -> tuple[str, str]:
@@ -59,9 +60,7 @@ class ClaimResult:
         if m is None:
             return fmt.NONE, ""
         write = fmt.signed if self.signed else fmt.number
-        # Enough digits to show on which side of the bound a decided case lies.
-        decided = item.outcome in (SUPPORTS, CONTRADICTS)
-        digits = fmt.apart(self.bound, (m.low, m.high), self.digits) if decided else self.digits
+        digits = fmt.decimals(m.low, m.high, (*self.bounds, 0.0), self.digits)
         return write(m.value, digits), "exact" if self.exact else fmt.interval(m.low, m.high, self.signed, digits)
 
 
@@ -90,7 +89,7 @@ def _judge(inputs: Inputs, printed: Printed, claim: dict) -> ClaimResult:
     within = f" within {claim['tolerance']:g}" if claim["tolerance"] else ""
     result = ClaimResult(name, claim["statement"], claim["place"], claim.get("note", ""), f"{claim['expected']}{within}",
                          tuple(terms), tuple(items), verdict, reason, paper, detail, claim.get("digits", 1),
-                         kind in ("difference", "change"), expected.bound, bool(claim.get("exact")))
+                         kind in ("difference", "change"), expected.bounds, bool(claim.get("exact")))
     return _with_figure(result)
 
 
@@ -99,7 +98,8 @@ def _with_figure(result: ClaimResult) -> ClaimResult:
     if len(result.items) != 1 or result.items[0].measure is None:
         return result
     value, interval = result.written(result.items[0])
-    return ClaimResult(**(vars(result) | {"reason": f"{value} ({interval or 'no interval'}): {result.reason}"}))
+    reason = f"{value} ({interval}): {result.reason}" if interval else f"{value} without an interval, so nothing can be said"
+    return ClaimResult(**(vars(result) | {"reason": reason}))
 
 
 def _by_case(items: list[Item]) -> dict[str, str]:
@@ -122,23 +122,32 @@ def combine(items: list[Item], quantifier: str | float) -> tuple[str, str]:
     about "all" of many can fail by chance: the reason names the cases, or how many more there are.
     """
     outcomes = _by_case(items)
-    of = {kind: [c for c, o in outcomes.items() if o == kind] for kind in (SUPPORTS, CONTRADICTS, OPEN, MISSING)}
-    total = len(outcomes)
+    of, total = _by_outcome(outcomes), len(outcomes)
     needed = _needed(quantifier, total)
+    # Of one case with several terms the reason names the terms.
+    told = outcomes if total > 1 else {term_label(i.term): i.outcome for i in items}
+    reason = "; ".join([*_reasons(told), *dict.fromkeys(i.why for i in items if i.outcome == MISSING)])
+    if len(of[SUPPORTS]) >= needed:
+        return REPRODUCED, reason
+    if len(of[CONTRADICTS]) > total - needed:
+        return DIFFERS, reason
+    return (NOT_RUN if of[MISSING] else UNDECIDED), reason
+
+
+def _by_outcome(outcomes: dict[str, str]) -> dict[str, list[str]]:
+    return {kind: [name for name, o in outcomes.items() if o == kind] for kind in (SUPPORTS, CONTRADICTS, OPEN, MISSING)}
+
+
+def _reasons(outcomes: dict[str, str]) -> list[str]:
+    of, total = _by_outcome(outcomes), len(outcomes)
     parts = []
     if of[SUPPORTS]:
         parts.append(f"{len(of[SUPPORTS])} of {total} support it" if total > 1 else "it supports the claim")
     if of[CONTRADICTS]:
         parts.append(f"contradicted on {_listed(of[CONTRADICTS])}" if total > 1 else "it contradicts the claim")
     if of[OPEN]:
-        parts.append(f"interval open on {_listed(of[OPEN])}" if total > 1 else "the interval holds the bound")
-    parts += dict.fromkeys(i.why for i in items if i.outcome == MISSING)
-    reason = "; ".join(parts)
-    if len(of[SUPPORTS]) >= needed:
-        return REPRODUCED, reason
-    if len(of[CONTRADICTS]) > total - needed:
-        return DIFFERS, reason
-    return (NOT_RUN if of[MISSING] else UNDECIDED), reason
+        parts.append(f"undecided on {_listed(of[OPEN])}" if total > 1 else "the interval includes the bound")
+    return parts
 
 
 def _listed(cases: list[str]) -> str:
@@ -203,11 +212,14 @@ def claims_frame(results: list[ClaimResult]) -> pd.DataFrame:
 
 
 def items_frame(results: list[ClaimResult]) -> pd.DataFrame:
-    """claim_items.csv: one row for each comparison behind a verdict."""
+    """claim_items.csv: one row for each comparison behind a verdict, with the names that its row of results.csv bears.
+
+    What comes from another table of results has that file's name for ``experiment``.
+    """
     return pd.DataFrame([{
         "id": r.id, "case": i.case, "compared": i.term, "value": _round(i.measure and i.measure.value),
         "ci_low": _round(i.measure and i.measure.low), "ci_high": _round(i.measure and i.measure.high),
-        "expected": r.expected, "outcome": i.outcome, "why": i.why,
+        "expected": r.expected, "outcome": i.outcome, "why": i.why, **source(i.measure),
     } for r in results for i in r.items])
 
 

@@ -30,10 +30,11 @@ def costs(inputs: Inputs) -> Costs:
         rows = _numbers(rows, "keep", "flops", "flops_saved_percent", "cache_bytes", "cache_saved_percent")
         rows = rows[rows["keep"].isna() | rows["keep"].isin([1.0, KEEP])]
         found.lines.extend(_line(row) for row in rows.itertuples())
-        texts = sorted({f"{row.other_tokens} for {row.model}" for row in rows[rows["method"] == "baseline"].itertuples()})
+        others = rows[rows["method"] == "baseline"].groupby("other_tokens", sort=False)["model"].unique()
+        texts = [f"{count} for {fmt.names(list(models))}" for count, models in others.items()]
         found.sentences.append(
-            f"Counted exactly, not measured: prompts of one image and other tokens ({', '.join(texts)}), batch 1, 16 bits; "
-            f"{100 * (1 - KEEP):g} % pruned, VTW all image tokens. The vision tower and the projector are counted; weights are not cache."
+            f"Counted exactly, not measured: a prompt of one image and some tokens of text ({'; '.join(texts)}), batch 1, 16 bits; "
+            f"{100 * (1 - KEEP):g} % pruned, VTW all image tokens. The vision tower and the projector are counted; weights are not cache. Numbers: results/cost.csv."
         )
     if (rows := inputs.tables.get("conventions.csv")) is not None:
         found.sentences.append(_conventions(rows))
@@ -67,7 +68,8 @@ def _conventions(rows: pd.DataFrame) -> str:
     )
     return (
         f"The captions’ 81, 87 and 88 % come out, for {each.max()} of {models} models at once, only if one counts like this: "
-        f"{'; or '.join(ways)}. That is little else than the share of the prompt’s tokens that is dropped; the exact count is the table’s."
+        f"{'; or '.join(ways)}. That is little else than the share of the prompt’s tokens that is dropped; the exact count is the table’s. Every way: "
+        "results/conventions.csv."
     )
 
 
@@ -77,10 +79,10 @@ def _times(rows: pd.DataFrame) -> list[str]:
     whole = rows[rows["quantity"] == "speedup_end_to_end"]
     told = []
     for batch, here in whole.groupby("batch"):
-        each = [f"{method_label(r.method)} {fmt.number(r.median, 2)} ({fmt.interval(r.quartile_low, r.quartile_high, digits=2)})"
+        each = [f"{method_label(r.method)} {fmt.estimate(r.median, r.quartile_low, r.quartile_high, digits=2, bound=1)}"
                 for r in here.itertuples() if not r.method.endswith("_loop")]  # fmt: skip
         told.append(
-            f"{here['model'].iloc[0]} on this machine, batch {batch}: the unpruned model’s time from image to answer is that of "
-            f"{fmt.names(each)} times (median and quartiles of {here['rounds'].iloc[0]} rounds; above 1 pruning is faster)."
+            f"{here['model'].iloc[0]} on this machine, batch {batch}: speed-up from image to answer over the unpruned model, {fmt.names(each)} "
+            f"(median and quartiles of the ratios of {here['rounds'].iloc[0]} rounds; above 1 pruning is faster, below 1 slower; results/timings.csv)."
         )
     return told

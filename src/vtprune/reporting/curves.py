@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from .figures import GRID, INK, STYLE, Figure, save, styled
 from .inputs import Measure, Results
-from .relations import benchmark_label, method_label
+from .relations import benchmark_label, method_label, panel_label
 
 METHODS = ("fastv", "adaptprune", "random")
 REDUNDANCY = {
@@ -41,9 +41,9 @@ def ratio_curves(results: Results, model: str, folder: Path, name: str, interval
             axis.axhspan(whole.low, whole.high, color="#009E73", alpha=0.10, linewidth=0)
         for method in METHODS:
             _line(axis, method, series(results, "figure5", model, method, benchmark))
-        axis.set_title(benchmark_label(benchmark), loc="left")
+        axis.set_title(panel_label(benchmark, whole.metric), loc="left")
     _finish(axes, len(benchmarks), "image tokens pruned, %")
-    figure.supylabel("score (the mean: percent of the unpruned score)", fontsize=9)
+    figure.supylabel("score, in each panel's unit", fontsize=9)
     unpruned = Line2D([], [], color="#009E73", linestyle="--", linewidth=1.6, label="Unpruned")
     figure.legend(handles=[*_handles(), unpruned], loc="outside lower center", ncols=4, frameon=False)
     save(figure, folder, name)

@@ -38,7 +38,7 @@ class Difference:
     @property
     def digits(self) -> int:
         """Enough to show on which side of zero an interval lies."""
-        return 1 if self.sign == OPEN else fmt.apart(0.0, (self.measure.low, self.measure.high))
+        return fmt.decimals(self.measure.low, self.measure.high)
 
     @property
     def parts(self) -> tuple[str, str]:

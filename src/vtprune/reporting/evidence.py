@@ -39,10 +39,16 @@ class Expectation:
     def wants_more(self) -> bool:
         return ">" in self.sign
 
+    @property
+    def bounds(self) -> tuple[float, ...]:
+        """Where it ends, the tolerance included: two of an equality."""
+        below, above = self.bound - self.tolerance, self.bound + self.tolerance
+        return (below, above) if self.sign == "=" else (below,) if self.wants_more else (above,)
+
     def holds(self, value: float) -> bool:
         if self.sign == "=":
             return abs(value - self.bound) <= self.tolerance + 1e-9
-        return _SIGNS[self.sign](value, self.bound - self.tolerance if self.wants_more else self.bound + self.tolerance)
+        return _SIGNS[self.sign](value, *self.bounds)
 
     def outcome(self, measure: Measure | None) -> str:
         """The whole interval must lie on one side of the bound; a point without an interval decides nothing."""
@@ -57,10 +63,10 @@ class Expectation:
 
     def _fails(self, low: float, high: float) -> bool:
         """Whether all of an interval is beyond the bound: one that only touches it (a tie, say) is not."""
-        above, below = self.bound + self.tolerance, self.bound - self.tolerance
         if self.sign == "=":
+            below, above = self.bounds
             return low > above or high < below
-        return high < below if self.wants_more else low > above
+        return high < self.bounds[0] if self.wants_more else low > self.bounds[0]
 
 
 @dataclass(frozen=True)
@@ -95,11 +101,11 @@ def models_of(claim: dict) -> list[str]:
 
 def case_name(claim: dict, model: str, keep: float | str, benchmark: str) -> str:
     """The benchmark, and the model or ratio where the claim is about several."""
-    name = benchmark_label(benchmark)
+    name = "Mean (% of unpruned)" if benchmark == "mean" else benchmark_label(benchmark)
     if len(models_of(claim)) > 1:
         name += f" of {model}"
     if claim["keep"] == "each" and keep != "each":
-        name += f" at {100 - 100 * keep:g} %"
+        name += f" at {100 - 100 * keep:g} % pruned"
     return name
 
 

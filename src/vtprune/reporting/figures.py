@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from . import fmt
 from .differences import HIGHER, LOWER, OPEN, Comparison
 from .printed import KEEP
-from .relations import benchmark_label, method_label
+from .relations import benchmark_label, method_label, metric_label
 from .tables import Percent
 
 INK, GRID = "#222222", "#dddddd"
@@ -26,7 +26,7 @@ FLAT = 4  # panels whose largest values differ by more than this have scales of 
 STYLE = {"fastv": ("#E69F00", "s"), "adaptprune": ("#0072B2", "o"), "adaptprune_as_written": ("#56B4E9", "D"),
          "random": ("#777777", "X"), "vtw": ("#CC79A7", "v"), "fitprune": ("#009E73", "^"), "skip": ("#D55E00", "P"),
          "random3x3": ("#777777", "d"), "maxpool3x3": ("#56B4E9", "h"), "avgpool3x3": ("#CC79A7", "<"),
-         "last": ("#222222", "*")}
+         "last": ("#222222", "p")}
 SPARE = [("#009E73", "^"), ("#D55E00", "P"), ("#CC79A7", "v"), ("#56B4E9", "D")]
 SIGN_STYLE = {HIGHER: ("#0072B2", "o"), LOWER: ("#D55E00", "s"), OPEN: ("#999999", "o")}
 SIGN_LABEL = {HIGHER: "interval above zero", LOWER: "interval below zero", OPEN: "interval includes zero"}
@@ -89,7 +89,8 @@ def retention(percent: Percent, folder: Path, name: str, interval: float) -> Fig
     lines = math.ceil(len(handles) / 5)
     figure.legend(handles=handles, loc="outside lower center", ncols=math.ceil(len(handles) / lines), frameon=False)
     save(figure, folder, name)
-    return Figure(name, "How much of the unpruned score is left",
+    where = f"Table {percent.table}, {percent.model} beside {percent.ours}" if percent.table else "all models"
+    return Figure(name, f"How much of the unpruned score is left: {where}",
                   f"Each model against its own unpruned score, at {100 * KEEP:g} % of the image "
                   f"tokens. Bars: {interval:g} % intervals of ours; the paper prints none.",
                   "Dot plot of the percent of the unpruned score for "
@@ -135,8 +136,9 @@ def forest(found: list[Comparison], folder: Path, name: str, title: str, interva
                for s in (HIGHER, OPEN, LOWER) if s in signs]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     save(figure, folder, name)
+    one = next(d for c in found for d in _all(c))
     units = ("Scaled by the unpruned score of each benchmark, so that benchmarks share an axis." if scaled
-             else "In the score's own units.")
+             else f"Scores are {metric_label(one.measure.metric, one.benchmark)}.")
     scales = " All panels have one scale." if alike else " Each panel has a scale of its own."
     return Figure(name, title, f"Paired over the same questions; bars are {interval:g} % intervals. {units}{scales * (len(found) > 1)}",
                   f"Forest plot of {fmt.names([c.label for c in found])}")
@@ -169,7 +171,7 @@ def ablation(percent: Percent, folder: Path, name: str, interval: float) -> Figu
                Line2D([], [], color="#0072B2", marker="o", label=f"Ours, {percent.ours}")]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
     save(figure, folder, name)
-    return Figure(name, "What each cue of the ablation adds",
+    return Figure(name, f"What each cue of the ablation adds: Table {percent.table}, {percent.model} beside {percent.ours}",
                   f"{fmt.names([method_label(m) for m in percent.methods])}; each includes the ones before it. Band: "
                   f"{interval:g} % interval of ours. Axes start at different values.",
                   "Line charts of the ablation's four rows by benchmark")

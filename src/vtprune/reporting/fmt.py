@@ -29,10 +29,20 @@ def interval(low: float, high: float, sign: bool = False, digits: int = 1) -> st
     return f"{write(low, digits)} to {write(high, digits)}"
 
 
-def apart(bound: float, ends: Iterable[float], least: int = 1) -> int:
-    """How many decimals show that none of the ends is the bound: at least ``least``, at most four."""
-    ends = [v for v in ends if v != bound and not math.isnan(v)]
-    return next((d for d in range(least, 4) if all(round(v, d) != round(bound, d) for v in ends)), 4)
+def decimals(low: float, high: float, bounds: Iterable[float] = (0.0,), least: int = 1) -> int:
+    """How many decimals an interval needs, so that none that excludes a bound seems to reach it.
+
+    At least ``least``; at most four, which results.csv has.
+    """
+    passed = [(bound, low if bound < low else high) for bound in bounds if bound < low or high < bound]
+    return next((d for d in range(least, 4) if all(round(end, d) != round(bound, d) for bound, end in passed)), 4)
+
+
+def estimate(value: float, low: float, high: float, sign: bool = False, digits: int = 1, bound: float = 0.0) -> str:
+    """"+1.2 (+0.3 to +2.0)", with as many more decimals as show that an interval excludes the bound."""
+    digits = decimals(low, high, (bound,), digits)
+    between = interval(low, high, sign, digits)
+    return (signed if sign else number)(value, digits) + (f" ({between})" if between else "")
 
 
 def names(items: list[str]) -> str:

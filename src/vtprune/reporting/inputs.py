@@ -56,6 +56,12 @@ class Measure:
         return replace(self, value=self.value / other.value, low=self.low / other.high, high=self.high / other.low)
 
 
+def source(measure: Measure | None, prefix: str = "") -> dict[str, str | float]:
+    """The names by which its row is found in results.csv, each after the prefix; empty where nothing was measured."""
+    names = ("experiment", "model", "method", "keep", "benchmark", "metric")
+    return {prefix + name: "" if measure is None else getattr(measure, name) for name in names}
+
+
 class Results:
     """results.csv, looked up by name. Of several metrics of one cell the first in the file is the reported one.
 

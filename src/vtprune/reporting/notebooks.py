@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .build import TEMPLATES
 from .inputs import ReportError
+from .words import captioned
 
 TIMEOUT = 300  # seconds for one cell
 _IMAGE = re.compile(r"!\[[^\]]*\]\(([^)\s]+)\)")
@@ -73,7 +74,14 @@ def _body(path: Path) -> str:
     body, _ = exporter.from_notebook_node(notebook, resources)
     # Scripts and styles are for nbconvert's own templates, which load more of them from elsewhere.
     body = re.sub(r"<script\b.*?</script>|<style\b[^>]*>.*?</style>", "", body, flags=re.DOTALL)
+    body = re.sub(r"<p>(<img[^>]*>)</p>", lambda found: _figure(found[1], path.parent) or found[0], body)
     return re.sub(r'(?<=src=")[^":]+\.png(?=")', lambda found: _embedded(path.parent / found[0]), body)
+
+
+def _figure(image: str, folder: Path) -> str:
+    """A Markdown cell's image with the report's caption; "" where it has none."""
+    source = re.search(r'src="([^":]+\.png)"', image)
+    return captioned(source[1], folder / source[1]) if source else ""
 
 
 def _embedded(image: Path) -> str:
@@ -90,7 +98,7 @@ def _page(body: str, title: str, links: str) -> str:
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     return (f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">'
             f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{html.escape(title)}</title>\n'
-            f"<style>\n{style}\nnav {{ margin-bottom: 1.6rem; }}\nimg {{ max-width: 100%; height: auto; }}\np:has(> img) {{ max-width: 60rem; }}\n.jp-OutputArea {{ overflow-x: auto; }}\n"
+            f"<style>\n{style}\nnav {{ margin-bottom: 1.6rem; }}\nimg {{ max-width: 100%; height: auto; }}\np:has(> img), figure {{ max-width: 60rem; }}\n.jp-OutputArea {{ overflow-x: auto; }}\n"
             f'td {{ white-space: normal; }}\n</style></head>\n<body>\n<nav aria-label="Notebooks">{links}</nav>\n{body}\n'
             "</body></html>\n")
 

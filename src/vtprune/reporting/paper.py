@@ -138,9 +138,7 @@ def _ratios(inputs: Inputs, model: str) -> list[str]:
 
 
 def _with_interval(m: Measure, digits: int = 1, sign: bool = False) -> str:
-    write = fmt.signed if sign else fmt.number
-    between = fmt.interval(m.low, m.high, sign, digits)
-    return write(m.value, digits) + (f" ({between})" if between else "")
+    return fmt.estimate(m.value, m.low, m.high, sign, digits)
 
 
 def _numbers(path: Path, columns: tuple[str, ...], numeric: tuple[str, ...]) -> pd.DataFrame:

@@ -36,8 +36,30 @@ METHOD_LABELS |= {"pyramiddrop": "PyramidDrop", "visionzip": "VisionZip"}
 METHOD_LABELS |= {f"{host}_spectral": f"{METHOD_LABELS[host]}, spectral" for host in ("fastv", "adaptprune", "pyramiddrop", "visionzip")}
 METHOD_LABELS |= {"budget_by_content": "Budget by content", "randomised_is_exact": "Randomised budget is exact", "randomised": "Milliseconds, randomised"}
 
+# What the figures' experiments measure; of a method it stands after the method's name ("fastv adjacency").
+MEASURED = {
+    "overlap": "positions kept in another image too", "neighbour_similarity": "similarity to the nearest kept token",
+    "neighbour_key_similarity": "key similarity to the nearest kept token", "adjacency": "kept tokens beside another one",
+}
+METHOD_LABELS |= {
+    "none": "All tokens", "benchmarks alike": "Correlation of two benchmarks’ maps", "halves alike": "Correlation of two halves’ maps",
+    "layers alike": "Correlation of two layers’ maps", "last quarter": "The last quarter’s share of the image attention",
+}  # fmt: skip
+# Metrics of results.csv, most of them lmms-eval's names, with their units.
+METRICS = {
+    "nocaps_CIDEr": "CIDEr", "flickr_CIDEr": "CIDEr", "exact_match": "exact match, %", "relaxed_overall": "relaxed accuracy, %",
+    "anls": "ANLS, %", "pope_accuracy": "accuracy, %", "mme_perception_score": "points of 2,000", "mme_cognition_score": "points of 800",
+    "gpt_eval_score": "accuracy, % (static judge, no GPT)", "percent_of_baseline": "% of the unpruned score", "position_overlap": "%",
+    "pearson": "Pearson’s r", "share_of_image_attention": "share", "neighbour_similarity": "cosine", "neighbour_key_similarity": "cosine",
+    "adjacency": "%",
+}  # fmt: skip
+
+# A second reading of a method's text, which is no method of its own: the reading that stands for the method.
+READINGS = {"adaptprune_as_written": "adaptprune"}
+
 # The same names inside a sentence.
-IN_SENTENCES = {"Unpruned": "the unpruned model", "Random": "random selection", "Blank image": "the model given a blank image"}
+IN_SENTENCES = {"Unpruned": "the unpruned model", "Random": "random selection", "Blank image": "the model given a blank image",
+                "Max-pooling 3x3": "max-pooling 3x3", "Average-pooling": "average-pooling", "The last 10%": "keeping the last 10 %"}
 
 # Rows of ours that have no keep ratio of their own.
 UNPRUNED = ("baseline", "blind", "chance")
@@ -68,7 +90,6 @@ MMBENCH_L2 = {
     "Logic Reasoning": ("Future Prediction", "Structured Image-Text Understanding"),
     "Relation Reasoning": ("Nature Relation", "Physical Relation", "Social Relation"),
 }
-
 
 
 def _parts(benchmark: str, names: Iterable[str], **others: str) -> dict[str, str]:
@@ -172,16 +193,46 @@ def quantity(method: str) -> str:
 
 
 def method_label(method: str) -> str:
-    return METHOD_LABELS.get(method, method)
+    """"fastv" as a reader should see it; "fastv adjacency" and "fastv tau=0.9" too."""
+    if method in METHOD_LABELS:
+        return METHOD_LABELS[method]
+    host, _, rest = method.partition(" ")
+    if rest in MEASURED:
+        return f"{method_label(host)}: {MEASURED[rest]}"
+    return f"{METHOD_LABELS[host]}, {rest.replace('tau=', 'τ = ')}" if host in METHOD_LABELS and rest else method
 
 
 def term_label(term: str) -> str:
-    """"adaptprune - fastv" as a reader should see it."""
-    return f" {fmt.MINUS} ".join(method_label(name) for name in term.split(" - "))
+    """"adaptprune - fastv" as a reader should see it; what both measure is said once."""
+    names = term.split(" - ")
+    hosts, measured = [name.partition(" ")[0] for name in names], {name.partition(" ")[2] for name in names}
+    what = measured.pop() if len(names) == 2 and len(measured) == 1 else ""
+    label = f" {fmt.MINUS} ".join(method_label(name) for name in (hosts if what in MEASURED else names))
+    return f"{label}: {MEASURED[what]}" if what in MEASURED else label
 
 
 def benchmark_label(benchmark: str) -> str:
-    return BENCHMARK_LABELS.get(benchmark, benchmark)
+    """"okvqa" as a reader should see it; "nocaps ~ okvqa", of which two were compared, too."""
+    return " and ".join(BENCHMARK_LABELS.get(name, name) for name in benchmark.split(" ~ "))
+
+
+def metric_label(metric: str, benchmark: str = "") -> str:
+    """What a number of results.csv is and its unit, in words; the same for a difference of two."""
+    name = metric.removeprefix("difference:")
+    if name != metric and name == "percent_of_baseline":
+        return "percentage points of the unpruned score"
+    return "points of 200" if benchmark.startswith("mme/") else METRICS.get(name, name)
+
+
+def unit(metric: str, benchmark: str = "") -> str:
+    """The unit alone, for an axis: "%", "CIDEr", "points"."""
+    label = metric_label(metric, benchmark)
+    return "%" if "%" in label else label.partition(" ")[0]
+
+
+def panel_label(benchmark: str, metric: str) -> str:
+    """A chart's panel: the benchmark and the unit of its scores."""
+    return benchmark_label(benchmark) if benchmark == "mean" else f"{benchmark_label(benchmark)}, {unit(metric, benchmark)}"
 
 
 def same_checkpoint(published: str, ours: str) -> bool:

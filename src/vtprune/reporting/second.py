@@ -14,7 +14,7 @@ from .claims import ClaimResult, judge_claims
 from .figures import Figure
 from .inputs import Inputs, load_published, mapping
 from .relations import method_label
-from .spectral_data import SPECTRAL, Spectral
+from .spectral_data import FILES, SPECTRAL, Spectral
 
 NOT_RUN, NOTED = "not run", "no measurement"
 KEEP = 0.1  # where one budget stands for all
@@ -66,13 +66,14 @@ class Grid:
 
 @dataclass(frozen=True)
 class Part:
-    """Figures, sentences and tables about one question; without any it was not run."""
+    """Figures, sentences and tables about one question, and where their numbers stand; without any it was not run."""
 
     id: str
     title: str
     charts: list[Figure] = field(default_factory=list)
     sentences: list[str] = field(default_factory=list)
     tables: list[Grid] = field(default_factory=list)
+    source: tuple[str, ...] = ()  # where the numbers stand
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class Second:
     published: list[Published]
     parts: list[Part]
     answer: str
+    brief: str  # the answer for a summary
 
     subtitle = "a token budget for each image"
 
@@ -93,6 +95,11 @@ class Second:
     @property
     def findings(self) -> list[str]:
         return [text.claims_sentence(self.claims), self.answer]
+
+    @property
+    def opening(self) -> list[str]:
+        """What a summary of both papers says of this one."""
+        return [text.claims_sentence(self.claims), self.brief]
 
     def frame(self) -> pd.DataFrame:
         """verdicts_eadaprune.csv: one row for each published number."""
@@ -113,7 +120,7 @@ def second_paper(inputs: Inputs, published: Path, data: Path, out: Path, model: 
     claims = judge_claims(replace(inputs, claims=mapping(published / "claims_eadaprune.yaml")))
     found = Spectral.read(inputs, model, data)
     rows = [_judge(row) for row in load_published(published / "eadaprune.csv").itertuples(index=False)]
-    return Second(claims, rows, _parts(found, out), spectral_text.beats(found))
+    return Second(claims, rows, _parts(found, out), spectral_text.beats(found), spectral_text.beats(found, brief=True))
 
 
 def _judge(row: Any) -> Published:
@@ -132,12 +139,17 @@ def _parts(found: Spectral, out: Path) -> list[Part]:
     interval = found.inputs.interval
 
     def part(id_: str, title: str, needs: tuple[str, ...], make: Callable[[], tuple[list, list, list]]) -> Part:
-        return Part(id_, title, *(make() if all(name in found.tables for name in needs) else ()))
+        if not all(name in found.tables for name in needs):
+            return Part(id_, title)
+        files = [f"reports/results/{FILES[name][0]}" for name in needs]
+        experiment = FILES[needs[0]][0].partition("/")[0]
+        rows = [f"reports/results.csv (experiment {experiment})"] if experiment in found.inputs.results.experiments else []
+        return Part(id_, title, *make(), (*rows, *files))
 
     return [
         part("matched", "Fixed against spectral budgets at the same average", ("matched",), lambda: (
             [spectral_figures.matched(found, out, interval), spectral_figures.by_benchmark(found, out, _near(found.keeps), interval)],
-            [spectral_text.achieved(found), *spectral_text.gains(found, _near(found.keeps)),
+            [spectral_text.achieved(found), spectral_text.largest(found), *spectral_text.gains(found, _near(found.keeps)),
              spectral_text.AVERAGE, spectral_text.asked(found)],
             [_matched(found)])),
         Part("tasks", "Benchmarks that the miniature world lacks", [], [], [_tasks(found)]),
@@ -217,7 +229,8 @@ def _agreement(found: Spectral) -> Grid:
 def _latency(found: Spectral) -> Grid:
     rows = found.tables["latency"]
     rows = rows[rows["rank"] == 64].drop_duplicates(["source", "device", "shape", "route"])
-    return Grid("Milliseconds of one matrix: median (quartiles), and how many times the Gram route’s. Cost: the paper’s O(·), as the share of a full SVD’s.",
+    return Grid("Milliseconds of one matrix: median (quartiles) over the rounds. Times the Gram route: the median of the ratios within a round, "
+                "not the ratio of the medians beside it. Cost: the paper’s O(·), as the share of a full SVD’s.",
                 ["Milliseconds", "Times the Gram route", "Cost", "Settled at rank"], [
         (f"{row.device}{' (recorded)' if row.source == 'recorded' else ''}, {row.shape.replace('x', ' × ')}, {spectral_figures.ROUTE_LABEL[row.route]}",
          [f"{row.median_ms:.4g} ({row.quartile_low_ms:.4g} to {row.quartile_high_ms:.4g})", f"{row.times_gram:.2f}", f"{row.cost_of_svd:.3f}", f"{int(row.settled_at)}"])

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from . import fmt
 from .figures import GRID, INK, STYLE, Figure, save, styled
-from .relations import benchmark_label, method_label
+from .relations import benchmark_label, method_label, panel_label
 from .spectral_data import Spectral
 from .spectral_text import side, variant
 
@@ -197,8 +197,9 @@ def sweep(found: Spectral, folder: Path, interval: float) -> Figure:
             fixed = [(found.tokens(host, keep, name)[0], results.cell("eadaprune", found.model, host, name, keep)) for keep in found.keeps] if host in found.hosts else []
             axis.plot([x for x, _ in fixed], [s.value for _, s in fixed], color=INK, marker="x", markersize=4.5, linewidth=0.9, linestyle="--")
     for axis, name in zip(axes[1:], names, strict=False):
-        axis.axhline(results.cell("energy", found.model, "baseline", name).value, color="#777777", linewidth=1, linestyle=":")
-        _panel(axis, benchmark_label(name).split(",")[0])
+        whole = results.cell("energy", found.model, "baseline", name)
+        axis.axhline(whole.value, color="#777777", linewidth=1, linestyle=":")
+        _panel(axis, panel_label(name, whole.metric))
         axis.set_xscale("log")
         axis.set_xticks([4, 8, 16, 32, 64], ["4", "8", "16", "32", "64"])
         axis.minorticks_off()
@@ -210,13 +211,13 @@ def sweep(found: Spectral, folder: Path, interval: float) -> Figure:
     shown = [axis for axis in axes if axis.get_visible()]
     for axis in shown[-columns:]:
         axis.set_xlabel("average tokens left")
-    figure.supylabel("score (the mean: percent of the unpruned score)", fontsize=9)
+    figure.supylabel("score, in each panel’s unit (first panel: tokens)", fontsize=9)
     handles = [Line2D([], [], color=HOST_STYLE[h][0], marker=HOST_STYLE[h][1], markersize=5, label=f"{method_label(h)}, spectral") for h in hosts]
     handles += [Line2D([], [], color=INK, marker="x", linestyle="--", linewidth=0.9, label="fixed budgets"),
                 Line2D([], [], color="#777777", linestyle=":", linewidth=1, label="Unpruned")]
     figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
     save(figure, folder, "energy_sweep")
-    return Figure("energy_sweep", "The energy threshold", f"Scores against the average tokens that each τ leaves on the benchmark; bands: {interval:g} % "
+    return Figure("energy_sweep", "The energy threshold", f"First panel: the mean number of tokens left at each τ. Others: scores against the average tokens that each τ leaves on the benchmark; bands: {interval:g} % "
                   "intervals over the images. Dashed: the same host with fixed budgets. Axes start at different values.",
                   "Line charts of the score against average tokens for several energy thresholds, by benchmark")
 
@@ -279,7 +280,7 @@ def latency(found: Spectral, folder: Path) -> Figure:
                   loc="outside lower center", ncols=2, frameon=False)
     save(figure, folder, "spectra_latency")
     return Figure("spectra_latency", "What a budget costs",
-                  "Above: medians on this machine’s CPU, bands between quartiles. Below: n·d·min(n, d) for the full routes, n·d·t + t²·d for the randomised "
+                  "Above: medians on this machine’s CPU, bands between quartiles. Below: n·d·min(n, d) for the two full routes, whose lines coincide, n·d·t + t²·d for the randomised "
                   "one at the rank that settled it (a route that had to take all energies costs as much as the full ones).",
                   "Line charts of milliseconds and of theoretical cost against tokens, width and target rank")
 

@@ -22,8 +22,8 @@ def side(measure: Measure) -> str:
     return "higher" if measure.low > 0 else "lower" if measure.high < 0 else "open"
 
 
-def beats(found: Spectral) -> str:
-    """Whether spectral budgets beat fixed ones at matched averages, said plainly."""
+def beats(found: Spectral, brief: bool = False) -> str:
+    """Whether spectral budgets beat fixed ones at matched averages, said plainly; ``brief`` gives the counts alone."""
     gains = [(host, keep, m) for host in found.hosts for keep in found.keeps if (m := found.gain(host, "mean", keep))]
     if not gains:
         return "Whether spectral budgets beat fixed ones at matched averages was not run."
@@ -31,22 +31,33 @@ def beats(found: Spectral) -> str:
     total, high, low = len(gains), len(by["higher"]), len(by["lower"])
     of = f"{fmt.counted(total, 'comparison')} ({fmt.names([method_label(h) for h in found.hosts])} at {_percents(found.keeps)} of the tokens)"
     if high == total:
-        answer = "Yes: on the mean over benchmarks"
+        answer = "Yes"
     elif high and low:
-        answer = "Not in general: on the mean over benchmarks"
+        answer = "Not in general"
     elif high:
-        answer = "Only in part: on the mean over benchmarks"
+        answer = "Only in part"
     elif low:
-        answer = "No: on the mean over benchmarks"
+        answer = "No"
     else:
-        answer = "No gain can be shown: on the mean over benchmarks"
+        answer = "No gain can be shown"
+    if brief:
+        return (f"Do spectral budgets beat fixed ones at the same average? {answer}: of {fmt.counted(total, 'comparison')} they are better in "
+                f"{high}, worse in {low} and not to be told apart in {len(by['open'])}.")
     listed = [f"better in {high}" + (f" ({_where(by['higher'])})" if high and high < total else ""),
               f"worse in {low}" + (f" ({_where(by['lower'])})" if low and low < total else ""),
               f"not to be told apart in {len(by['open'])}"]
-    largest = max(gains, key=lambda entry: abs(entry[2].value))
-    return (f"Do spectral budgets beat fixed ones at the same average on {found.model}? {answer}, of {of}, they are "
-            f"{fmt.names(listed)}. The largest difference is {signed(largest[2])} percentage points of the unpruned score, "
-            f"{method_label(largest[0])} at {100 * largest[1]:g} %. These intervals are not corrected for the number of comparisons.")
+    return (f"Do spectral budgets beat fixed ones at the same average on {found.model}? {answer}: on the mean over benchmarks, of {of}, they are "
+            f"{fmt.names(listed)}; the intervals are not corrected for the number of comparisons.")
+
+
+def largest(found: Spectral) -> str:
+    """The largest difference at a matched average, of either sign; "" without any."""
+    gains = [(m, host, keep) for host in found.hosts for keep in found.keeps if (m := found.gain(host, "mean", keep))]
+    if not gains:
+        return ""
+    m, host, keep = max(gains, key=lambda entry: abs(entry[0].value))
+    return (f"The largest difference is {signed(m)} percentage points of the unpruned score, {method_label(host)} at {100 * keep:g} % of "
+            "the tokens, mean over the benchmarks.")
 
 
 def gains(found: Spectral, keep: float) -> list[str]:
@@ -86,7 +97,7 @@ def asked(found: Spectral) -> str:
     usual = int(counts.mode().iloc[0])
     others = [f"{n} of {benchmark_label(name)}" for name, n in counts.items() if n != usual]
     left_out = "" if "mme" in counts else " MME is left out: of so few questions its sum over fourteen sub-tasks would say nothing."
-    return (f"Each cell was asked {counts.sum():,} questions: the first {usual} of each benchmark{''.join(', ' + other for other in others)}. "
+    return (f"With each method and budget {counts.sum():,} questions were asked: the first {usual} of each benchmark{''.join(', ' + other for other in others)}. "
             "That limit (figures.eadaprune.limit in params.yaml) keeps the whole study within its time; it also keeps the intervals wide." + left_out)
 
 
@@ -109,7 +120,7 @@ def assumptions(found: Spectral) -> list[str]:
         name, m = max(changes.items(), key=lambda entry: abs(entry[1].value))
         lead = (f"None of the {len(changes)} other readings, each calibrated to the same mean budget, can be told from the assumed one "
                 f"by its score; furthest is {variant(name)}, {signed(m)} percentage points.")
-    told = [f"{lead} Asked were {asked:,} questions. These intervals are not corrected for the number of comparisons."]
+    told = [f"{lead} {asked:,} questions were asked. These intervals are not corrected for the number of comparisons."]
     told += [f"For comparison, the assumed reading {fmt.MINUS} the fixed budget: {signed(m)} percentage points." for m in fixed]
     if "variants" in found.tables:
         rows = found.tables["variants"].iloc[1:]
@@ -130,7 +141,7 @@ def density(found: Spectral) -> list[str]:
         here = rows[(rows["target"] == target) & (rows["measure"] == "content")].set_index("benchmark")
         every, single = here.loc["all"], here.drop("all")["spearman"]
         told.append(f"Budgets matched to {100 * target:g} %: Spearman’s correlation with the image’s content (objects, characters and chart "
-                    f"parts) is {fmt.number(every['spearman'], 2)} ({fmt.interval(every['ci_low'], every['ci_high'], digits=2)}) over all images; within a "
+                    f"parts) is {fmt.estimate(every['spearman'], every['ci_low'], every['ci_high'], digits=2)} over all images; within a "
                     f"benchmark from {fmt.number(single.min(), 2)} ({benchmark_label(single.idxmin())}) to {fmt.number(single.max(), 2)} "
                     f"({benchmark_label(single.idxmax())}). Over all images, with the number of objects alone {fmt.signed(alone['objects'], 2)}, of "
                     f"characters {fmt.signed(alone['characters'], 2)}, of chart parts {fmt.signed(alone['chart_parts'], 2)}.")
@@ -156,13 +167,13 @@ def latency(found: Spectral) -> list[str]:
             slower = random["times_gram"]
             word = f"{slower:.1f} times as long as" if slower >= 1 else f"{slower:.2f} of"
             told.append(f"On this machine’s CPU ({gram['device']}), a {shape.replace('x', ' × ')} matrix: the Gram matrix’s eigenvalues take "
-                        f"{gram['median_ms']:.1f} ms; a certain randomised budget {random['median_ms']:.1f} ms, {word} the Gram route; the first "
-                        f"64 randomised energies alone {leading['median_ms']:.1f} ms.")
+                        f"{gram['median_ms']:.1f} ms; the randomised route, run until the budget is certain, {random['median_ms']:.1f} ms, {word} "
+                        f"the Gram route (median of the rounds’ ratios); the first 64 randomised energies alone {leading['median_ms']:.1f} ms.")
     recorded = rows[(rows["source"] == "recorded") & (rows["route"] == "randomised")]
     if recorded.empty:
         told.append("No recorded GPU measurement: the paper’s “at most 8 ms per image” cannot be judged.")
     for _, row in recorded.iterrows():
-        told.append(f"Recorded on {row['device']}, {row['shape'].replace('x', ' × ')}: a certain randomised budget takes {row['median_ms']:.1f} ms "
+        told.append(f"Recorded on {row['device']}, {row['shape'].replace('x', ' × ')}: the randomised route, run until the budget is certain, takes {row['median_ms']:.1f} ms "
                     f"({row['quartile_low_ms']:.1f} to {row['quartile_high_ms']:.1f}).")
     return told
 
@@ -174,8 +185,7 @@ def variant(name: str) -> str:
 
 
 def signed(measure: Measure, digits: int = 1) -> str:
-    between = fmt.interval(measure.low, measure.high, True, digits)
-    return fmt.signed(measure.value, digits) + (f" ({between})" if between else "")
+    return fmt.estimate(measure.value, measure.low, measure.high, True, digits)
 
 
 def _percents(keeps: list[float]) -> str:

@@ -12,7 +12,6 @@ from .inputs import Inputs, Measure
 from .printed import KEEP, Printed
 from .relations import LINKS, Link, benchmark_label, method_label
 
-
 MAIN = {"table1": 1, "table2": 2}  # the experiments that a model may have one of, and the tables that print it
 
 

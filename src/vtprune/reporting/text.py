@@ -14,6 +14,7 @@ from .relations import (
     BENCHMARKS,
     IN_SENTENCES,
     MODELS,
+    READINGS,
     Link,
     benchmark_label,
     method_label,
@@ -26,13 +27,13 @@ def what_was_run(inputs: Inputs) -> list[str]:
     papers = {results.model_for(paper): paper for paper in inputs.models}
     for model in results.models:
         counts = questions(results, model)
-        of = f" in the place of {papers[model]}" if papers.get(model) not in (None, model) else ""
+        of = f" for {papers[model]}" if papers.get(model) not in (None, model) else ""
         asked = f", {sum(counts.values()):,} questions" if any(counts.values()) else ""
         ran.append(f"{model}{of} ({fmt.counted(len(counts), 'benchmark')}{asked})")
     sentences = [f"The {inputs.profile} profile ran {fmt.names(ran)}."]
     if inputs.profile == "miniature":
-        sentences.append("A miniature is not the paper's model, and its pictures are rendered: the paper's claims are judged "
-                         "on it, the absolute scores only stand beside the paper's.")
+        sentences.append("A miniature, small and trained by us, is not the paper's model, and its pictures are rendered: the paper's "
+                         "claims are judged on it, the absolute scores only stand beside the paper's.")
     absent = [paper for paper in MODELS if inputs.results.model_for(paper) is None]
     if absent:
         sentences.append(f"Of the paper's {len(MODELS)} models nothing was run for {fmt.names(absent)}.")
@@ -75,10 +76,9 @@ def claims_sentence(claims: list[ClaimResult]) -> str:
     parts = [f"{counts[REPRODUCED]} {'is' if counts[REPRODUCED] == 1 else 'are'} reproduced", f"{counts[DIFFERS]} {'differs' if counts[DIFFERS] == 1 else 'differ'}",
              f"{counts['undecided']} {'is' if counts['undecided'] == 1 else 'are'} undecided",
              f"{counts['not run']} {'was' if counts['not run'] == 1 else 'were'} not run"]
-    failing = sum(c.paper == "fails" for c in claims)
-    own = ""
-    if failing:
-        own = f" {fmt.counted(failing, 'claim')} {'fails' if failing == 1 else 'fail'} in the paper's own tables."
+    failing, read_off = sum(c.paper == "fails" for c in claims), sum(c.place.startswith(("read off", "suggested by")) for c in claims)
+    own = f" {read_off} of the {len(claims)} {'is' if read_off == 1 else 'are'} read off or suggested by the paper's tables, not said in it." if read_off else ""
+    own += f" On the paper's own numbers {failing} {'fails' if failing == 1 else 'fail'}." if failing else ""
     return f"Of {fmt.counted(len(claims), 'claim')}, {fmt.names(parts)}.{own}"
 
 
@@ -92,8 +92,8 @@ def cells_sentence(cells: list[Cell]) -> str:
     counts = Counter(c.verdict for c in cells)
     beside = sum(c.ours is not None for c in cells)
     if not counts[REPRODUCED] + counts[DIFFERS]:
-        return (f"None of the {len(cells)} printed cells is judged; {beside} of them have a measurement of ours "
-                "beside them.")
+        return (f"None of the {len(cells)} printed cells is judged, since none of the paper's checkpoints was run; {beside} of them have a "
+                "measurement of ours beside them.")
     return (f"Of the {len(cells)} printed cells, {counts[REPRODUCED]} are reproduced within the declared tolerance, "
             f"{counts[DIFFERS]} differ and {counts['not run']} were not run.")
 
@@ -115,7 +115,9 @@ def comparison_sentence(found: Comparison | None, interval: float, pair: tuple[s
     if found.mean:
         value, sign = found.mean.measure.value, found.mean.sign
         where = f" on average{found.at}{f', on {model}' if model else ''}"
-        if sign == OPEN:
+        if not found.mean.measure.has_interval:
+            lead = f"how {a} and {b} compare{where} cannot be said without an interval"
+        elif sign == OPEN:
             lead = f"{a} and {b} cannot be told apart{where}"
         else:
             lead = f"{a} is {'better' if sign == HIGHER else 'worse'} than {b}{where}"
@@ -137,10 +139,22 @@ def comparison_sentence(found: Comparison | None, interval: float, pair: tuple[s
     return " ".join(parts)
 
 
-def elsewhere_sentence(found: Sequence[tuple[str, Comparison]]) -> str:
-    """The mean of the same comparison on other models of ours; "" if there are none."""
-    told = [f"{c.mean.text} on {model}" for model, c in found if c.mean]
-    return f"{found[0][1].label} on the other models, in the same points: {fmt.names(told)}." if told else ""
+def elsewhere_sentence(found: Sequence[tuple[str, Comparison]], sign: str = OPEN) -> str:
+    """The mean of the same comparison on other models of ours; "" if there are none.
+
+    Args:
+        sign: of the first model. Where all others agree with it, the range of their means says enough.
+    """
+    means = [(model, c.mean) for model, c in found if c.mean]
+    if not means:
+        return ""
+    if sign != OPEN and len(means) > 1 and all(mean.sign == sign for _, mean in means):
+        low, high = (pick(mean.measure.value for _, mean in means) for pick in (min, max))
+        side = "above" if sign == HIGHER else "below"
+        return (f"{found[0][1].label} lies {side} zero on the other {len(means)} models too: {fmt.signed(low)} to {fmt.signed(high)} of the same "
+                "points.")
+    told = [f"{mean.text} on {model}" for model, mean in means]
+    return f"{found[0][1].label} on the other models, in the same points: {fmt.names(told)}."
 
 
 def random_rank_sentence(inputs: Inputs, experiment: str, model: str) -> str:
@@ -150,12 +164,14 @@ def random_rank_sentence(inputs: Inputs, experiment: str, model: str) -> str:
     means = {m: v.value for m, v in means.items() if v}
     if "random" not in means or len(means) < 2:
         return ""
-    order = sorted(means, key=means.get, reverse=True)
-    listed = fmt.names([f"{method_label(m)} {fmt.number(means[m])} %" for m in order])
+    again = {READINGS[m]: m for m in means if READINGS.get(m) in means}  # not counted: a reading is no method
+    order = sorted(means.keys() - again.values(), key=means.get, reverse=True)
+    listed = fmt.names([f"{method_label(m)} {fmt.number(means[m])} %" + (
+        f" ({method_label(again[m])} {fmt.number(means[again[m]])} %)" if m in again else "") for m in order])
     rank = order.index("random")
     place = "the best" if rank == 0 else "the worst" if rank == len(order) - 1 else f"number {rank + 1}"
     of = f" on {model}" if len(inputs.results.models) > 1 else ""
-    return f"Mean share of the unpruned score{of}: {listed}. Random selection is {place} of {len(order)}."
+    return f"Mean share of the unpruned score{of}: {listed}. Random selection is {place} of these {len(order)} methods."
 
 
 def sanity_sentence(rows: list[dict], noun: str = "benchmark") -> str:
@@ -171,6 +187,15 @@ def sanity_sentence(rows: list[dict], noun: str = "benchmark") -> str:
                 "above chance, where they were measured.")
     return (f"On {fmt.names(failing)} the unpruned model is not clearly above the blank image or chance: there, no "
             "conclusion about pruning should be drawn.")
+
+
+def parts_sentence(rows: list[dict]) -> str:
+    """How many parts of benchmarks, of those that tables split, the unpruned model has not clearly learnt; "" if none is split."""
+    failing = sum(not r["clear"] for r in rows)
+    if not failing:
+        return ""
+    return (f"Of the {len(rows)} parts into which Tables 6 to 8 split MMBench and MME, {failing} are not clearly above these floors; "
+            "their sections name them.")
 
 
 def not_judged_sentence(cells: list[Cell]) -> str:

@@ -12,10 +12,10 @@ from .audit import audit
 from .cells import Cell
 from .claims import ClaimResult
 from .costs import costs
-from .differences import LOWER, comparisons
+from .differences import LOWER, OPEN, comparisons
 from .differences import table as table_of
 from .inputs import Inputs
-from .relations import LINKS, benchmark_label, method_label, term_label
+from .relations import LINKS, benchmark_label, method_label, metric_label, term_label
 from .tables import MAIN, Block, blocks, overview, percents
 
 _AT_90 = ("fastv", "adaptprune", "adaptprune_as_written", "random", "vtw")
@@ -49,12 +49,13 @@ def build_view(inputs: Inputs, cells: list[Cell], claims: list[ClaimResult], dat
     studies.sort(key=lambda study: study["table"])  # a table's models stay in their order
     alone = {(block.table, block.model) for study in studies for block in study["blocks"]}
     sanity = [row for study in studies if study["experiment"] in MAIN for row in study["sanity"]]
+    parts = [row for study in studies if LINKS[study["table"]].turned for row in study["sanity"]]
     return {
         "title": "AdaptPrune, replicated",
         "profile": inputs.profile, "interval": inputs.interval, "model": ours,
         "summary": text.what_was_run(inputs), "findings": _findings(inputs, studies, claims, cells, ours),
         "counts": text.claim_counts(claims), "claims": claims,
-        "sanity": sanity, "sanity_sentence": text.sanity_sentence(sanity), "studies": studies,
+        "sanity": sanity, "sanity_sentence": f"{text.sanity_sentence(sanity)} {text.parts_sentence(parts)}".strip(), "studies": studies,
         "overview": _overview(inputs, studies, folder),
         "pictured": paper.sections(inputs, ours, data, folder / "figures"),
         "others": [b for b in drawn if (b.table, b.model) not in alone],
@@ -74,7 +75,9 @@ def _findings(inputs: Inputs, studies: list[dict], claims, cells, ours: str | No
         by_model = [(study["ours"], c) for study in main for c in study["compared"] if c.pair == " - ".join(pair)]
         first = next((c for model, c in by_model if model == ours), None)
         found.append(text.comparison_sentence(first, inputs.interval, pair, model=(ours or "") if len(main) > 1 else ""))
-        found.append(text.elsewhere_sentence([(model, c) for model, c in by_model if model != ours]))
+        # The lead over FastV is the paper's claim: there every model is named.
+        sign = first.mean.sign if first and first.mean and pair != HEADLINES[0] else OPEN
+        found.append(text.elsewhere_sentence([(model, c) for model, c in by_model if model != ours], sign))
     if ours:
         found.append(text.random_rank_sentence(inputs, "table1", ours))
     # Not only what the paper compares itself with: whatever is ahead of its method.
@@ -101,7 +104,7 @@ def _study(inputs: Inputs, name: str, table: int, paper: str, methods: list[str]
         charts.append(figures.retention(percent, folder / "figures", f"retention_{stem}", inputs.interval))
     charted = [c for c in compared if c.charted and table != 5]  # of Table 5's pairs there are too many for one chart
     if charted:
-        charts.append(figures.forest(charted, folder / "figures", f"differences_{stem}", "Paired differences", inputs.interval,
+        charts.append(figures.forest(charted, folder / "figures", f"differences_{stem}", f"Paired differences: Table {table}, {ours}", inputs.interval,
                                      scaled=not link.turned))
     opening = {" - ".join(pair) for pair in HEADLINES if name in MAIN and paper == KEY_MODEL}
     heads, lines = table_of(compared)
@@ -145,7 +148,7 @@ def _sanity(inputs: Inputs, model: str, experiment: str, benchmarks: list[str]) 
             continue
         floor = max((v for v in (blind and _high(blind), chance and chance.value) if v is not None), default=-math.inf)
         found.append({
-            "model": model, "benchmark": benchmark_label(benchmark), "metric": whole.metric, "n": whole.n,
+            "model": model, "benchmark": benchmark_label(benchmark), "metric": metric_label(whole.metric, benchmark), "n": whole.n,
             "unpruned": fmt.number(whole.value), "interval": fmt.interval(whole.low, whole.high),
             "blind": fmt.number(blind and blind.value),
             "blind_interval": fmt.interval(blind.low, blind.high) if blind else "",
