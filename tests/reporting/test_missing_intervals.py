@@ -25,4 +25,6 @@ def difference(benchmark, low, high) -> Difference:
 )
 def test_what_has_no_interval_does_not_include_zero(intervals, sentence):
     items = tuple(difference(f"benchmark{n}", *ends) for n, ends in enumerate(intervals))
-    assert comparison_sentence(Comparison("a - b", items, difference("mean", *NONE)), 95).endswith(sentence)
+    text = comparison_sentence(Comparison("a - b", items, difference("mean", *NONE)), 95)
+    assert text.endswith(sentence)
+    assert text.startswith("How a and b compare on average cannot be said without an interval: +1.0 percentage points")
