@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -35,7 +36,7 @@ def _ignored(path: str) -> bool:
 
 def _named_methods(stage: dict, files: set[Path]) -> set[Path]:
     """The files of the methods that a stage names in strings: in its sources, or in its parameters."""
-    strings = {
+    strings = set(re.split(r"[\s,]+", stage["cmd"])) | {
         node.value for file in files if file.parent.name in ("experiments", "cost")
         for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Constant)
     }  # fmt: skip
@@ -47,7 +48,9 @@ def _named_methods(stage: dict, files: set[Path]) -> set[Path]:
 
 def _runs(stage: dict) -> set[Path]:
     words = stage["cmd"].split()
-    found = sources(module_files(words[words.index("-m") + 1], PACKAGE), PACKAGE)
+    module = words[words.index("-m") + 1]
+    main = PACKAGE.parent.joinpath(*module.split("."), "__main__.py")
+    found = sources(module_files(module, PACKAGE) + [main] * main.is_file(), PACKAGE)
     return sources([*found, *_named_methods(stage, found)], PACKAGE)
 
 
@@ -110,12 +113,13 @@ def test_the_committed_reports_belong_to_the_committed_code():
     for stage, entries in json.loads(_run("dvc", "status", "--json")).items():
         for entry in entries:
             if not isinstance(entry, dict):
-                changed.append((stage, entry))
+                changed.append((stage, entry, ""))
                 continue
             for what, paths in entry.items():
                 found = paths.items() if isinstance(paths, dict) else [(str(paths), "changed")]
                 changed += [(stage, what, path, how) for path, how in found if not (how in ("deleted", "not in cache") and _ignored(path))]
-    assert not changed, f"run `make reproduce` and commit what it writes; changed: {changed}"
+    stages = {stage: [str(what[-2]) for name, *what in changed if name == stage][:4] for stage, *_ in changed}
+    assert not stages, f"run `make reproduce` and commit what it writes; stages whose inputs or outputs changed, with some of these: {stages}"
 
 
 def test_every_notebook_is_executed_and_none_holds_outputs():

@@ -270,6 +270,7 @@ def test_batches_are_by_length_and_stable():
         ({"method": "fastv", "keep": 1.2}, r"keep must lie in \(0, 1\]"),
         ({"method": "fastv", "keep": 0}, r"keep must lie in \(0, 1\]"),
         ({"method": "fastv", "keep": "half"}, "keep must be a fraction"),
+        ({"method": "fastv", "keep": True}, "keep must be a fraction"),
         ({"method": "none", "keep": 0.5}, "keeps every token"),
         ({"method": "fastv", "keep": 0.5, "colour": 1}, "no parameter 'colour'"),
         ({"image": "upside-down"}, "image must be one of"),

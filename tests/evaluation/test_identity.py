@@ -1,15 +1,17 @@
 """A method's stored predictions stay valid until code changes that they come from."""
 
 import shutil
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 import vtprune
 from vtprune.evaluation.errors import EvaluationError
-from vtprune.evaluation.identity import code_digest, software
+from vtprune.evaluation.identity import _modules, code_digest, software
 from vtprune.evaluation.sources import _imports as sources_of_imports
-from vtprune.pruning import FastV, NoPruning, SpectralBudget
+from vtprune.pruning import Budget, Count, FastV, NoPruning, SpectralBudget
 
 PACKAGE = Path(vtprune.__file__).parent
 
@@ -54,14 +56,54 @@ def test_a_budget_is_part_of_the_code_and_another_method_is_not():
     assert software(FastV(0.1)) == software(FastV(0.2))
 
 
-def test_a_method_of_ones_own_is_told_apart_by_its_file(tmp_path, monkeypatch):
-    code = "from vtprune.pruning.fastv import FastV\nclass Mine(FastV):\n    pass\n"
+def test_a_budget_in_a_budget_is_part_of_the_code():
+    @dataclass(frozen=True)
+    class Capped(Count):
+        inner: Budget = SpectralBudget(0.9)
+
+    assert "vtprune.pruning.spectral" in _modules(FastV(Capped(3)))
+    assert "vtprune.pruning.spectral" not in _modules(FastV(Count(3)))
+
+
+OWN = """
+{imported}
+class Mine(AdaptPrune):
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    "imported",
+    [
+        "from vtprune import AdaptPrune",
+        "from vtprune.pruning import AdaptPrune",
+        "from vtprune.pruning import *",
+        "from vtprune.pruning.adaptprune import AdaptPrune",
+        "import vtprune\nAdaptPrune = vtprune.AdaptPrune",
+        "from vtprune import pruning\nAdaptPrune = pruning.AdaptPrune",
+        "from vtprune.api import AdaptPrune",
+        "from beside import AdaptPrune",
+        "import beside\nAdaptPrune = beside.AdaptPrune",
+    ],
+)
+@pytest.mark.parametrize(("changed", "affected"), [("pruning/nms.py", True), ("pruning/base.py", True), ("evaluation/store.py", False)])
+def test_a_method_of_ones_own_is_made_of_what_it_imports(root, tmp_path, imported, changed, affected):
+    (tmp_path / "beside.py").write_text("from vtprune import AdaptPrune\n")
+    (tmp_path / "mine.py").write_text(OWN.format(imported=imported))
+    before = digest(root, str(tmp_path / "mine.py"))
+    with (root / changed).open("a") as file:
+        file.write("# changed\n")
+    assert (digest(root, str(tmp_path / "mine.py")) != before) == affected
+
+
+def test_a_method_of_ones_own_is_told_apart_by_its_files(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "my_method.py").write_text(code)
+    (tmp_path / "my_base.py").write_text("from vtprune.pruning.fastv import FastV\nclass Base(FastV):\n    pass\n")
+    (tmp_path / "my_method.py").write_text("from my_base import Base\nclass Mine(Base):\n    pass\n")
     from my_method import Mine
 
+    assert _modules(Mine(0.1)) > {"my_base", "my_method", "vtprune.pruning.fastv"}
     assert software(Mine(0.1))["code"] != software(FastV(0.1))["code"]
-    Mine.__module__ = "builtin_like"
-    monkeypatch.setitem(__import__("sys").modules, "builtin_like", type(vtprune)("builtin_like"))
-    with pytest.raises(EvaluationError, match="has no file"):
+    monkeypatch.delattr(sys.modules["my_method"], "__file__")
+    with pytest.raises(EvaluationError, match="module my_method has no file"):
         software(Mine(0.1))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from attaching import generate, merged, recompute
 from tinyfamilies import IMAGES, batch, build, flat, prompt, rows_of
-from transformers import DynamicCache
+from transformers import DynamicCache, GenerationConfig
 
 from vtprune.pruning import FastV, PyramidDrop, RandomPruning, VisionZip
 
@@ -132,14 +132,20 @@ def test_lengths_taken_from_the_short_cache_are_refused(case, method):
         model(input_ids=new[:, :1], attention_mask=torch.nn.functional.pad(mask, (0, 1), value=1), past_key_values=cache)
 
 
-@by_method
-def test_assisted_generation_is_refused(case, method):
-    """Its first drafts enter with the prompt, and those that are wrong are cropped from the cache again."""
+PARTIAL = [{"prompt_lookup_num_tokens": 3}, {"prefill_chunk_size": 22}]
+
+
+@pytest.mark.parametrize("options", PARTIAL, ids=lambda options: next(iter(options)))
+@pytest.mark.parametrize("by_config", [False, True], ids=["", "config"])
+def test_a_prompt_with_drafts_or_in_chunks_is_refused(case, options, by_config):
+    """Its last token is not the prompt's; the model is as it was after the block."""
     model, family = case
     inputs = prompt(model, IMAGES[family][1])
-    inputs["input_ids"][0, -1] = inputs["input_ids"][0, 0]  # what follows the first token is drafted after the last
-    with method.attach(model), pytest.raises(ValueError, match="cropped into its pruned prompt|begin earlier"):
-        generate(model, inputs, tokens=12, prompt_lookup_num_tokens=3)
+    given = {"generation_config": GenerationConfig(**options)} if by_config else options
+    with FastV(0.3, layer=1).attach(model), pytest.raises(ValueError, match=f"generate with {next(iter(options))} is not supported"):
+        model.generate(**inputs, **given)
+    assert "generate" not in vars(model)
+    assert generate(model, inputs, tokens=2, **options).shape == (1, 2)
 
 
 def test_a_cache_is_cropped_down_to_its_prompt_but_not_into_it(case):
@@ -151,5 +157,5 @@ def test_a_cache_is_cropped_down_to_its_prompt_but_not_into_it(case):
         logits = model(input_ids=new, past_key_values=turn.cache).logits[:, -1]
         torch.testing.assert_close(logits, turn.recomputed[1][:1], rtol=1e-4, atol=1e-4)
         turn.cache.crop(-new.shape[1] - 1)
-        with pytest.raises(ValueError, match="cropped into its pruned prompt"):
+        with pytest.raises(ValueError, match="does not fit its pruned prompt"):
             model(input_ids=new, past_key_values=turn.cache)

@@ -147,3 +147,9 @@ def test_the_rule_needs_no_numpy():
     code = "import sys; sys.modules['numpy'] = None; from vtprune.pruning import parameters; print(parameters.number('k', 3))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ran.stdout == "3\n", ran.stderr
+
+
+@pytest.mark.parametrize("name", ["radius", "sigma_d", "sigma_s"])
+def test_infinity_is_refused(name):
+    with pytest.raises(ValueError, match=f"^{name} must be a finite number, not inf$"):
+        AdaptPrune(0.1, **{name: float("inf")})

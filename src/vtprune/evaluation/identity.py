@@ -3,12 +3,11 @@
 import hashlib
 import sys
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import vtprune
 from vtprune.pruning.base import Method
 
 from .errors import EvaluationError
@@ -37,8 +36,9 @@ def checkpoint_digest(path_or_id: str | Path, commit: str | None = None) -> str:
 def software(method: Method) -> dict[str, str]:
     """Versions that a method's predictions depend on, and a digest of the code that makes them.
 
-    The code is that of the method, its budget and what they import, and of attaching and
-    generating; not that of other methods.
+    The code is that of the method, of its budget, of their base classes and of what all these import
+    of this package or from beside them, and of attaching and generating; not that of other methods.
+    It is read once in a process: edit a method's file, and start anew.
 
     Raises:
         EvaluationError: if the method or its budget is defined in no file, so that its code has no digest.
@@ -46,13 +46,19 @@ def software(method: Method) -> dict[str, str]:
     import torch
     import transformers
 
-    parts = [method, *(getattr(method, field.name) for field in fields(method))]
-    modules = {type(part).__module__ for part in parts} - {"builtins"}
     return {
-        "code": code_digest(frozenset(map(_file_of, modules)), Path(vtprune.__file__).parent)[:16],
+        "code": code_digest(frozenset(map(_file_of, _modules(method))), Path(__file__).parents[1])[:16],
         "torch": torch.__version__,
         "transformers": transformers.__version__,
     }
+
+
+def _modules(part: Any) -> set[str]:
+    """The modules that define an object's classes, and those of what its fields hold."""
+    found = {cls.__module__ for cls in type(part).__mro__}
+    held = [getattr(part, field.name) for field in fields(part)] if is_dataclass(part) else part if isinstance(part, tuple | list) else ()
+    found |= {module for value in held for module in _modules(value)}
+    return {module for module in found if module.partition(".")[0] not in sys.stdlib_module_names}
 
 
 @cache

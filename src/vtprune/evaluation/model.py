@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from vtprune.models import CheckpointError, load
 from vtprune.pruning.base import Method, get_method
+from vtprune.pruning.parameters import number
 
 from .errors import EvaluationError
 from .generation import (
@@ -66,10 +67,7 @@ def method_of(name: str, keep: float | None = None, **parameters: Any) -> Method
         ValueError: if there is no such method or parameter, or it refuses a value.
     """
     if keep is not None:
-        try:
-            keep = float(keep)
-        except (TypeError, ValueError):
-            raise ValueError(f"keep must be a fraction in (0, 1], not {keep!r}") from None
+        keep = float(number("keep", _read(keep), "a fraction in (0, 1]"))
         if not 0 < keep <= 1:
             raise ValueError(f"keep must lie in (0, 1], not {keep:g}")
         if name != "none":
@@ -77,6 +75,14 @@ def method_of(name: str, keep: float | None = None, **parameters: Any) -> Method
         elif keep != 1:
             raise ValueError(f"method 'none' keeps every token, so keep must be 1, not {keep:g}")
     return get_method(name, **parameters)
+
+
+def _read(text: Any) -> Any:
+    """A number that a command line gave as text; anything else as it is."""
+    try:
+        return float(text) if isinstance(text, str) else text
+    except ValueError:
+        return text
 
 
 class PrunedModel(lmms):

@@ -1,8 +1,8 @@
 """Which source files of this package something runs: those that it imports, directly or not.
 
-`vtprune.pruning` is a registry: importing a name from it imports every method, but runs only the
-file that defines the name. So its `__init__` is looked through, not followed: a changed method is
-nobody's business who does not use it.
+`vtprune.pruning` and `vtprune` itself are registries: importing a name from one imports every method,
+but runs only the file that defines the name. So they are looked through, not followed: a changed
+method is nobody's business who does not use it.
 """
 
 import ast
@@ -11,27 +11,35 @@ from functools import cache
 from pathlib import Path
 
 _PACKAGE = "vtprune"
-_REGISTRY = "vtprune.pruning"
+_REGISTRIES = ("vtprune", "vtprune.api", "vtprune.pruning")
 
 
 def sources(files: Iterable[Path], root: Path) -> set[Path]:
-    """The given files and every file of the package that they import, at their top or inside a function.
+    """The given files and every file that they import of the package, or that lies beside them, at their top or inside a function.
+
+    A registry that is imported whole counts as all that it registers.
 
     Args:
         files: Python sources, of the package or not.
         root: the package's folder, ``.../vtprune``.
     """
     defined = _exports(root)
+    registry = root / "pruning" / "__init__.py"
     todo, found = list(files), set()
     while todo:
         file = todo.pop()
-        if file not in found and file != root / "pruning" / "__init__.py":
-            found.add(file)
-            for module, name in _imports(file, root):
-                if module == _REGISTRY and name in defined:
-                    todo += module_files(defined[name], root)
-                else:
-                    todo += module_files(module, root) + module_files(f"{module}.{name}", root)
+        if file in found or file == registry:
+            continue
+        found.add(file)
+        for module, name in _imports(file, root):
+            if module in _REGISTRIES and name in defined:
+                todo += module_files(defined[name], root)
+            elif (module in _REGISTRIES and name in ("", "*", "pruning")) or (module, name) == ("vtprune", "api"):
+                todo += [method for other in defined.values() for method in module_files(other, root)]
+            else:
+                todo += module_files(module, root) + module_files(f"{module}.{name}", root)
+                if not file.is_relative_to(root):
+                    todo += [near for part in (module, name) if part.isidentifier() and (near := file.parent / f"{part}.py").is_file()]
     return found
 
 

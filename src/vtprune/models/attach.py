@@ -12,6 +12,7 @@ from vtprune.models.encoding import Encodings, origin
 from vtprune.models.families import family_of
 from vtprune.models.features import features_at
 from vtprune.models.layout import take
+from vtprune.models.listener import refuse_partial_prompts
 from vtprune.models.prefix import Prefix, State
 from vtprune.models.prompt import Choice, Kept, Prompt
 from vtprune.models.vision import Tower
@@ -46,13 +47,15 @@ class Attachment:
     shortened before layer 0 leaves a cache whose ``get_seq_length()`` is that of the shortened prompt.
     Ids that were cut off by that length are refused, be it by hand or by ``generate``, which does so
     when it is given the whole ids; only text given by hand without mask and positions looks like new.
+    What continues a cache is not pruned, and a prompt must not be given in parts by hand: the first would
+    be pruned as if it were all.
 
     Images may be encoded ahead within the block, as many as one likes: what methods look at in the
     vision tower goes with the features (known by their ``last_hidden_state``) as long as these live.
 
     Hooks are added on entering and removed on leaving, also after an exception. The model is not
-    otherwise touched, with two exceptions: its ``get_image_features`` is listened to as long, and a
-    prompt forward that goes on from a prefix has the decoder's ``layers`` without those before it.
+    otherwise touched, with two exceptions: its ``get_image_features`` and ``generate`` are listened to as
+    long, and a prompt forward that goes on from a prefix has the decoder's ``layers`` without those before it.
     Calls go through the model (or its ``model``), not through its decoder alone.
 
     Raises:
@@ -60,7 +63,8 @@ class Attachment:
             that two stages fall on one, or has a vision tower without what the method ranks by; on
             entering, if the model is being pruned already; in a forward, for a prompt without an
             image or without ``input_ids``, padding on the right, a static or foreign cache, tokens that
-            continue a cache as if it were shorter, or a cache cropped into its prompt (as by assisted generation).
+            continue a cache as if it were shorter, or a cache cropped into its prompt; in ``generate``, for
+            drafts (a draft model, prompt lookup) and prompts in chunks, which are not the prompt alone and whole.
     """
 
     def __init__(self, method: Method, model: nn.Module, prefix: Prefix | None = None) -> None:
@@ -140,6 +144,8 @@ class Attachment:
         try:
             self._pre(self._core, self._before_core)
             self._handles.append(self._core.register_forward_hook(self._after_core, always_call=True))
+            if hasattr(self.model, "generate"):
+                self._handles.append(refuse_partial_prompts(self.model))
             tower = self._tower if self._uses_tower or self.prefix is not None else None  # a later method may use it
             self._handles += self._encodings.listen(self._core, self._family.vision_tower(self.model), tower)
             for index, layer in enumerate(self._layers):

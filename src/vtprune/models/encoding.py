@@ -36,14 +36,14 @@ class Encodings:
 
     def __init__(self) -> None:
         self.current: Encoding | None = None
-        self._made = WeakIdKeyDictionary()  # outputs cannot be hashed
+        self._made = WeakIdKeyDictionary()  # by `origin`; tensors compare element by element
         self._pixels: torch.Tensor | None = None
         self._seen: dict[str, torch.Tensor] = {}
 
     def listen(self, core: nn.Module, vision_tower: nn.Module, tower: Tower | None) -> list[Any]:
         """Hooks on a model's parts, to be removed; ``tower`` is None where nobody asks for its attention."""
         return [
-            Listener(core, "get_image_features", self._after_encoding),
+            Listener(core, "get_image_features", after=self._after_encoding),
             vision_tower.register_forward_pre_hook(self._before_tower, with_kwargs=True),
             core.multi_modal_projector.register_forward_pre_hook(self._before_projector, with_kwargs=True),
             *([] if tower is None else tower.listen(self._seen)),
@@ -51,8 +51,7 @@ class Encodings:
 
     def of(self, features: Any) -> Encoding | None:
         """The one that made these features; None if there are none, or it was not heard."""
-        wanted = origin(features)
-        return next((encoding for output, encoding in self._made.items() if origin(output) is wanted), None)
+        return None if features is None else self._made.get(origin(features))
 
     def _before_tower(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
         self._pixels = args[0] if args else kwargs.get("pixel_values")
@@ -65,7 +64,7 @@ class Encodings:
         self._pixels = None
         self._seen.clear()
         if not isinstance(output, tuple):  # of return_dict=False: no form in which a forward takes features
-            self._made[output] = self.current
+            self._made[origin(output)] = self.current
 
 
 def origin(features: Any) -> Any:

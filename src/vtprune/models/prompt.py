@@ -164,8 +164,8 @@ class Prompt:
         grown = {cache.get_seq_length(layer) - length for layer, length in lengths.items()}
         if self.segments and (len(grown) > 1 or min(grown) < 0):
             raise ValueError(
-                "the cache was cropped into its pruned prompt, so what it holds does not fit that prompt: leave the prompt "
-                "whole, and generate without an assistant model or prompt lookup, whose first drafts count as prompt"
+                "the cache does not fit its pruned prompt (was it cropped?): a prompt has to stay whole, and what follows it "
+                "can only be taken back from all layers alike"
             )
 
     def next_positions(

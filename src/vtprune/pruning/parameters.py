@@ -4,6 +4,7 @@ A scalar of NumPy's or torch's, also an array or tensor without dimensions, is t
 holds: ``np.int64(3)`` is 3. A bool is no number, and neither is a string.
 """
 
+import math
 import textwrap
 from dataclasses import fields
 from numbers import Integral, Real
@@ -39,8 +40,16 @@ def switch(name: str, value: Any) -> bool:
     return held
 
 
+def finite(name: str, value: Any) -> float:
+    """As :func:`number`, a float; infinity, which JSON lacks, is refused (NaN lies in no parameter's range)."""
+    held = float(number(name, value))
+    if math.isinf(held):
+        raise ValueError(f"{name} must be a finite number, not {held}")
+    return held
+
+
 _PLAIN = {
-    "float": lambda name, value: float(number(name, value)),
+    "float": finite,
     "int": whole,
     "int | None": lambda name, value: None if value is None else whole(name, value, "a whole number or None"),
     "bool": switch,
