@@ -16,6 +16,7 @@ import numpy as np
 
 from vtprune.miniature.hub_schemas import validate
 
+from .captions import remember_tokenized
 from .chance import guessed
 from .environment import data_root, muted, prepare, quieten
 from .errors import EvaluationError
@@ -281,6 +282,7 @@ class Evaluator:
         loaded = get_task_dict([task], self._manager, "simple")[task]
         if only is None:
             return loaded
+        remember_tokenized()
         # Every metric of a caption task starts METEOR, 6 s of CPU, whether it is asked for or not.
         entry = {"metric": only, "aggregation": loaded.aggregation()[only], "higher_is_better": True}
         return get_task_dict([{"task": task, "metric_list": [entry]}], self._manager, "simple")[task]

@@ -147,26 +147,14 @@ def _mme(items: Sequence[tuple[int, Any]]) -> _Read:
 def _cider(items: Sequence[tuple[int, Any]]) -> _Read:
     """CIDEr of each image, as the task's own scorer gives it (its mean is the aggregate)."""
     from pycocoevalcap.cider.cider import Cider
+    from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
+    tokenizer = PTBTokenizer()
     ids = [int(item["image_id"]) for _, item in items]
     references = {id_: [{"caption": text} for text in item["answer"]] for id_, (_, item) in zip(ids, items, strict=True)}
     captions = {id_: [{"caption": item["pred"]}] for id_, (_, item) in zip(ids, items, strict=True)}
-    _, values = Cider().compute_score(_tokenized(references), _tokenized(captions))
+    _, values = Cider().compute_score(tokenizer.tokenize(references), tokenizer.tokenize(captions))
     return [doc for doc, _ in items], [str(id_) for id_ in ids], list(values), [0] * len(ids)
-
-
-_TOKENIZED: dict[str, dict[int, list[str]]] = {}  # references are the same for every cell
-
-
-def _tokenized(captions: dict[int, list[dict[str, str]]]) -> dict[int, list[str]]:
-    from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
-
-    key = repr(captions)
-    if key not in _TOKENIZED:
-        if len(_TOKENIZED) > 8:
-            _TOKENIZED.clear()
-        _TOKENIZED[key] = PTBTokenizer().tokenize(captions)
-    return _TOKENIZED[key]
 
 
 def _mmbench(items: Sequence[tuple[int, Any]]) -> _Read:
