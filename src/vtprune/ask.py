@@ -73,6 +73,7 @@ def ask(
         raise ValueError("the question is empty")
     if max_new_tokens < 1:
         raise ValueError(f"max-new-tokens must be at least 1, not {max_new_tokens}")
+    check_device(device)
     shown = _opened(image)
     pruner = _method(method, keep, parameters or {})
     if dtype is None and (device or ("cuda" if torch.cuda.is_available() else "cpu")).startswith("cpu"):
@@ -97,6 +98,23 @@ def ask(
     ]
     _draw(image, panels, out)
     return [Answer("unpruned", text, seconds, total), Answer(label, pruned_text, pruned_seconds, left)]
+
+
+def check_device(device: str | None) -> None:
+    """Raise ``ValueError`` unless models can be put on the device (None leaves the choice to them)."""
+    import torch
+
+    if device is None:
+        return
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"there is no device {device!r}: name one such as cpu, cuda or cuda:1") from error
+    if found.type != "cpu":
+        backend = getattr(torch, found.type, None)
+        count = backend.device_count() if hasattr(backend, "device_count") else 0
+        if (found.index or 0) >= count:
+            raise ValueError(f"device {device} is not available: torch finds {count} {found.type} devices here (cpu is always there)")
 
 
 def _opened(path: str | Path) -> Image.Image:
