@@ -6,6 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -13,7 +14,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent / "evaluation"))
 
-from tinyllava import build_checkpoint, write_data
+from tinyllava import GRID, PATCH, build_checkpoint, write_data
 
 from vtprune import cli
 from vtprune.ask import Answer, _panels, _watched
@@ -25,6 +26,7 @@ from vtprune.experiments.plan import plan as entries_of
 from vtprune.experiments.settings import Settings, parse
 from vtprune.models.prompt import Kept
 from vtprune.pruning import Count, VisionZip, methods
+from vtprune.reporting import survivors
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +75,9 @@ def test_evaluate_prints_a_table(place, capsys):
         ({"method": "fastv", "keep": 0.5, "param": "layer=9"}, "layer must lie between 1 and 3"),
         ({"method": "fastv", "keep": 0.5, "param": "layer"}, "--param takes NAME=VALUE"),
         ({"method": "fastv", "keep": 0.5, "param": "colour=red"}, "no parameter 'colour'"),
+        ({"method": "fastv", "keep": 0.5, "param": "keep=0.3"}, "--param does not take keep: give it by --keep"),
+        ({"device": "cuda:99"}, "device cuda:99 is not available"),
+        ({"device": "tpu7"}, "there is no device 'tpu7'"),
         ({"checkpoint": "/nowhere/at/all"}, "there is no such folder"),
         ({"data": "/nowhere"}, "there are no data sets"),
         ({"store": "/dev/null/store"}, "cannot be written"),
@@ -273,9 +278,75 @@ def test_a_picture_shows_means_apart(place, tmp_path, capsys, monkeypatch, optio
     drawn = []
     monkeypatch.setattr("vtprune.reporting.survivors.picture", lambda image, shown, path: drawn.extend(shown))
     assert ask(place, tmp_path, "--method", *options) == 0
-    assert [title for title, _ in drawn] == titles
-    assert [mask.sum() for _, mask in drawn] == counts and not sum(mask.astype(int) for _, mask in drawn).max() > 1
+    assert [title for title, _, _ in drawn] == titles
+    assert [mask.sum() for _, _, mask in drawn] == counts and not sum(mask.astype(int) for _, _, mask in drawn).max() > 1
+    assert all(part.size == (PATCH * GRID, PATCH * GRID) for _, part, _ in drawn)  # the tower's, not the file's
     assert f" {sum(counts)} image tokens" in capsys.readouterr().out.splitlines()[1]
+
+
+def pictured(name, image, tmp_path, monkeypatch, *more) -> tuple[Image.Image, list]:
+    """The picture that is written with a committed checkpoint, and what is drawn on it."""
+    panels, draw = [], survivors.picture
+    image.save(tmp_path / "given.png")
+    with monkeypatch.context() as patch:
+        patch.setattr(survivors, "picture", lambda image, shown, path: (panels.extend(shown), draw(image, shown, path)))
+        more = ("--checkpoint", ROOT / "data/checkpoints" / name, "--max-new-tokens", 1, *more)
+        assert ask(tmp_path, tmp_path, *more, image=tmp_path / "given.png") == 0
+    return Image.open(tmp_path / "seen.png").convert("RGB"), panels
+
+
+def test_tiles_are_drawn_as_the_model_sees_them(tmp_path, monkeypatch, capsys):
+    image = Image.new("RGB", (96, 48), (200, 0, 0))
+    image.paste((0, 0, 200), (48, 0, 96, 48))
+    written, panels = pictured("miniature-internvl-small", image, tmp_path, monkeypatch, "--keep", 0.5)
+    assert [title.partition(":")[0] for title, _, _ in panels] == [f"adaptprune, {part}" for part in ("tile 1", "tile 2", "thumbnail")]
+    left, right, thumbnail = (np.asarray(part.resize((2, 1), Image.Resampling.BOX)).tolist()[0] for _, part, _ in panels)
+    assert left == [[200, 0, 0]] * 2 and right == [[0, 0, 200]] * 2
+    assert thumbnail[0][0] > 150 > thumbnail[0][2] and thumbnail[1][2] > 150 > thumbnail[1][0]
+    assert [f"{mask.sum()} of {mask.size} tokens" for _, _, mask in panels] == [title.partition(": ")[2] for title, _, _ in panels]
+    assert sum(mask.sum() for _, _, mask in panels) == 54 and " 54 image tokens" in capsys.readouterr().out
+    # Each tile's own colour is on the picture, in its panel.
+    seen = np.asarray(written)
+    red, blue = ((seen == colour).all(axis=2) for colour in ([200, 0, 0], [0, 0, 200]))
+    quarter = written.width // 4
+    assert red[:, quarter : 2 * quarter].any() and not blue[:, quarter : 2 * quarter].any()
+    assert blue[:, 2 * quarter : 3 * quarter].any() and not red[:, 2 * quarter : 3 * quarter].any()
+
+
+def test_many_tiles_are_drawn_in_lines(tmp_path):
+    image = Image.new("RGB", (48, 48), (0, 120, 0))
+    survivors.picture(image, [("tile", image, np.ones((6, 6), dtype=bool))] * 6, tmp_path / "many.png")
+    written = Image.open(tmp_path / "many.png").convert("RGB")
+    green = (np.asarray(written) == (0, 120, 0)).all(axis=2)
+    middle = [int((column + 0.5) * written.width / 5) for column in range(5)]
+    first, second = int(written.height * 0.25), int(written.height * 0.75)
+    assert [bool(green[first - 40 : first + 40, x - 40 : x + 40].any()) for x in middle] == [True] * 5
+    assert [bool(green[second - 40 : second + 40, x - 40 : x + 40].any()) for x in middle] == [True, True, False, False, False]
+
+
+def test_newline_tokens_are_counted_but_not_drawn(tmp_path, monkeypatch, capsys):
+    _, panels = pictured("miniature-next", Image.new("RGB", (96, 48), (9, 99, 9)), tmp_path, monkeypatch, "--keep", 1)
+    (base, _, whole), (any_res, part, tiles) = panels
+    assert base == "adaptprune, base: 36 of 36 tokens" and whole.shape == (6, 6)
+    assert any_res == "adaptprune, any-res: 78 of 78 tokens, 6 of them newlines (not drawn)"
+    assert tiles.shape == (6, 12) and tiles.all() and part.size == (96, 48)
+    positions = torch.tensor([[0, 0], [0, 2], [1, 2]])
+    ((title, mask),) = _panels("random", Kept(torch.tensor([0, 2, 5]), positions, (2, 3), 0, "any-res"), None)
+    assert title == "random: 3 of 6 tokens, 2 of them newlines (not drawn)" and mask.tolist() == [[True, False], [False, False]]
+
+
+@pytest.mark.parametrize("size", [(1000, 20), (20, 1000)])
+def test_strips_are_drawn(tmp_path, monkeypatch, capsys, size):
+    """LLaVA-NeXT's any-res grid has no row of such a wide picture, and only newlines of such a tall one."""
+    written, panels = pictured("miniature-next", Image.new("RGB", size, (9, 99, 9)), tmp_path, monkeypatch, "--keep", 1)
+    assert panels[0][0] == "adaptprune, base: 36 of 36 tokens" and panels[0][2].shape == (6, 6)
+    if size == (1000, 20):
+        assert len(panels) == 1
+    else:
+        (title, _, mask) = panels[1]
+        assert title == "adaptprune, any-res: 12 of 12 tokens, 12 of them newlines (not drawn)" and not mask.any()
+    assert 100 < written.height < 1200 and 900 < written.width < 1600
+    assert (np.asarray(written) == (9, 99, 9)).all(axis=2).any()
 
 
 def test_means_are_drawn_where_the_targets_stand():
@@ -320,6 +391,10 @@ def test_the_miniature_is_asked_from_any_folder(tmp_path, monkeypatch, capsys):
         ({"options": ("--method", "nope")}, "there is no method 'nope'"),
         ({"options": ("--keep", "2.0")}, "keep as a fraction must lie in (0, 1], not 2.0"),
         ({"options": ("--max-new-tokens", "0")}, "max-new-tokens must be at least 1, not 0"),
+        ({"options": ("--param", "keep=0.3")}, "--param does not take keep: give it by --keep"),
+        ({"options": ("--device", "cuda:99")}, "device cuda:99 is not available"),
+        ({"options": ("--device", "mps:9")}, "device mps:9 is not available"),
+        ({"options": ("--device", "tpu7")}, "there is no device 'tpu7'"),
         ({"options": ("--checkpoint", "/nowhere/at/all")}, "there is no such folder"),
     ],
 )

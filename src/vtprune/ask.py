@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,8 @@ def ask(
 
     The picture shows where the tokens stand that the last layer sees. Tokens that others were merged
     into are shown apart: VisionZip's dominant ones stay as they are, its contextual ones are means.
+    Tiles are drawn one by one, as the model sees them. LLaVA-NeXT's newline tokens, which end the rows of
+    its any-res grid, stand nowhere on the picture: they are counted among the tokens, but not drawn.
 
     Args:
         keep: fraction of the image tokens that stay; None for 0.1 where the method takes one.
@@ -71,6 +73,7 @@ def ask(
         raise ValueError("the question is empty")
     if max_new_tokens < 1:
         raise ValueError(f"max-new-tokens must be at least 1, not {max_new_tokens}")
+    check_device(device)
     shown = _opened(image)
     pruner = _method(method, keep, parameters or {})
     if dtype is None and (device or ("cuda" if torch.cuda.is_available() else "cpu")).startswith("cpu"):
@@ -86,9 +89,32 @@ def ask(
         kept = pruned.kept[0]
     total, left = sum(grid.grid[0] * grid.grid[1] for grid in kept), sum(len(grid.indices) for grid in kept)
     label = method if getattr(pruner, "keep", None) is None else f"{method}, keep {pruner.keep:g}"
-    panels = [panel for image, grid in enumerate(kept) for panel in _panels(method, grid, means.get(image))]
-    _draw(model, processor, asked, panels, out)
+    image, seen = _seen(model, processor, asked, len(kept))
+    panels = [
+        (title, seen[number], mask)
+        for number, (name, grid) in enumerate(zip(_names(method, kept), kept, strict=True))
+        if grid.grid[0] * grid.grid[1]  # LLaVA-NeXT leaves no row of very wide pictures
+        for title, mask in _panels(name, grid, means.get(number))
+    ]
+    _draw(image, panels, out)
     return [Answer("unpruned", text, seconds, total), Answer(label, pruned_text, pruned_seconds, left)]
+
+
+def check_device(device: str | None) -> None:
+    """Raise ``ValueError`` unless models can be put on the device (None leaves the choice to them)."""
+    import torch
+
+    if device is None:
+        return
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"there is no device {device!r}: name one such as cpu, cuda or cuda:1") from error
+    if found.type != "cpu":
+        backend = getattr(torch, found.type, None)
+        count = backend.device_count() if hasattr(backend, "device_count") else 0
+        if (found.index or 0) >= count:
+            raise ValueError(f"device {device} is not available: torch finds {count} {found.type} devices here (cpu is always there)")
 
 
 def _opened(path: str | Path) -> Image.Image:
@@ -126,22 +152,36 @@ def _watched(pruner: Any, means: dict[int, Any]) -> Any:
     return Watched(**{field.name: getattr(pruner, field.name) for field in fields(pruner)})
 
 
-def _panels(method: str, grid: Any, means: Any) -> list[tuple[str, Any]]:
+def _names(method: str, kept: Sequence[Any]) -> list[str]:
+    """What the panels of each grid are called: the method and, where there are several, the part, tiles with a number."""
+    if len(kept) == 1:
+        return [method]
+    parts = [f"tile {number}" if grid.part == "tile" else grid.part for number, grid in enumerate(kept, start=1)]
+    return [f"{method}, {part}" for part in parts]
+
+
+def _panels(name: str, grid: Any, means: Any) -> list[tuple[str, Any]]:
     """The titles and masks of one grid: its survivors, those that are means of others apart."""
     import numpy as np
 
-    def mask(indices: Any) -> np.ndarray:
-        drawn = np.zeros(grid.grid, dtype=bool)
-        drawn.flat[indices.numpy()] = True
-        return drawn
+    (height, width), newline = grid.grid, grid.part == "any-res"
+    columns = width - newline
 
-    size, count = grid.grid[0] * grid.grid[1], len(grid.indices)
+    def panel(title: str, chosen: Any) -> tuple[str, Any]:
+        rows, places = grid.indices[chosen] // width, grid.indices[chosen] % width
+        shown = places < columns
+        # Of very tall pictures, newline tokens are all that is left: then nothing of the picture survives.
+        mask = np.zeros((height, max(1, columns)), dtype=bool)
+        mask[rows[shown].numpy(), places[shown].numpy()] = True
+        return title + (f", {int((~shown).sum())} of them newlines (not drawn)" if newline else ""), mask
+
+    size, count = height * width, len(grid.indices)
     if means is None or not means.any():
-        return [(f"{method}: {count} of {size} tokens", mask(grid.indices))]
+        return [panel(f"{name}: {count} of {size} tokens", slice(None))]
     merged = int(means.sum())
     return [
-        (f"{method}: {count - merged} dominant of {size} tokens", mask(grid.indices[~means])),
-        (f"and {merged} contextual (mean of others)", mask(grid.indices[means])),
+        panel(f"{name}: {count - merged} dominant of {size} tokens", ~means),
+        panel(f"and {merged} contextual (mean of others)", means),
     ]
 
 
@@ -162,13 +202,20 @@ def _timed(model: Any, processor: Any, question: Any, arguments: Mapping[str, An
     return text.strip(), statistics.median(times[1:])
 
 
-def _draw(model: Any, processor: Any, question: Any, shown: list[tuple[str, Any]], out: Path) -> None:
+def _seen(model: Any, processor: Any, question: Any, grids: int) -> tuple[Image.Image, list[Image.Image]]:
+    """The picture, and for each grid what it is laid on: the tile as the model sees it, or the whole picture."""
     from vtprune.evaluation.generation import as_seen, encode
-    from vtprune.reporting.survivors import picture
 
     pixels = encode(model, processor, [question])["pixel_values"]
-    # Tiles of one picture are not the picture: over these, the grids are laid on the whole of it.
-    image = as_seen(processor, pixels[0]) if len(pixels) == 1 and pixels.ndim == 4 else question.images[0]
+    if pixels.ndim != 4 or len(pixels) != grids:  # LLaVA-NeXT's any-res grid lies over all tiles of a picture
+        return question.images[0], [question.images[0]] * grids
+    tiles = [as_seen(processor, tile) for tile in pixels]
+    return tiles[0] if grids == 1 else question.images[0], tiles
+
+
+def _draw(image: Image.Image, shown: list[tuple[str, Image.Image, Any]], out: Path) -> None:
+    from vtprune.reporting.survivors import picture
+
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         picture(image, shown, out)

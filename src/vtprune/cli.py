@@ -92,7 +92,7 @@ def _ask(arguments: argparse.Namespace, rest: list[str]) -> int:
 
     found = ask(
         arguments.image, arguments.question, arguments.checkpoint or _miniature(), arguments.method, arguments.keep, arguments.out,
-        parameters=dict(map(_parameter, arguments.param)), short=not arguments.plain,
+        parameters=_parameters(arguments.param), short=not arguments.plain,
         max_new_tokens=arguments.max_new_tokens, device=arguments.device, dtype=arguments.dtype,
     )  # fmt: skip
     width = max(len(answer.label) for answer in found)
@@ -126,9 +126,11 @@ def _evaluate(arguments: argparse.Namespace, rest: list[str]) -> int:
     if arguments.data is not None:
         data_root(arguments.data)
     prepare(offline=is_local(arguments.checkpoint, arguments.data))
+    from vtprune.ask import check_device
     from vtprune.evaluation.model import method_of
 
-    method = method_of(arguments.method, arguments.keep, **dict(map(_parameter, arguments.param)))
+    check_device(arguments.device)
+    method = method_of(arguments.method, arguments.keep, **_parameters(arguments.param))
     evaluator = Evaluator(
         arguments.checkpoint, arguments.data, store=arguments.store, batch_size=arguments.batch_size,
         limit=arguments.limit, max_new_tokens=arguments.max_new_tokens, device=arguments.device, dtype=arguments.dtype,
@@ -152,6 +154,14 @@ def _report(arguments: argparse.Namespace, rest: list[str]) -> int:
     from vtprune.reporting.__main__ import main as report
 
     return report(rest)
+
+
+def _parameters(texts: list[str]) -> dict[str, Any]:
+    """The method's parameters but ``keep``, which has an option of its own."""
+    found = dict(map(_parameter, texts))
+    if "keep" in found:
+        raise ValueError("--param does not take keep: give it by --keep")
+    return found
 
 
 def _parameter(text: str) -> tuple[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from .relations import benchmark_label, method_label
 
 MARK = "#D55E00"
 METHODS = ("fastv", "adaptprune")
+COLUMNS = 5  # panels side by side in one picture
 
 
 @dataclass(frozen=True)
@@ -134,20 +136,26 @@ def compare(data: Survivors, examples: Sequence, keeps: Sequence[float], folder:
 
 
 @styled
-def picture(image: Image.Image, shown: Sequence[tuple[str, np.ndarray]], path: Path) -> None:
-    """The image and, beside it, its survivors: what ``vtprune ask`` writes.
+def picture(image: Image.Image, shown: Sequence[tuple[str, Image.Image, np.ndarray]], path: Path) -> None:
+    """The image and, after it, its survivors, line by line: what ``vtprune ask`` writes.
 
     Args:
-        shown: titles and ``[height, width]`` bool masks, one for each grid laid on the image.
+        shown: for each grid its title, the image it is laid on and its ``[height, width]`` bool mask.
         path: where to write; the ending says in which format.
     """
-    figure = Canvas(figsize=(3.1 * (1 + len(shown)), 3.1 * image.height / image.width + 0.4), layout="constrained")
-    axes = figure.subplots(1, 1 + len(shown), squeeze=False)[0]
-    draw_tokens(axes[0], image)
-    axes[0].set_title("image", loc="left")
-    for axis, (title, mask) in zip(axes[1:], shown, strict=True):
-        draw_tokens(axis, image, mask)
-        axis.set_title(title, loc="left")
+    columns = min(COLUMNS, 1 + len(shown))
+    lines = -(-(1 + len(shown)) // columns)
+    # A strip of an image keeps its shape in a panel that has room for a title and ends on a page.
+    tallest = max(part.height / part.width for part in (image, *(part for _, part, _ in shown)))
+    side = 3.1
+    figure = Canvas(figsize=(side * columns, lines * (side * min(max(tallest, 0.25), 2.0) + 0.4)), layout="constrained")
+    axes = figure.subplots(lines, columns, squeeze=False).flatten()
+    for axis, (title, part, mask) in zip(axes, [("image", image, None), *shown], strict=False):
+        draw_tokens(axis, part, mask)
+        axis.set_anchor("NW")
+        axis.set_title(textwrap.fill(title, 42), loc="left")
+    for axis in axes[1 + len(shown) :]:
+        axis.remove()
     figure.savefig(path, dpi=160)
 
 
