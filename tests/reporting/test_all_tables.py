@@ -13,7 +13,10 @@ from vtprune.evaluation.scores import Scores, parts_of
 from vtprune.experiments import table1, table2, table4, table5, table6_7, table8
 from vtprune.experiments.results import COLUMNS, rows_of
 from vtprune.miniature import hub_schemas
-from vtprune.reporting import build_report
+from vtprune.miniature.variants import TILE
+from vtprune.miniature.world import CELL
+from vtprune.pruning import AdaptPrune
+from vtprune.reporting import build_report, text
 
 MODELS = {"LLaVA-1.5-7B": "miniature-llava", "LLaVA-NeXT-7B": "miniature-next", "InternVL2-2B": "miniature-internvl"}
 CATEGORIES = {
@@ -78,6 +81,16 @@ def test_every_model_has_its_section(out):
         assert f"\n## {title}\n" in markdown
     for name in ("retention_table1", "retention_table1_miniature-next", "retention_table2_miniature-internvl", "retention_table5"):
         assert (out / "figures" / f"{name}.png").is_file() and f"figures/{name}.png" in markdown
+
+
+def test_table_2_says_what_its_small_tiles_leave_to_test(out):
+    """Once, in Table 2's section alone, with the decay that the method has at the tiles' distance; nothing of the papers' checkpoints."""
+    markdown, note = (out / "README.md").read_text(), text.grid_note("miniature", 2)
+    assert markdown.count(note) == 1 and note in markdown[markdown.index("## Table 2: ") :].split("\n## ")[0]
+    method, away = AdaptPrune(keep=0.1), 24 / (TILE // CELL)
+    share = 100 * math.exp(-(away**2) / (2 * method.sigma_d**2))
+    assert f"at most {share:.1f} %" in note and away <= method.radius < away * math.sqrt(2)
+    assert text.grid_note("full", 2) == ""
 
 
 def test_models_stand_side_by_side(out):

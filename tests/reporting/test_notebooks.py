@@ -88,9 +88,35 @@ def test_rows_are_told_in_words():
     told = in_words(pd.DataFrame(rows))
     assert list(told) == ["Model", "Method", "Kept, %", "Benchmark", "Unit", "Value", "95 % interval", "Questions"]
     assert told["Method"].tolist() == ["AdaptPrune as written − FastV", "VTW", "FastV − Random: kept tokens beside another one"]
-    assert told["Benchmark"].tolist() == ["OK-VQA", "Mean", "Nocaps and Color"] and told["95 % interval"].tolist() == ["-2 to 0.5", "", "-2 to 0.5"]
+    assert told["Benchmark"].tolist() == ["OK-VQA", "Mean", "Nocaps and Color"] and told["95 % interval"].tolist() == ["−2.0 to +0.5", "", "−2.0 to +0.5"]
+    assert told["Value"].tolist() == ["−1.2", "−1.2", "−1.2"]
     assert told["Unit"].tolist() == ["exact match, %", "% of the unpruned score", "percentage points of the unpruned score"]
-    assert told["Kept, %"][0] == 5 and "<td>5</td>" in show(pd.DataFrame(rows)).data
+    assert told["Kept, %"][0] == 5 and "<td>5</td>" in show(pd.DataFrame(rows)).data and "NA" not in show(pd.DataFrame(rows)).data
+
+
+def test_numbers_are_written_as_in_the_report():
+    """One decimal, three on a scale that ends at 1, more where the interval would seem to reach zero; always a minus sign."""
+    rows = [{"benchmark": "mean", "metric": metric, "value": value, "ci_low": low, "ci_high": high} for metric, value, low, high in (
+        ("difference:percent_of_baseline", -0.1274, -1.029, 0.72), ("difference:percent_of_baseline", -0.8315, -1.577, -0.0416),
+        ("percent_of_baseline", 73.12, 71.39, 74.89), ("pearson", -0.0504, -0.1009, 0.06))]  # fmt: skip
+    told = in_words(pd.DataFrame(rows))
+    assert told["Value"].tolist() == ["−0.1", "−0.83", "73.1", "−0.050"]
+    assert told["95 % interval"].tolist() == ["−1.0 to +0.7", "−1.58 to −0.04", "71.4 to 74.9", "−0.101 to 0.060"]
+    bare = show(pd.DataFrame({"x": [-0.12741], "y": [-1e-7], "spearman": [-0.5], "ci_low": [-0.6], "ci_high": [-0.4]})).data
+    assert all(f"<td>{text}</td>" in bare for text in ("−0.1274", "−1e−07", "−0.5", "−0.6 to −0.4")) and ">-" not in bare
+
+
+def test_words_are_left_and_numbers_right():
+    """By column, with its heading; those of the row labels too, of which a later row has fewer cells."""
+    rows = [{"statement": "A claim", "device": "-", "value": -1.5, "interval": "−2 to −1", "n": 3}, {"statement": "7", "device": "", "value": math.nan, "interval": "", "n": 4}]
+    table = re.sub(r"\s*\n\s*", "", show(pd.DataFrame(rows)).data)
+    assert ('<th class="left">Claim</th><th class="left">Device</th><th>Value</th><th>95 % interval</th><th>Questions</th>') in table
+    assert '<td class="left">A claim</td><td class="left">-</td><td>−1.5</td><td>−2 to −1</td><td>3</td>' in table
+    assert '<td class="left">7</td><td class="left"></td><td></td><td></td><td>4</td>' in table
+    frame = pd.DataFrame({"Benchmark": ["GQA", "GQA"], "Kept, %": [5, 10], "Method": ["FastV", "FastV"], "Value": ["1.0", "—"]})
+    table = re.sub(r"\s*\n\s*", "", show(frame.pivot(index=["Benchmark", "Kept, %"], columns="Method", values="Value"), index=True).data)
+    assert '<th class="left" rowspan="2" valign="top">GQA</th><th>5</th><td>1.0</td>' in table and "<tr><th>10</th><td>—</td>" in table
+    assert '<th class="left">Benchmark</th><th>Kept, %</th><th></th>' in table
 
 
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)

@@ -73,6 +73,17 @@ def test_a_reason_names_some_cases_and_counts_the_rest():
     assert combine(one[1:], "all")[1] == "it contradicts the claim"
 
 
+def test_a_reason_names_the_comparison_that_contradicts():
+    """Of a case with several: a host, say; of a case with one there is nothing to tell."""
+    pairs, against = [f"{host}_spectral - {host}" for host in ("fastv", "pyramiddrop", "visionzip", "adaptprune")], evidence.CONTRADICTS
+    mixed = [Item("mean", pair, None, against if "pyramid" in pair else evidence.OPEN) for pair in pairs]
+    others = [Item("gqa", pair, None, evidence.SUPPORTS if "fastv" in pair else evidence.OPEN) for pair in pairs]
+    assert combine(mixed + others, "all")[1] == "contradicted on mean [PyramidDrop, spectral − PyramidDrop]; undecided on gqa"
+    every = [Item("gqa", pair, None, against) for pair in pairs]
+    assert combine(mixed + every, "all")[1].endswith("gqa [FastV, spectral − FastV; PyramidDrop, spectral − PyramidDrop; 2 more]")
+    assert combine(items(against, against), "all")[1] == "contradicted on b0, b1"
+
+
 def verdicts(inputs):
     return {c.id: c.verdict for c in claims.judge_claims(inputs)}
 

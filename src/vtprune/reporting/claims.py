@@ -23,7 +23,8 @@ from .inputs import Inputs, ReportError, source
 from .printed import Printed
 from .relations import term_label
 
-LISTED = 8  # so many cases are named in a reason; claim_items.csv and the page's details have all
+LISTED = 8  # so many cases are named in a reason, and
+NAMED = 2  # so many of the comparisons that contradict one; claim_items.csv and the page's details have all
 REPRODUCED, DIFFERS, UNDECIDED, NOT_RUN = "reproduced", "differs", "undecided", "not run"
 # What a claim of each kind must say, beside what all must.
 KINDS = {
@@ -125,13 +126,26 @@ def combine(items: list[Item], quantifier: str | float) -> tuple[str, str]:
     of, total = _by_outcome(outcomes), len(outcomes)
     needed = _needed(quantifier, total)
     # Of one case with several terms the reason names the terms.
-    told = outcomes if total > 1 else {term_label(i.term): i.outcome for i in items}
+    told = _with_terms(items, outcomes) if total > 1 else {term_label(i.term): i.outcome for i in items}
     reason = "; ".join([*_reasons(told), *dict.fromkeys(i.why for i in items if i.outcome == MISSING)])
     if len(of[SUPPORTS]) >= needed:
         return REPRODUCED, reason
     if len(of[CONTRADICTS]) > total - needed:
         return DIFFERS, reason
     return (NOT_RUN if of[MISSING] else UNDECIDED), reason
+
+
+def _with_terms(items: list[Item], outcomes: dict[str, str]) -> dict[str, str]:
+    """A contradicted case that holds several comparisons is followed by those that contradict the claim."""
+    told = {}
+    for case, outcome in outcomes.items():
+        terms = [i for i in items if i.case == case]
+        against = [term_label(i.term) for i in terms if i.outcome == CONTRADICTS]
+        if len(terms) > 1 and outcome == CONTRADICTS:
+            more = [f"{len(against) - NAMED} more"] if len(against) > NAMED else []
+            case += f" [{'; '.join(against[:NAMED] + more)}]"
+        told[case] = outcome
+    return told
 
 
 def _by_outcome(outcomes: dict[str, str]) -> dict[str, list[str]]:

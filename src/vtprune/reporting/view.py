@@ -114,6 +114,8 @@ def _study(inputs: Inputs, name: str, table: int, paper: str, methods: list[str]
     sanity = _sanity(inputs, ours, name, [*link.benchmarks.values(), *(["mme_cognition"] if name in MAIN else [])])
     if link.turned:
         sentences.append(text.sanity_sentence(sanity, link.noun))
+    if note := text.grid_note(inputs.profile, table):
+        sentences.append(note)
     mine = [b for b in drawn if b.table == table and b.model == paper]
     return {
         "table": table, "experiment": name, "ours": ours, "id": stem.replace("_", "-"), "asked": text.asked(inputs.results, ours, name, link),
