@@ -22,13 +22,18 @@ def side(measure: Measure) -> str:
     return "higher" if measure.low > 0 else "lower" if measure.high < 0 else "open"
 
 
+def _on_average(found: Spectral) -> list[tuple[str, float, Measure]]:
+    """Host, budget and spectral minus fixed on the mean over benchmarks, of every comparison that was run."""
+    return [(host, keep, m) for host in found.hosts for keep in found.keeps if (m := found.gain(host, "mean", keep))]
+
+
 def beats(found: Spectral, brief: bool = False) -> str:
     """Whether spectral budgets beat fixed ones at matched averages, said plainly; ``brief`` gives the counts alone."""
-    gains = [(host, keep, m) for host in found.hosts for keep in found.keeps if (m := found.gain(host, "mean", keep))]
-    if not gains:
+    compared = _on_average(found)
+    if not compared:
         return "Whether spectral budgets beat fixed ones at matched averages was not run."
-    by = {name: [(h, k) for h, k, m in gains if side(m) == name] for name in ("higher", "lower", "open")}
-    total, high, low = len(gains), len(by["higher"]), len(by["lower"])
+    by = {name: [(h, k) for h, k, m in compared if side(m) == name] for name in ("higher", "lower", "open")}
+    total, high, low = len(compared), len(by["higher"]), len(by["lower"])
     of = f"{fmt.counted(total, 'comparison')} ({fmt.names([method_label(h) for h in found.hosts])} at {_percents(found.keeps)} of the tokens)"
     if high == total:
         answer = "Yes"
@@ -52,10 +57,10 @@ def beats(found: Spectral, brief: bool = False) -> str:
 
 def largest(found: Spectral) -> str:
     """The largest difference at a matched average, of either sign; "" without any."""
-    gains = [(m, host, keep) for host in found.hosts for keep in found.keeps if (m := found.gain(host, "mean", keep))]
-    if not gains:
+    compared = _on_average(found)
+    if not compared:
         return ""
-    m, host, keep = max(gains, key=lambda entry: abs(entry[0].value))
+    host, keep, m = max(compared, key=lambda entry: abs(entry[2].value))
     return (f"The largest difference is {signed(m)} percentage points of the unpruned score, {method_label(host)} at {100 * keep:g} % of "
             "the tokens, mean over the benchmarks.")
 
