@@ -68,8 +68,9 @@ def test_bad_methods_are_named(name, parameters, message):
 
 @pytest.mark.parametrize("keep", [0, 0.0, -1, -0.5, 1.0001, 2.0, float("nan"), float("inf"), True, False, "0.1", None])
 def test_keep_outside_its_range_is_refused(keep):
+    sentence = "^fraction must be a finite number, not inf$" if keep == float("inf") else r"^keep [^\n]*$"
     for cls in (FastV, RandomPruning, AdaptPrune):
-        with pytest.raises(ValueError, match=r"^(keep|fraction) [^\n]*$"):
+        with pytest.raises(ValueError, match=sentence):
             cls(keep=keep)
 
 
