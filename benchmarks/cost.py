@@ -31,8 +31,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))  # runs without an in
 
 import torch
 
-from vtprune.cost import SIZES
-from vtprune.cost.measure import LOOP, Measured, Plan, build, measure, variants, workload_of
+from vtprune.cost.timing import LOOP, Measured, Plan, build, measure, variants, workload_of
+from vtstudy.experiments.paper_models import SIZES
 
 RECORDED = Path(__file__).parents[1] / "reports" / "recorded" / "cost.json"
 MINIATURE = Path(__file__).parents[1] / "data" / "checkpoints" / "miniature-llava"
@@ -76,15 +76,22 @@ def main(argv: list[str] | None = None) -> int:
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--sizes", nargs="+", choices=[*SIZES, "miniature"], metavar="SIZE",
-                        help=f"of {', '.join(SIZES)}, miniature; by default the papers' five on a GPU, else the miniature")  # fmt: skip
+    parser.add_argument(
+        "--sizes",
+        nargs="+",
+        choices=[*SIZES, "miniature"],
+        metavar="SIZE",
+        help=f"of {', '.join(SIZES)}, miniature; by default the papers' five on a GPU, else the miniature",
+    )
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8], help="prompts at a time")
     parser.add_argument("--keep", type=float, default=0.1, help="fraction of the image tokens that stay")
     parser.add_argument("--dtype", choices=["bfloat16", "float16", "float32"], help="bfloat16 on a GPU, else float32")
     parser.add_argument("--rounds", type=int, default=5, help="measured, after one of warm-up")
     parser.add_argument("--new-tokens", type=int, default=8, help="of the answer")
     parser.add_argument("--text-tokens", type=int, default=64, help="of the prompt, without its image")
-    parser.add_argument("--minutes", type=float, help="begin nothing new after so many (exit code 3 if something is left)")
+    parser.add_argument(
+        "--minutes", type=float, help="begin nothing new after so many (exit code 3 if something is left)"
+    )
     parser.add_argument("--commit", help="which commit this is, where git cannot say")
     parser.add_argument(
         "--out", type=Path, help=f"JSON file; by default reports/recorded/{RECORDED.name} on a GPU, else none"
@@ -129,18 +136,27 @@ def _facts(size: str, batch: int, device: torch.device, options: argparse.Namesp
         "provenance": {
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
             "device_type": device.type,
-            "device_memory_bytes": torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None,
+            "device_memory_bytes": torch.cuda.get_device_properties(device).total_memory
+            if device.type == "cuda"
+            else None,
             "cuda": torch.version.cuda if device.type == "cuda" else None,
             "threads": torch.get_num_threads(),
-            "versions": {"python": platform.python_version(), "torch": str(torch.__version__), "transformers": version("transformers")},
+            "versions": {
+                "python": platform.python_version(),
+                "torch": str(torch.__version__),
+                "transformers": version("transformers"),
+            },
             "commit": options.commit or _git("rev-parse", "HEAD"),
             "dirty": None if options.commit or status is None else bool(status),
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
         },
         "plan": Plan(
-            batch=batch, rounds=options.rounds, new_tokens=options.new_tokens, text_tokens=options.text_tokens,
+            batch=batch,
+            rounds=options.rounds,
+            new_tokens=options.new_tokens,
+            text_tokens=options.text_tokens,
         ),
-    }  # fmt: skip
+    }
 
 
 def _same_run(entry: dict[str, Any], other: dict[str, Any]) -> bool:

@@ -13,7 +13,7 @@ import torch
 from timing import interleaved, milliseconds, ratio, table
 from transformers import CLIPVisionConfig, DynamicCache, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
-from vtprune.pruning import AdaptPrune, FastV, RandomPruning
+from vtprune.methods import AdaptPrune, FastV, RandomPruning
 
 IMAGE = 3
 
@@ -21,13 +21,21 @@ IMAGE = 3
 def build(options: argparse.Namespace, device: torch.device) -> LlavaForConditionalGeneration:
     torch.manual_seed(0)
     vision = CLIPVisionConfig(
-        hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
-        image_size=14 * options.side, patch_size=14,
-    )  # fmt: skip
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=14 * options.side,
+        patch_size=14,
+    )
     text = LlamaConfig(
-        vocab_size=1000, hidden_size=options.width, intermediate_size=int(2.6875 * options.width),
-        num_hidden_layers=options.layers, num_attention_heads=options.heads, num_key_value_heads=options.heads,
-    )  # fmt: skip
+        vocab_size=1000,
+        hidden_size=options.width,
+        intermediate_size=int(2.6875 * options.width),
+        num_hidden_layers=options.layers,
+        num_attention_heads=options.heads,
+        num_key_value_heads=options.heads,
+    )
     config = LlavaConfig(vision_config=vision, text_config=text, image_token_id=IMAGE)
     with torch.device(device):
         model = LlavaForConditionalGeneration._from_config(
@@ -94,11 +102,14 @@ def main() -> None:
     decoding = decode_times(model, names, prefill, decode, options, device)
     rows = [
         [
-            name, milliseconds(seconds[name]), ratio(seconds["unpruned"], seconds[name]),
-            milliseconds(decoding[name]), ratio(decoding["unpruned"], decoding[name]),
+            name,
+            milliseconds(seconds[name]),
+            ratio(seconds["unpruned"], seconds[name]),
+            milliseconds(decoding[name]),
+            ratio(decoding["unpruned"], decoding[name]),
         ]
         for name in names
-    ]  # fmt: skip
+    ]
     print(
         f"device {device.type}, {options.dtype}, batch {options.batch}, {options.side**2} image and {options.text} text "
         f"tokens, {options.layers} layers of width {options.width}, {options.rounds} rounds, "

@@ -11,7 +11,7 @@ import argparse
 import torch
 from timing import interleaved, milliseconds, ratio, table
 
-from vtprune.pruning import adaptive_nms, adaptive_nms_reference, grid_positions, paper_positions
+from vtprune.ops import adaptive_nms, adaptive_nms_reference, grid_positions, paper_positions
 
 PAPER = {"sigma_d": 1.5, "sigma_s": 0.05, "radius": 5.0}
 
@@ -48,12 +48,22 @@ def main() -> None:
                     "loop": lambda one=one, keep=keep: adaptive_nms_reference(*one, keep, **PAPER),
                     "ours": lambda one=one, keep=keep: adaptive_nms(*one, keep, **PAPER),
                 },
-                rounds=options.rounds, device=device, label=f"{side}x{side}, keep {keep}",
-            )  # fmt: skip
-            rows.append([
-                f"{side}x{side}", str(keep), "1", "loop / ours", milliseconds(seconds["loop"]),
-                milliseconds(seconds["ours"]), ratio(seconds["loop"], seconds["ours"]), "yes" if same else "NO",
-            ])  # fmt: skip
+                rounds=options.rounds,
+                device=device,
+                label=f"{side}x{side}, keep {keep}",
+            )
+            rows.append(
+                [
+                    f"{side}x{side}",
+                    str(keep),
+                    "1",
+                    "loop / ours",
+                    milliseconds(seconds["loop"]),
+                    milliseconds(seconds["ours"]),
+                    ratio(seconds["loop"], seconds["ours"]),
+                    "yes" if same else "NO",
+                ]
+            )
         eight = [adaptive_nms(s, k, p, keep, **PAPER) for s, k, p in zip(scores, keys, positions, strict=True)]
         same = torch.equal(torch.stack(eight), adaptive_nms(scores, keys, positions, keep, **PAPER))
         seconds = interleaved(
@@ -63,12 +73,22 @@ def main() -> None:
                 ],
                 "batch": lambda a=(scores, keys, positions), keep=keep: adaptive_nms(*a, keep, **PAPER),
             },
-            rounds=options.rounds, device=device, label=f"{side}x{side}, batch",
-        )  # fmt: skip
-        rows.append([
-            f"{side}x{side}", str(keep), "8", "8 calls / batch", milliseconds(seconds["calls"]),
-            milliseconds(seconds["batch"]), ratio(seconds["calls"], seconds["batch"]), "yes" if same else "NO",
-        ])  # fmt: skip
+            rounds=options.rounds,
+            device=device,
+            label=f"{side}x{side}, batch",
+        )
+        rows.append(
+            [
+                f"{side}x{side}",
+                str(keep),
+                "8",
+                "8 calls / batch",
+                milliseconds(seconds["calls"]),
+                milliseconds(seconds["batch"]),
+                ratio(seconds["calls"], seconds["batch"]),
+                "yes" if same else "NO",
+            ]
+        )
     print(
         f"device {device.type}, keys of width {options.width}, {options.rounds} rounds, {torch.get_num_threads()} threads\n"
     )

@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 from timing import interleaved, ratio, table
 
-from vtprune.evaluation.run import Cell, Evaluator
-from vtprune.evaluation.store import PredictionStore
-from vtprune.pruning import AdaptPrune, FastV, NoPruning
+from vtprune.methods import AdaptPrune, FastV, NoPruning
+from vtstudy.evaluation.answer_cache import PredictionStore
+from vtstudy.evaluation.harness import Cell, Evaluator
 
 KEEPS = (0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.1, 0.05)
 
@@ -56,9 +56,15 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         evaluator = Evaluator(
-            options.checkpoint, options.data, store=folder, batch_size=options.batch_size, limit=options.limit,
-            max_new_tokens=options.max_new_tokens, device=options.device, dtype=options.dtype,
-        )  # fmt: skip
+            options.checkpoint,
+            options.data,
+            store=folder,
+            batch_size=options.batch_size,
+            limit=options.limit,
+            max_new_tokens=options.max_new_tokens,
+            device=options.device,
+            dtype=options.dtype,
+        )
         runs = Runs(evaluator, Path(folder))
         for name in options.benchmarks:
             questions = evaluator.questions([name])
@@ -68,23 +74,39 @@ def main() -> None:
                     "together": lambda name=name: runs.evaluate("together", [cells], name),
                     "scoring": lambda name=name: runs.evaluate("apart", [cells], name, empty=False),
                 },
-                rounds=options.rounds, device=torch.device(options.device), label=name,
-            )  # fmt: skip
+                rounds=options.rounds,
+                device=torch.device(options.device),
+                label=name,
+            )
             same = runs.stored("apart") == runs.stored("together")
-            answering = {way: [t - s for t, s in zip(seconds[way], seconds["scoring"], strict=True)] for way in ("apart", "together")}
-            rows.append([
-                name, str(questions), *(f"{sorted(seconds[way])[len(seconds[way]) // 2]:.2f}" for way in seconds),
-                ratio(seconds["apart"], seconds["together"]), ratio(answering["apart"], answering["together"]),
-                "yes" if same else "NO",
-            ])  # fmt: skip
+            answering = {
+                way: [t - s for t, s in zip(seconds[way], seconds["scoring"], strict=True)]
+                for way in ("apart", "together")
+            }
+            rows.append(
+                [
+                    name,
+                    str(questions),
+                    *(f"{sorted(seconds[way])[len(seconds[way]) // 2]:.2f}" for way in seconds),
+                    ratio(seconds["apart"], seconds["together"]),
+                    ratio(answering["apart"], answering["together"]),
+                    "yes" if same else "NO",
+                ]
+            )
     print(
         f"device {options.device}, {options.dtype}, {len(cells)} variants, batches of {options.batch_size}, "
         f"{options.rounds} rounds, {torch.get_num_threads()} threads\n"
     )
     header = [
-        "benchmark", "questions", "apart, s", "together, s", "scoring alone, s", "apart / together [quartiles]",
-        "without scoring", "same predictions",
-    ]  # fmt: skip
+        "benchmark",
+        "questions",
+        "apart, s",
+        "together, s",
+        "scoring alone, s",
+        "apart / together [quartiles]",
+        "without scoring",
+        "same predictions",
+    ]
     print(table(header, rows))
 
 

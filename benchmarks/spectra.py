@@ -25,9 +25,9 @@ from pathlib import Path
 import torch
 from timing import interleaved, milliseconds, ratio, table
 
-from vtprune.experiments.routes import SHAPES, budget_calls, cost, leading_call, matrix
-from vtprune.pruning import spectrum
-from vtprune.pruning.spectra import ranks_at
+from vtprune.ops import spectrum
+from vtprune.ops.spectrum import ranks_at
+from vtstudy.experiments.svd_routes import SHAPES, budget_calls, cost, leading_call, matrix
 
 
 def candidates(x: torch.Tensor, energy: float, rank: int, oversampling: int, iterations: int) -> tuple[dict, dict]:
@@ -79,8 +79,10 @@ def measure(shape: str, options: argparse.Namespace, device: torch.device) -> li
             error = (exact[:t].sum() - shares.sum()).item()
             row |= {
                 "tokens": ranks_at(shares[None], options.energy).item() if reached else None,
-                "exact": wanted, "settled_at": t, "error": error,
-            }  # fmt: skip
+                "exact": wanted,
+                "settled_at": t,
+                "error": error,
+            }
         rows.append(row | {"cost": share})
     return rows
 
@@ -89,9 +91,15 @@ def written(row: dict) -> list[str]:
     tokens = f"over {row['settled_at']}" if row["tokens"] is None else str(row["tokens"])
     error = str(row["error"]) if isinstance(row["error"], int) else f"{row['error']:.1e} of the energy"
     return [
-        row["shape"], row["what"], milliseconds(row["seconds"]), row["ratio"], f"{row['cost']:.3f}",
-        str(row["settled_at"]), f"{tokens} of {row['exact']}", error,
-    ]  # fmt: skip
+        row["shape"],
+        row["what"],
+        milliseconds(row["seconds"]),
+        row["ratio"],
+        f"{row['cost']:.3f}",
+        str(row["settled_at"]),
+        f"{tokens} of {row['exact']}",
+        error,
+    ]
 
 
 def provenance(device: torch.device) -> dict:
@@ -108,7 +116,11 @@ def provenance(device: torch.device) -> dict:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
         "threads": torch.get_num_threads(),
         "versions": {"python": platform.python_version(), "cuda": torch.version.cuda}
-        | {name: version(name) for name in packages if importlib.util.find_spec(name.replace("scikit-learn", "sklearn"))},
+        | {
+            name: version(name)
+            for name in packages
+            if importlib.util.find_spec(name.replace("scikit-learn", "sklearn"))
+        },
     }
 
 
@@ -127,7 +139,11 @@ def main() -> None:
     device = torch.device(options.device)
     rows = [row for shape in options.shapes for row in measure(shape, options, device)]
     settings = {name: getattr(options, name) for name in ("rounds", "energy", "rank", "oversampling", "iterations")}
-    print(f"device {device.type}, {torch.get_num_threads()} threads, " + ", ".join(f"{k} {v}" for k, v in settings.items()) + "\n")
+    print(
+        f"device {device.type}, {torch.get_num_threads()} threads, "
+        + ", ".join(f"{k} {v}" for k, v in settings.items())
+        + "\n"
+    )
     header = ["shape", "what", "ms", "svd / this [quartiles]", "cost", "settled at", "budget", "error"]
     print(table(header, [written(row) for row in rows]))
     if device.type == "cpu" and not importlib.util.find_spec("sklearn"):

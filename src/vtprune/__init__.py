@@ -1,13 +1,97 @@
 """Visual token pruning for vision-language models.
 
-The public names live in `vtprune.api`, which is imported when the first of them is asked for:
-stages that only render or report neither import torch nor depend on the methods.
+from vtprune import AdaptPrune, load
+
+model, processor = load("llava-hf/llava-1.5-7b-hf")
+with AdaptPrune(keep=0.1).attach(model) as pruned:
+    model.generate(**inputs)
 """
 
+from importlib.metadata import version
 
-def __getattr__(name: str):
-    if name.startswith("_") and name != "__version__":
-        raise AttributeError(f"module 'vtprune' has no attribute {name!r}")
-    from importlib import import_module
+from vtprune.attach import FAMILIES, Attachment, Kept, Prefix, attach, load
+from vtprune.errors import CheckpointError, UserError
+from vtprune.features import Features, Patches
+from vtprune.methods import (
+    VTW,
+    AdaptPrune,
+    AvgPool3x3,
+    Count,
+    FastV,
+    FitPrune,
+    Fraction,
+    LastTokens,
+    MaxPool3x3,
+    Method,
+    NoPruning,
+    PyramidDrop,
+    Random3x3,
+    RandomPruning,
+    SkipPruning,
+    SpectralBudget,
+    VisionZip,
+    as_budget,
+    get_method,
+    methods,
+    register,
+)
+from vtprune.ops import (
+    Spectrum,
+    adaptive_nms,
+    adaptive_nms_reference,
+    centre_prior,
+    energy_rank,
+    grid_positions,
+    paper_positions,
+    spectrum,
+)
+from vtprune.stages import Budget, Ranking, Stage, layer_at
 
-    return getattr(import_module("vtprune.api"), name)
+__version__ = version("vtprune")
+
+__all__ = [
+    "AdaptPrune",
+    "Attachment",
+    "AvgPool3x3",
+    "Budget",
+    "CheckpointError",
+    "Count",
+    "FAMILIES",
+    "FastV",
+    "Features",
+    "FitPrune",
+    "Fraction",
+    "Kept",
+    "LastTokens",
+    "MaxPool3x3",
+    "Method",
+    "NoPruning",
+    "Patches",
+    "Prefix",
+    "PyramidDrop",
+    "Random3x3",
+    "RandomPruning",
+    "Ranking",
+    "SkipPruning",
+    "SpectralBudget",
+    "Spectrum",
+    "Stage",
+    "UserError",
+    "VTW",
+    "VisionZip",
+    "__version__",
+    "adaptive_nms",
+    "adaptive_nms_reference",
+    "as_budget",
+    "attach",
+    "centre_prior",
+    "energy_rank",
+    "get_method",
+    "grid_positions",
+    "layer_at",
+    "load",
+    "methods",
+    "paper_positions",
+    "register",
+    "spectrum",
+]

@@ -9,6 +9,8 @@ from typing import Any
 
 from PIL import Image
 
+from vtprune.errors import UserError
+
 SHORT = "\nAnswer the question using a single word or phrase."  # LLaVA's own; the miniature was trained with it
 DEFAULT_KEEP = 0.1
 FORMATS = (".png", ".svg", ".pdf")
@@ -63,16 +65,16 @@ def ask(
     """
     import torch
 
-    from vtprune.evaluation.generation import Question, chat_prompt
-    from vtprune.models import load
+    from vtprune.attach import load
+    from vtprune.attach.inference import Question, chat_prompt
 
     out = Path(out)
     if out.suffix.lower() not in FORMATS:
-        raise ValueError(f"the picture can be written as {', '.join(FORMATS)}, not as {out.name!r}")
+        raise UserError(f"the picture can be written as {', '.join(FORMATS)}, not as {out.name!r}")
     if not question.strip():
-        raise ValueError("the question is empty")
+        raise UserError("the question is empty")
     if max_new_tokens < 1:
-        raise ValueError(f"max-new-tokens must be at least 1, not {max_new_tokens}")
+        raise UserError(f"max-new-tokens must be at least 1, not {max_new_tokens}")
     check_device(device)
     shown = _opened(image)
     pruner = _method(method, keep, parameters or {})
@@ -109,12 +111,14 @@ def check_device(device: str | None) -> None:
     try:
         found = torch.device(device)
     except RuntimeError as error:
-        raise ValueError(f"there is no device {device!r}: name one such as cpu, cuda or cuda:1") from error
+        raise UserError(f"there is no device {device!r}: name one such as cpu, cuda or cuda:1") from error
     if found.type != "cpu":
         backend = getattr(torch, found.type, None)
         count = backend.device_count() if hasattr(backend, "device_count") else 0
         if (found.index or 0) >= count:
-            raise ValueError(f"device {device} is not available: torch finds {count} {found.type} devices here (cpu is always there)")
+            raise UserError(
+                f"device {device} is not available: torch finds {count} {found.type} devices here (cpu is always there)"
+            )
 
 
 def _opened(path: str | Path) -> Image.Image:
@@ -123,14 +127,14 @@ def _opened(path: str | Path) -> Image.Image:
             return image.convert("RGB")
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # pillow's own for broken files
         reason = getattr(error, "strerror", None) or "it is damaged or no image"
-        raise ValueError(f"the image {path} cannot be read ({reason})") from error
+        raise UserError(f"the image {path} cannot be read ({reason})") from error
 
 
 def _method(name: str, keep: float | None, parameters: Mapping[str, Any]) -> Any:
-    from vtprune.pruning import get_method, methods
+    from vtprune.methods import get_method, methods
 
     if name == "none":
-        raise ValueError("method 'none' prunes nothing: name one to compare the unpruned model with")
+        raise UserError("method 'none' prunes nothing: name one to compare the unpruned model with")
     if keep is None and name in methods() and methods()[name].takes_keep():
         keep = DEFAULT_KEEP
     return get_method(name, **({} if keep is None else {"keep": keep}), **parameters)
@@ -189,7 +193,7 @@ def _timed(model: Any, processor: Any, question: Any, arguments: Mapping[str, An
     """The answer, and the middle time of some runs after a first that warms up."""
     import torch
 
-    from vtprune.evaluation.generation import encode, generate
+    from vtprune.attach.inference import encode, generate
 
     times = []
     for _ in range(1 + RUNS):
@@ -204,7 +208,7 @@ def _timed(model: Any, processor: Any, question: Any, arguments: Mapping[str, An
 
 def _seen(model: Any, processor: Any, question: Any, grids: int) -> tuple[Image.Image, list[Image.Image]]:
     """The picture, and for each grid what it is laid on: the tile as the model sees it, or the whole picture."""
-    from vtprune.evaluation.generation import as_seen, encode
+    from vtprune.attach.inference import as_seen, encode
 
     pixels = encode(model, processor, [question])["pixel_values"]
     if pixels.ndim != 4 or len(pixels) != grids:  # LLaVA-NeXT's any-res grid lies over all tiles of a picture
@@ -214,10 +218,10 @@ def _seen(model: Any, processor: Any, question: Any, grids: int) -> tuple[Image.
 
 
 def _draw(image: Image.Image, shown: list[tuple[str, Image.Image, Any]], out: Path) -> None:
-    from vtprune.reporting.survivors import picture
+    from vtprune.drawing import picture
 
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         picture(image, shown, out)
     except OSError as error:
-        raise ValueError(f"the picture {out} cannot be written ({error.strerror})") from error
+        raise UserError(f"the picture {out} cannot be written ({error.strerror})") from error

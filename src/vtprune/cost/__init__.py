@@ -1,7 +1,6 @@
 """What pruning costs and saves: an exact model of FLOPs and cache, and measured times. Needs torch and transformers alone."""
 
-from vtprune.cost.model import Cost, Workload, cost, layer_tokens, parameters
-from vtprune.cost.shapes import Shape, Stack, shape_of
-from vtprune.cost.sizes import SIZES, Size
+from vtprune.cost.flops import Cost, Workload, cost, layer_tokens, parameters
+from vtprune.cost.model_shapes import Shape, Stack, shape_of
 
-__all__ = ["SIZES", "Cost", "Shape", "Size", "Stack", "Workload", "cost", "layer_tokens", "parameters", "shape_of"]
+__all__ = ["Cost", "Shape", "Stack", "Workload", "cost", "layer_tokens", "parameters", "shape_of"]

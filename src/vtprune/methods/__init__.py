@@ -1,0 +1,43 @@
+"""The pruning methods: which image tokens of a prompt stay, and how many."""
+
+# The registry: a method is known once it is imported, so each has its line here.
+from vtprune.methods.adaptprune import AdaptPrune
+from vtprune.methods.avgpool3x3 import AvgPool3x3
+from vtprune.methods.base import Method, get_method, methods, register
+from vtprune.methods.budget import Count, Fraction, as_budget
+from vtprune.methods.fastv import FastV
+from vtprune.methods.fitprune import FitPrune
+from vtprune.methods.last import LastTokens
+from vtprune.methods.maxpool3x3 import MaxPool3x3
+from vtprune.methods.none import NoPruning
+from vtprune.methods.pyramiddrop import PyramidDrop
+from vtprune.methods.random import RandomPruning
+from vtprune.methods.random3x3 import Random3x3
+from vtprune.methods.skip import SkipPruning
+from vtprune.methods.spectral_budget import SpectralBudget
+from vtprune.methods.visionzip import VisionZip
+from vtprune.methods.vtw import VTW
+
+__all__ = [
+    "VTW",
+    "AdaptPrune",
+    "AvgPool3x3",
+    "Count",
+    "FastV",
+    "FitPrune",
+    "Fraction",
+    "LastTokens",
+    "MaxPool3x3",
+    "Method",
+    "NoPruning",
+    "PyramidDrop",
+    "Random3x3",
+    "RandomPruning",
+    "SkipPruning",
+    "SpectralBudget",
+    "VisionZip",
+    "as_budget",
+    "get_method",
+    "methods",
+    "register",
+]

@@ -1,0 +1,188 @@
+"""Adaptive non-maximum suppression (AdaptPrune, section 4.3 and Algorithm 1)."""
+
+from importlib.util import find_spec
+
+import torch
+
+from vtprune.errors import UserError
+from vtprune.validation import number, whole
+
+
+@torch.no_grad()
+def adaptive_nms(
+    scores: torch.Tensor,
+    keys: torch.Tensor | None,
+    positions: torch.Tensor,
+    keep: int | torch.Tensor,
+    *,
+    sigma_d: float | None,
+    sigma_s: float | None,
+    radius: float,
+    valid: torch.Tensor | None = None,
+    groups: torch.Tensor | None = None,
+    fused: bool = False,
+) -> torch.Tensor:
+    """Choose ``keep`` tokens one by one, each lowering the scores of its neighbours.
+
+    The token ``i`` with the highest score among those not yet chosen is taken, then (equations 1-3)
+    every token ``j`` within ``radius`` of it has its score multiplied by::
+
+        1 - exp(-|p_i - p_j|^2 / (2 sigma_d^2)) * exp(-(1 - cos(k_i, k_j))^2 / (2 sigma_s^2))
+
+    Ties go to the lowest index, also once all scores are 0. Nothing is chosen twice. Works on one
+    image or on a batch, on any device, without a host synchronisation per chosen token. The
+    arithmetic is float32 whatever the inputs' type; memory is one float32 ``[b, n, n]`` matrix.
+
+    Args:
+        scores: ``[n]`` or ``[b, n]``, not negative.
+        keys: ``[n, d]`` or ``[b, n, d]``; may be None where ``sigma_s`` is.
+        positions: ``[n, 2]`` or ``[b, n, 2]``; ``sigma_d`` and ``radius`` are in their unit.
+        keep: how many to choose; 0 and more than there are is allowed. For a batch also an integer
+            tensor ``[b]``, one count per row.
+        sigma_d: width of the distance decay; None leaves it out (that factor is 1).
+        sigma_s: width of the similarity decay; None leaves it out, as in the ablation's row (c).
+        radius: Euclidean, inclusive; beyond it nothing is suppressed.
+        valid: bool like ``scores``; tokens marked False are never chosen.
+        groups: integers like ``scores`` (the image or tile of each token); suppression stays
+            within a group.
+        fused: run the loop as one Triton kernel, on a CUDA device; the choice is the same.
+
+    Returns:
+        Indices in the order chosen: ``[min(keep, n)]``, or ``[b, largest count]`` in which rows
+        that chose fewer end in -1.
+
+    Raises:
+        ValueError: on shapes that do not fit together, a negative ``keep`` or ``radius``, a sigma that
+            is not positive, or what is no number; on ``fused`` without CUDA or Triton.
+    """
+    if fused and not (scores.is_cuda and find_spec("triton")):
+        raise UserError("the fused selection needs scores on a CUDA device, and Triton installed")
+    if not isinstance(keep, torch.Tensor):
+        keep = whole("keep", keep, "a whole number or a tensor of them")
+    radius = number("radius", radius)
+    sigma_d = None if sigma_d is None else number("sigma_d", sigma_d, "a number or None")
+    sigma_s = None if sigma_s is None else number("sigma_s", sigma_s, "a number or None")
+    _check(scores, keys, positions, keep, sigma_d, sigma_s, radius, valid, groups)
+    if scores.ndim == 1:
+        one = [None if t is None else t[None] for t in (keys, positions, valid, groups)]
+        chosen = adaptive_nms(
+            scores[None],
+            one[0],
+            one[1],
+            keep,
+            sigma_d=sigma_d,
+            sigma_s=sigma_s,
+            radius=radius,
+            valid=one[2],
+            groups=one[3],
+            fused=fused,
+        )[0]
+        return chosen if valid is None else chosen[chosen >= 0]
+
+    rows, tokens = scores.shape
+    steps = min(int(keep.max()) if isinstance(keep, torch.Tensor) and rows else int(keep), tokens)
+    chosen = torch.full((rows, steps), -1, dtype=torch.long, device=scores.device)
+    if steps == 0 or rows == 0:
+        return chosen
+
+    remaining = _remaining(keys, positions, groups, sigma_d, sigma_s, radius)
+    scores = scores.float()
+    taken = torch.zeros_like(scores, dtype=torch.bool) if valid is None else ~valid
+    counts = torch.minimum((~taken).sum(dim=1), torch.as_tensor(keep, device=scores.device))
+    if fused:
+        from vtprune.ops.nms_triton import greedy  # here, as Triton is not needed otherwise
+
+        return greedy(scores, remaining, taken, counts, steps)
+    for step in range(steps):
+        best = scores.masked_fill(taken, float("-inf")).argmax(dim=1, keepdim=True)
+        chosen[:, step] = torch.where(counts > step, best[:, 0], -1)
+        taken = taken.scatter(1, best, True)
+        scores = scores * remaining.gather(1, best[..., None].expand(-1, -1, tokens))[:, 0]
+    return chosen
+
+
+def adaptive_nms_reference(
+    scores: torch.Tensor,
+    keys: torch.Tensor | None,
+    positions: torch.Tensor,
+    keep: int,
+    *,
+    sigma_d: float | None,
+    sigma_s: float | None,
+    radius: float,
+) -> torch.Tensor:
+    """Algorithm 1 as a plain loop, for one image: the oracle of :func:`adaptive_nms`.
+
+    Arguments and result are those of :func:`adaptive_nms` for one image. It runs on the CPU and is
+    slow on purpose: every line stands for one of the paper's. The one departure is that chosen
+    tokens leave ``T`` (the published code can choose one again once all scores are 0).
+    """
+    s = scores.detach().cpu().float().clone()
+    p = positions.detach().cpu().float()
+    unit = None if sigma_s is None else _unit(keys.detach().cpu())
+    one = torch.ones(())
+    retained: list[int] = []
+    while len(retained) < min(keep, len(s)):
+        best = max((k for k in range(len(s)) if k not in retained), key=lambda k: (s[k].item(), -k))
+        retained.append(best)
+        squared = (p - p[best]).square()
+        squared = squared[:, 0] + squared[:, 1]
+        for j in torch.nonzero(squared <= radius * radius).flatten().tolist():
+            d_spatial = one if sigma_d is None else torch.exp(-squared[j] / (2 * sigma_d**2))
+            d_similarity = one
+            if sigma_s is not None:
+                sim = torch.dot(unit[best], unit[j]).float()
+                d_similarity = torch.exp(-(1 - sim).square() / (2 * sigma_s**2))
+            s[j] = s[j] * (1 - d_spatial * d_similarity)
+    return torch.tensor(retained, dtype=torch.long)
+
+
+def _remaining(keys, positions, groups, sigma_d, sigma_s, radius) -> torch.Tensor:
+    """``[b, n, n]``: what is left of token j's score once token i is chosen (equations 1-3)."""
+    p = positions.float()
+    squared = (p[:, :, None, 0] - p[:, None, :, 0]).square_()
+    squared += (p[:, :, None, 1] - p[:, None, :, 1]).square_()
+    far = squared > radius * radius
+    if groups is not None:
+        far |= groups[:, :, None] != groups[:, None, :]
+    # In place from here on: the time goes into moving these matrices, not into the arithmetic.
+    decay = torch.ones_like(squared) if sigma_d is None else squared.neg_().div_(2 * sigma_d**2).exp_()
+    if sigma_s is not None:
+        unit = _unit(keys)
+        similarity = (unit @ unit.transpose(1, 2)).float()
+        decay *= similarity.neg_().add_(1).square_().neg_().div_(2 * sigma_s**2).exp_()
+    return decay.neg_().add_(1).masked_fill_(far, 1.0)
+
+
+def _unit(keys: torch.Tensor) -> torch.Tensor:
+    """Keys scaled to length 1 (a zero key stays 0, so its similarity to everything is 0).
+
+    In float64 on the CPU: there the last bit of a float32 product depends on the shape of the whole
+    batch, and with it which of two equal tokens wins. Elsewhere that costs more than it is worth.
+    """
+    keys = keys.to(torch.float64 if keys.device.type == "cpu" else torch.float32)
+    return keys / torch.linalg.vector_norm(keys, dim=-1, keepdim=True).clamp(min=1e-30)
+
+
+def _check(scores, keys, positions, keep, sigma_d, sigma_s, radius, valid, groups) -> None:
+    shape = tuple(scores.shape)
+    if len(shape) not in (1, 2):
+        raise UserError(f"scores must be [n] or [b, n], not of shape {list(shape)}")
+    if tuple(positions.shape) != (*shape, 2):
+        raise UserError(f"positions must be of shape {[*shape, 2]}, not {list(positions.shape)}")
+    if sigma_s is not None and (keys is None or tuple(keys.shape[:-1]) != shape):
+        found = "None" if keys is None else list(keys.shape)
+        raise UserError(f"keys must be of shape {[*shape, 'd']} unless sigma_s is None, not {found}")
+    for name, tensor in (("valid", valid), ("groups", groups)):
+        if tensor is not None and tuple(tensor.shape) != shape:
+            raise UserError(f"{name} must be of shape {list(shape)} like scores, not {list(tensor.shape)}")
+    if isinstance(keep, torch.Tensor):
+        if keep.ndim > 1 or (keep.ndim == 1 and (len(shape) == 1 or len(keep) != shape[0])):
+            raise UserError(f"keep must be one count or one per row, not of shape {list(keep.shape)}")
+    elif keep < 0:
+        raise UserError(f"keep must not be negative, not {keep}")
+    if not radius >= 0:
+        raise UserError(f"radius must not be negative, not {radius}")
+    for name, sigma in (("sigma_d", sigma_d), ("sigma_s", sigma_s)):
+        if sigma is not None and not sigma > 0:
+            raise UserError(f"{name} must be positive or None, not {sigma}")

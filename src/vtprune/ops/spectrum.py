@@ -1,0 +1,318 @@
+"""Spectral energies of feature matrices, and the smallest rank that holds a share of them.
+
+Three routes to the same numbers: the singular values (``svd``), the eigenvalues of the smaller Gram
+matrix (``gram``), and a randomised range finder (``randomised``; Halko, Martinsson and Tropp, SIAM
+Review 53, 2011, algorithm 4.4), which E-AdaPrune proposes for its cost of O(n d t + t^2 d).
+
+Everything of the features' size is computed in float32, also under autocast. What is made of that is
+float64: the total, the eigenvalues of the small matrices, and running sums. In float32 each of these
+errs by up to 2e-6 of the energy, and one more singular value may hold as little: of hidden states
+with one dominant direction, at a quarter of the tokens, 1e-5. (On GPUs, leave PyTorch's setting that
+float32 products are not cut to TF32: the bounds here reckon with float32's rounding.)
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, wraps
+from typing import Any
+
+import torch
+
+from vtprune.errors import UserError
+from vtprune.validation import number, whole
+
+ROUTES = ("svd", "gram", "randomised")
+ROUNDING = 1e-5
+"""Share of the energy that float32 may lose: it is taken off every target."""
+_MARGIN = 1e-6  # by which randomised sums must miss or meet a target to count: their own rounding
+_PROBES, _STEPS = 10, 4  # of the estimate of what lies outside the range that was found
+_LEAST_CHI = 0.3  # chi-squared with 10 degrees of freedom falls below it with a chance of 6e-7
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Leading energies of ``b`` matrices, largest first.
+
+    Attributes:
+        shares: ``[b, t]`` float64, each energy over the total (0 where that is 0).
+        slack: ``[b, t]`` float64, how much the running sum of ``shares`` may be too low, at most;
+            0 for the exact routes, possibly infinite for the randomised one. It is never too high.
+        total: ``[b]`` float32, all energies together: for power 2 the squared Frobenius norm,
+            which is exact whatever the route.
+    """
+
+    shares: torch.Tensor
+    slack: torch.Tensor
+    total: torch.Tensor
+
+
+def _in_float32(function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def computed(x: torch.Tensor, *args: Any, **options: Any) -> Any:
+        with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
+            return function(x, *args, **options)
+
+    return computed
+
+
+@_in_float32
+def spectrum(
+    x: torch.Tensor,
+    valid: torch.Tensor | None = None,
+    *,
+    route: str = "gram",
+    rank: int = 32,
+    oversampling: int = 8,
+    iterations: int = 2,
+    seed: int = 0,
+    centre: bool = False,
+    power: float = 2.0,
+) -> Spectrum:
+    """Leading energies ``s_i ** power`` of each matrix's singular values.
+
+    ``svd`` and ``gram`` give all ``min(n, d)`` of them, ``randomised`` the first ``rank``. Rows
+    (tokens) that are not valid count as absent. The same ``seed`` gives the same result, whatever
+    else is in the batch.
+
+    Args:
+        x: ``[b, n, d]`` of any floating type, on any device.
+        valid: ``[b, n]`` bool; None for all.
+        route: one of ``ROUTES``.
+        rank: the randomised route's target rank t.
+        oversampling: columns that it computes beyond t.
+        iterations: power iterations; each multiplies by ``x`` and its transpose once more.
+        seed: of its random projections.
+        centre: subtract the mean token first.
+        power: 2 for energies; others need the route ``svd`` (the Gram matrix has squared the small
+            singular values into rounding, and of randomised ones the total is not known).
+
+    Raises:
+        ValueError: for a parameter that is out of range, or features that are empty or hold NaN or infinity.
+    """
+    rank, oversampling, iterations, power = as_route(route, rank, oversampling, iterations, power)
+    x, size = _normalised(x, valid, centre)
+    if route == "randomised":
+        columns = min(rank + oversampling, *x.shape[1:])
+        shares, slack = _randomised(x, columns, iterations, seed)
+        return Spectrum(shares[:, :rank], slack[:, :rank], size.square())
+    if route == "gram":
+        shares = _gram(x)
+        return Spectrum(shares, torch.zeros_like(shares), size.square())
+    energies = torch.linalg.svdvals(x).double().pow(power) * (size > 0)[:, None]
+    total = energies.sum(dim=1)
+    shares = energies / total.clamp(min=1e-30)[:, None]
+    return Spectrum(shares, torch.zeros_like(shares), total.float() * size.pow(power))
+
+
+@_in_float32
+def energy_rank(
+    x: torch.Tensor,
+    energy: float,
+    valid: torch.Tensor | None = None,
+    *,
+    least: int = 0,
+    most: int | None = None,
+    route: str = "randomised",
+    rank: int = 32,
+    oversampling: int = 8,
+    iterations: int = 2,
+    seed: int = 0,
+    centre: bool = False,
+    power: float = 2.0,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The smallest k of each matrix whose first k energies make up the share ``energy`` of all.
+
+    All routes give the same k. The randomised one knows the total exactly, so it stops at the first
+    ``rank`` for which its bounds leave a single k (within ``least`` and ``most``); until then it
+    doubles ``rank`` for the matrices in doubt, and takes the Gram matrix once the projection would
+    be half as wide as they are. It errs only if the estimate of what it left out does, with a
+    chance below one in a million.
+
+    Every target is met within ``ROUNDING``, which is taken off it: the sum has to reach
+    ``energy`` - 1e-5, so 1.0 asks for all but what float32 cannot tell from 0. A matrix without any
+    energy (a constant image, centred) has k = 0.
+
+    Args:
+        x, valid, route, rank, oversampling, iterations, seed, centre, power: see :func:`spectrum`.
+        energy: in (0, 1].
+        least, most: the result is clamped to them; ``most`` wins over ``least``, and the number of
+            valid tokens over both.
+
+    Returns:
+        ``[b]`` the ranks, and ``[b]`` the target rank at which each was settled (``min(n, d)`` where
+        it took all energies).
+
+    Raises:
+        ValueError: as :func:`spectrum`, and for an ``energy`` out of range.
+    """
+    energy = as_energy(energy)
+    rank, oversampling, iterations, power = as_route(route, rank, oversampling, iterations, power)
+    _check_shape(x, valid)
+    rows, tokens, width = x.shape
+    available = x.new_full((rows,), tokens, dtype=torch.long) if valid is None else valid.sum(dim=1)
+    upper = available if most is None else available.clamp(max=most)
+    full = min(tokens, width)
+    if route != "randomised":
+        shares = spectrum(x, valid, route=route, centre=centre, power=power).shares
+        ranks = torch.minimum(ranks_at(shares, energy).clamp(min=least), upper)
+        return ranks, torch.full_like(ranks, full)
+
+    x, _ = _normalised(x, valid, centre)
+    ranks, used = torch.zeros_like(available), torch.zeros_like(available)
+    pending = torch.arange(rows, device=x.device)
+    while len(pending):
+        columns = rank + oversampling
+        exact = 2 * columns > full
+        if exact:
+            low = high = ranks_at(_gram(x[pending]), energy)
+        else:
+            shares, slack = _randomised(x[pending], columns, iterations, seed)
+            high = _reached(shares, energy - ROUNDING + _MARGIN, full)
+            short = shares.cumsum(dim=1) + slack < energy - ROUNDING - _MARGIN
+            # The last k that is proved to fall short proves it for all before it.
+            low = (short * torch.arange(1, columns + 1, device=x.device)).amax(dim=1) + 1
+            low = torch.minimum(low, high)
+        low, high = (torch.minimum(k.clamp(min=least), upper[pending]) for k in (low, high))
+        settled = low == high
+        ranks[pending[settled]] = high[settled]
+        used[pending[settled]] = full if exact else rank
+        pending = pending[~settled]
+        rank *= 2
+    return ranks, used
+
+
+def ranks_at(shares: torch.Tensor, energy: float) -> torch.Tensor:
+    """``[b]`` the smallest k whose shares sum to ``energy``; as :func:`energy_rank`, of all shares ``[b, t]``."""
+    return _reached(shares, as_energy(energy) - ROUNDING, shares.shape[1])
+
+
+def as_energy(energy: float) -> float:
+    """The same share as a Python float. Raises ``ValueError`` unless it lies in (0, 1]."""
+    energy = float(number("energy", energy))
+    if not 0 < energy <= 1:
+        raise UserError(f"energy must lie in (0, 1], not be {energy!r}")
+    return energy
+
+
+def as_route(route: str, rank: int, oversampling: int, iterations: int, power: float) -> tuple[int, int, int, float]:
+    """All but the first as Python numbers. Raises ``ValueError`` unless there is such a route and it takes them."""
+    if route not in ROUTES:
+        raise UserError(f"route must be one of {', '.join(ROUTES)}, not {route!r}")
+    rank, oversampling, iterations = (
+        whole("rank", rank),
+        whole("oversampling", oversampling),
+        whole("iterations", iterations),
+    )
+    for name, value, least in (("rank", rank, 1), ("oversampling", oversampling, 0), ("iterations", iterations, 0)):
+        if value < least:
+            raise UserError(f"{name} must be at least {least}, not {value}")
+    power = float(number("power", power))
+    if not (power > 0 and math.isfinite(power)):
+        raise UserError(f"power must be positive, not {power}")
+    if power != 2 and route != "svd":
+        raise UserError(f"a power of {power:g} needs the route 'svd': '{route}' knows energies, which are squares")
+    return rank, oversampling, iterations, power
+
+
+def _check_shape(x: torch.Tensor, valid: torch.Tensor | None) -> None:
+    if x.ndim != 3 or (valid is not None and valid.shape != x.shape[:2]):
+        found = "" if valid is None else f" with valid of shape {list(valid.shape)}"
+        raise UserError(f"features must be of shape [b, n, d], not {list(x.shape)}{found}")
+    if not (x.shape[1] and x.shape[2]):
+        raise UserError(f"features must have at least one token and one dimension, not be of shape {list(x.shape)}")
+
+
+def _normalised(x: torch.Tensor, valid: torch.Tensor | None, centre: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """``x`` in float32 with Frobenius norm 1 (0 if it has no energy), and ``[b]`` the norm it had."""
+    _check_shape(x, valid)
+    x = x.float()
+    if valid is not None:
+        x = x.masked_fill(~valid[..., None], 0.0)
+    largest = x.abs().amax(dim=(1, 2))  # also keeps the squares in float32's range
+    if not torch.isfinite(largest).all():
+        row = int((~torch.isfinite(largest)).nonzero()[0])
+        raise UserError(f"the features of row {row} of the batch hold NaN or infinity, so they have no spectrum")
+    x = x / largest.clamp(min=1e-30)[:, None, None]
+    norm = _norm(x).float()
+    if centre:
+        present = x.new_ones(x.shape[:2]) if valid is None else valid.to(x.dtype)
+        mean = x.sum(dim=1, keepdim=True) / present.sum(dim=1).clamp(min=1)[:, None, None]
+        x = (x - mean) * present[..., None]
+        left = _norm(x).float()
+        # Of equal tokens the mean's rounding alone is left: that is no energy.
+        norm = torch.where(left > 1e-6 * norm, left, 0.0)
+    x = torch.where((norm > 0)[:, None, None], x / norm.clamp(min=1e-30)[:, None, None], 0.0)
+    return x, norm * largest
+
+
+def _gram(x: torch.Tensor) -> torch.Tensor:
+    """``[b, min(n, d)]`` float64 squared singular values over their sum, largest first."""
+    gram = x @ x.mT if x.shape[1] <= x.shape[2] else x.mT @ x
+    return torch.linalg.eigvalsh(gram.double()).flip(-1).clamp(min=0) / _norm(x).square().clamp(min=1e-30)[:, None]
+
+
+def _norm(x: torch.Tensor) -> torch.Tensor:
+    """``[b]`` float64 Frobenius norms."""
+    return torch.linalg.vector_norm(x, dim=(1, 2), dtype=torch.float64)
+
+
+def _randomised(x: torch.Tensor, columns: int, iterations: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """``[b, columns]`` float64 leading energies of ``x`` over the sum of all, and their sums' slack.
+
+    With ``A = x x^T`` and an orthonormal ``Q`` of its approximate range, the energies are the
+    eigenvalues ``theta`` of ``H = Q^T A Q``, which are never too high. The slack bounds the sum of
+    A's first j eigenvalues: in a basis whose first part are H's eigenvectors, A has the blocks
+    ``[[theta, E^T], [E, G]]``, and for any positive diagonal D it is at most (in the Loewner order)
+    ``[[theta + D, 0], [0, G + E D^-1 E^T]]``. With ``d_i = theta_j - theta_i`` beyond j, and up to j
+    proportional to the residuals ``e_i`` (E's column norms), those blocks' first j eigenvalues lie
+    in the first block as long as ``room`` is positive, and D adds ``(e_1 + ... + e_j)^2 / room``.
+    """
+    q = torch.linalg.qr(x @ _gaussian(x.shape[2], columns, seed, x.device)).Q
+    for _ in range(iterations):
+        q = torch.linalg.qr(x @ (x.mT @ q)).Q
+    image = x @ (x.mT @ q)
+    small = q.mT @ image
+    energies, vectors = torch.linalg.eigh((small + small.mT).double() / 2)
+    total = _norm(x).square()[:, None]
+    energies, vectors = energies.flip(-1).clamp(min=0) / total.clamp(min=1e-30), vectors.flip(-1)
+    residuals = torch.linalg.vector_norm((image - q @ small) @ vectors.float(), dim=1).double()
+
+    # Neither x's energy outside Q's range nor its largest eigenvalue (of G) is more than what is left.
+    left = ((total > 0).double() - energies.sum(dim=1, keepdim=True)).clamp(min=0)
+    outside = torch.minimum(left, _outside(x, q, seed)[:, None])
+    gaps = (energies[:, :, None] - energies[:, None, :]).clamp(min=_MARGIN / 10)
+    beyond = (residuals.square()[:, None, :] / gaps).triu(diagonal=1).sum(dim=2)
+    room = energies - outside - beyond
+    slack = residuals.cumsum(dim=1).square() / room.clamp(min=1e-30)
+    return energies, torch.where(room > 0, torch.minimum(slack, left), left)
+
+
+def _outside(x: torch.Tensor, q: torch.Tensor, seed: int) -> torch.Tensor:
+    """``[b]`` a bound on the largest energy of what ``q`` leaves of ``x``, by powers of random probes.
+
+    For M = R^T R with the largest eigenvalue m, ``|M^s Z|^2`` is at least ``m^(2s)`` times a
+    chi-squared number: the probes' components along the eigenvector.
+    """
+    z = _gaussian(x.shape[2], _PROBES, seed + 1, x.device).expand(len(x), -1, -1)
+    logarithm = x.new_zeros(len(x))
+    for _ in range(_STEPS):
+        y = x @ z
+        z = x.mT @ (y - q @ (q.mT @ y))
+        size = torch.linalg.vector_norm(z, dim=(1, 2)).clamp(min=1e-30)
+        logarithm = logarithm + size.log()
+        z = z / size[:, None, None]
+    return ((logarithm - math.log(_LEAST_CHI) / 2) / _STEPS).exp()
+
+
+@lru_cache(maxsize=16)
+def _gaussian(rows: int, columns: int, seed: int, device: torch.device) -> torch.Tensor:
+    """``[rows, columns]``, drawn on the CPU so that every device gets the same; kept, as drawing costs."""
+    return torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed)).to(device)
+
+
+def _reached(shares: torch.Tensor, target: float, never: int) -> torch.Tensor:
+    """``[b]`` the first k whose shares sum to ``target``, 0 where there are none; ``never`` if none does."""
+    short = (shares.double().cumsum(dim=1) < target).sum(dim=1)
+    ranks = torch.where(short < shares.shape[1], short + 1, never)
+    return torch.where(shares[:, 0] > 0, ranks, 0)

@@ -1,0 +1,1 @@
+"""The replication study: what `dvc repro` runs."""

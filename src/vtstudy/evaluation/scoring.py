@@ -1,0 +1,209 @@
+"""Per-question scores out of lmms-eval's samples, in the units of the papers' tables."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vtstudy.evaluation.bootstrap import estimate
+from vtstudy.evaluation.errors import EvaluationError
+from vtstudy.world.hub_rows import MMBENCH_ABILITIES, Benchmark
+
+Sample = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One cell on one benchmark.
+
+    Attributes:
+        benchmark: key of the benchmarks' table, or ``mme_cognition``.
+        metric: lmms-eval's name of it.
+        value: lmms-eval's own aggregate, in the paper's units.
+        questions: how many were asked.
+        units: ``[n]`` names of what is scored: questions, images (captions), pairs (MME) or questions with all
+            their copies (MMBench); MME's and MMBench's begin with their category, ``ocr|12``.
+        values: ``[n]`` their scores in the paper's units; the sum over strata of their means is ``value``.
+        strata: ``[n]`` integers; MME's sub-tasks, else all 0.
+        images: ``[n]`` integers, equal for units about the same image, which a bootstrap draws together.
+    """
+
+    benchmark: str
+    metric: str
+    value: float
+    questions: int
+    units: tuple[str, ...]
+    values: np.ndarray
+    strata: np.ndarray
+    images: np.ndarray
+
+
+def scores_of(
+    name: str,
+    spec: Benchmark,
+    samples: Sequence[Sample],
+    results: Mapping[str, Any],
+    images: Sequence[int] | np.ndarray,
+) -> dict[str, Scores]:
+    """Scores by benchmark: one, and for MME the cognition sub-tasks as a second.
+
+    Args:
+        samples: lmms-eval's logged samples of the task.
+        results: its aggregates, keys ``<metric>,<filter>``.
+        images: by document, the number of the image that it shows.
+
+    Raises:
+        EvaluationError: if the per-question scores do not reproduce lmms-eval's aggregate.
+    """
+    metrics = {name: spec.metric}
+    if name == "mme":
+        metrics["mme_cognition"] = "mme_cognition_score"
+    found = {}
+    for benchmark, metric in metrics.items():
+        items = [(sample["doc_id"], sample[metric]) for sample in samples if sample.get(metric) is not None]
+        aggregate = results.get(f"{metric},none")
+        if not items or not isinstance(aggregate, (int, float)):
+            if benchmark == name:
+                few = (
+                    f"; none of the {len(samples)} questions that the limit leaves counts for it"
+                    if samples and not items
+                    else ""
+                )
+                raise EvaluationError(f"{spec.title}: lmms-eval returned no {metric}{few}")
+            continue  # a limit left no cognition question
+        docs, units, values, strata = (_READERS.get(benchmark) or _READERS.get(metric, _plain))(items)
+        scores = Scores(
+            benchmark,
+            metric,
+            spec.scale * float(aggregate),
+            len(items),
+            tuple(units),
+            spec.scale * np.asarray(values, dtype=float),
+            np.asarray(strata, dtype=int),
+            np.asarray(images)[docs],
+        )
+        again = float(estimate(scores.values, scores.strata))
+        if not math.isclose(again, scores.value, rel_tol=1e-6, abs_tol=1e-6):
+            raise EvaluationError(
+                f"{spec.title}: the per-question scores give {again:.6g}, but lmms-eval says {scores.value:.6g}"
+            )
+        found[benchmark] = scores
+    return found
+
+
+def parts_of(scores: Scores) -> dict[str, Scores]:
+    """Scores of the categories of MMBench and of their groups, or of the sub-tasks of MME, as ``mmbench/ocr``.
+
+    Raises:
+        EvaluationError: if the benchmark's questions have no categories.
+    """
+    if scores.benchmark not in ("mmbench", "mme", "mme_cognition"):
+        raise EvaluationError(f"the questions of {scores.benchmark} have no categories")
+    categories = [unit.partition("|")[0] for unit in scores.units]
+    members = {category: {category} for category in dict.fromkeys(categories)}
+    if scores.benchmark == "mmbench":
+        members |= {group: set(leaves) for group, leaves in MMBENCH_ABILITIES.items() if set(leaves) & set(members)}
+    asked = 2 if scores.benchmark != "mmbench" else 1  # MME's units are pairs; MMBench's count once with all copies
+    found = {}
+    for name, leaves in members.items():
+        index = [i for i, category in enumerate(categories) if category in leaves]
+        key = f"{scores.benchmark.partition('_')[0]}/{name}"
+        values, strata = scores.values[index], np.zeros(len(index), dtype=int)
+        found[key] = Scores(
+            key,
+            scores.metric,
+            float(estimate(values, strata)),
+            asked * len(index),
+            tuple(scores.units[i] for i in index),
+            values,
+            strata,
+            scores.images[index],
+        )
+    return found
+
+
+# What a reader finds: of each unit its first document, its name, its score, its stratum.
+_Read = tuple[list[int], list[str], list[float], list[int]]
+
+
+def _plain(items: Sequence[tuple[int, Any]]) -> _Read:
+    """A number for each question, or a mapping that holds it as ``score``."""
+    return _each(items, [float(item["score"] if isinstance(item, Mapping) else item) for _, item in items])
+
+
+def _mmvet(items: Sequence[tuple[int, Any]]) -> _Read:
+    """The judge's grade of each answer, in percent."""
+    return _each(items, [100.0 * item["score"] for _, item in items])
+
+
+def _letters(items: Sequence[tuple[int, Any]]) -> _Read:
+    """Whether the letter is the answer's."""
+    return _each(items, [float(item["pred"].lower().strip() == item["answer"].lower().strip()) for _, item in items])
+
+
+def _each(items: Sequence[tuple[int, Any]], values: list[float]) -> _Read:
+    """Each question is a unit, named by its document."""
+    docs = [doc for doc, _ in items]
+    return docs, list(map(str, docs)), values, [0] * len(docs)
+
+
+def _mme(items: Sequence[tuple[int, Any]]) -> _Read:
+    """A pair scores its accuracy in percent, and 100 more if both are right; a stratum is a sub-task."""
+    pairs: dict[tuple[str, str], list[float]] = {}
+    docs: dict[tuple[str, str], int] = {}
+    for doc, item in items:
+        pair = item["category"], item["question_id"]
+        pairs.setdefault(pair, []).append(item["score"])
+        docs.setdefault(pair, doc)
+    categories = sorted({category for category, _ in pairs})
+    units = [f"{category}|{question}" for category, question in pairs]
+    values = [100 * sum(pair) / 2 + 100 * (sum(pair) == 2) for pair in pairs.values()]
+    return list(docs.values()), units, values, [categories.index(category) for category, _ in pairs]
+
+
+def _cider(items: Sequence[tuple[int, Any]]) -> _Read:
+    """CIDEr of each image, as the task's own scorer gives it (its mean is the aggregate)."""
+    from pycocoevalcap.cider.cider import Cider
+    from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
+
+    tokenizer = PTBTokenizer()
+    ids = [int(item["image_id"]) for _, item in items]
+    references = {
+        id_: [{"caption": text} for text in item["answer"]] for id_, (_, item) in zip(ids, items, strict=True)
+    }
+    captions = {id_: [{"caption": item["pred"]}] for id_, (_, item) in zip(ids, items, strict=True)}
+    _, values = Cider().compute_score(tokenizer.tokenize(references), tokenizer.tokenize(captions))
+    return [doc for doc, _ in items], [str(id_) for id_ in ids], list(values), [0] * len(ids)
+
+
+def _mmbench(items: Sequence[tuple[int, Any]]) -> _Read:
+    """A question is right, 100, if the task's own static judge finds its option in every copy of it."""
+    import pandas as pd
+    from lmms_eval.tasks.mmbench.mmbench_evals import MMBench_Evaluator
+
+    judge = MMBench_Evaluator()
+    copies: dict[int, list[dict[str, Any]]] = {}
+    docs: dict[int, int] = {}
+    for doc, item in items:
+        row = {key if key in "ABCD" else key.lower(): value for key, value in item.items()}
+        index = int(row["index"]) % 1_000_000
+        copies.setdefault(index, []).append(row)
+        docs.setdefault(index, doc)
+    answers = {int(item["index"]): item["answer"] for _, item in items}
+    category = {int(item["index"]) % 1_000_000: item["category"] for _, item in items}
+    values = [100.0 * judge.eval_sub_data(pd.DataFrame(rows), answers, static_only=True) for rows in copies.values()]
+    return list(docs.values()), [f"{category[index]}|{index}" for index in copies], values, [0] * len(copies)
+
+
+# By benchmark where its metric has another's name, else by metric.
+_READERS = {
+    "mmvet": _mmvet,
+    "seed_image": _letters,
+    "nocaps_CIDEr": _cider,
+    "flickr_CIDEr": _cider,
+    "mme_perception_score": _mme,
+    "mme_cognition_score": _mme,
+    "gpt_eval_score": _mmbench,
+}

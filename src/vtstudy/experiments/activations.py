@@ -1,0 +1,152 @@
+"""What the figures look at inside a model: attention maps, image features, surviving tokens."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+
+from vtprune.attach import Kept, Prefix, attach
+from vtprune.attach.attention import attention_row
+from vtprune.attach.families import family_of
+from vtprune.attach.inference import Question, as_seen, encode
+from vtprune.attach.layout import take
+from vtprune.methods import Method
+from vtstudy.evaluation.errors import EvaluationError
+
+
+class Seen(NamedTuple):
+    """The image tokens of ``b`` prompts, ``n`` each, in a model that prunes nothing.
+
+    Attributes:
+        attention: ``[b, layers, n]`` what the last prompt token pays to each image token in every
+            layer: softmax over its whole row, mean over heads.
+        embeddings: ``[b, n, d]`` the image tokens as they enter the language model.
+        keys: ``[b, n, k]`` the keys of layer ``layer`` that AdaptPrune compares (``as_published``).
+    """
+
+    attention: np.ndarray
+    embeddings: np.ndarray
+    keys: np.ndarray
+
+
+class Probe:
+    """Shows questions to a loaded checkpoint, a batch at a time.
+
+    Args:
+        model, processor: a checkpoint in memory.
+        batch_size: questions at a time.
+        bar: a tqdm bar to advance by a question at a time.
+    """
+
+    def __init__(self, model: Any, processor: Any, *, batch_size: int, bar: Any) -> None:
+        self.model, self.processor, self.batch_size, self.bar = model, processor, batch_size, bar
+        self.family = family_of(model)
+
+    def grid(self, questions: Sequence[Question]) -> tuple[int, int]:
+        """(height, width) in tokens of the one grid that all the questions' images are laid on.
+
+        Raises:
+            EvaluationError: if they have several images, or grids that differ.
+        """
+        grids = set()
+        for inputs in self._batches(questions):
+            layout = self._layout(inputs)
+            grids |= {tuple(grid) for grid in layout.grids[layout.valid].tolist()}
+            if bool((layout.image[layout.valid] > 0).any()):
+                raise EvaluationError("a map of the image needs prompts of one image each, laid on one grid")
+        if len(grids) != 1:
+            raise EvaluationError(f"a map of the image needs one grid for all prompts, not {len(grids)} different ones")
+        return grids.pop()
+
+    @torch.inference_mode()
+    def look(self, questions: Sequence[Question], *, layer: int = 2) -> Seen:
+        """Run the whole model on each prompt and keep what is asked for of every layer.
+
+        Args:
+            questions: whose images are laid on one grid.
+            layer: 0-based, whose keys are wanted.
+        """
+        parts = []
+        for inputs in self._batches(questions):
+            parts.append(self._look(inputs, layer))
+            self.bar.update(len(inputs["input_ids"]))
+        return Seen(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+    def _look(self, inputs: Any, layer: int) -> Seen:
+        layers = self.family.language_model(self.model).layers
+        if not layer < len(layers):
+            raise EvaluationError(f"layer must lie below {len(layers)}, the model's depth, not be {layer}")
+        layout = self._layout(inputs)
+        attended = inputs["attention_mask"].bool()
+        captured: dict[str, torch.Tensor] = {}
+        rows, states, handles = [], {}, []
+
+        def before(index: int) -> Any:
+            def hook(module: Any, args: tuple, kwargs: dict[str, Any]) -> None:
+                captured["rotary"] = kwargs["position_embeddings"]
+                if index in (0, layer):
+                    states[index] = args[0] if args else kwargs["hidden_states"]
+
+            return hook
+
+        def after(module: Any, args: tuple, output: Any) -> None:
+            row = attention_row(module, captured["q"][:, -1], captured["k"], captured["rotary"], attended)
+            rows.append(row.gather(1, layout.index))
+
+        def capture(name: str) -> Any:
+            return lambda module, args, output: captured.__setitem__(name, output)
+
+        try:
+            for index, block in enumerate(layers):
+                handles.append(block.register_forward_pre_hook(before(index), with_kwargs=True))
+                handles.append(block.self_attn.q_proj.register_forward_hook(capture("q")))
+                handles.append(block.self_attn.k_proj.register_forward_hook(capture("k")))
+                handles.append(block.self_attn.register_forward_hook(after))
+            self.model(**inputs, logits_to_keep=1, use_cache=False)
+        finally:
+            for handle in handles:
+                handle.remove()
+        tokens = {index: take(hidden, layout.index) for index, hidden in states.items()}
+        keys = layers[layer].self_attn.k_proj(tokens[layer])
+        return Seen(*(t.float().cpu().numpy() for t in (torch.stack(rows, dim=1), tokens[0], keys)))
+
+    @torch.inference_mode()
+    def survivors(self, methods: Mapping[Any, Method], questions: Sequence[Question]) -> dict[Any, np.ndarray]:
+        """By name of a method, ``[questions, n]`` bool: which cells of the one grid it leaves.
+
+        The images, and the layers before any method prunes, are computed once for all.
+        """
+        found: dict[Any, list[np.ndarray]] = {name: [] for name in methods}
+        for inputs in self._batches(questions):
+            prefix = Prefix(inputs)
+            variants = [(name, attach(method, self.model, prefix)) for name, method in methods.items()]
+            for name, variant in sorted(variants, key=lambda pair: pair[1].first_layer):
+                with variant:
+                    self.model(**prefix.inputs, logits_to_keep=1)
+                found[name] += [_mask(kept) for (kept,) in variant.kept]
+                self.bar.update(len(inputs["input_ids"]))
+        return {name: np.stack(masks) for name, masks in found.items()}
+
+    def picture(self, question: Question) -> Image.Image:
+        """The question's image as the model sees it: after the processor's resizing and cropping."""
+        return as_seen(self.processor, encode(self.model, self.processor, [question])["pixel_values"][0])
+
+    def _batches(self, questions: Sequence[Question]) -> Iterator[Any]:
+        if not questions:
+            raise EvaluationError("there are no questions to show to the model")
+        for start in range(0, len(questions), self.batch_size):
+            yield encode(self.model, self.processor, questions[start : start + self.batch_size])
+
+    def _layout(self, inputs: Any) -> Any:
+        return self.family.layout(
+            self.model.config, inputs["input_ids"], inputs["attention_mask"].bool(), inputs.get("image_sizes")
+        )
+
+
+def _mask(kept: Kept) -> np.ndarray:
+    """``[n]`` bool over the cells of a grid."""
+    mask = np.zeros(kept.grid[0] * kept.grid[1], dtype=bool)
+    mask[kept.indices.numpy()] = True
+    return mask

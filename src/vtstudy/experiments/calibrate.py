@@ -1,0 +1,116 @@
+"""Energies for a checkpoint and pictures of one's own: what the stage ``spectra`` does with the miniature's.
+
+    python -m vtstudy.experiments.calibrate --params params/lite.yaml --pictures FOLDER --out runs/lite/results
+
+The pictures should be none that a benchmark shows. Writes ``calibration.csv`` for the keep ratios of
+``figures.eadaprune`` and SpectralBudget's own assumptions.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from vtstudy.evaluation.errors import EvaluationError
+from vtstudy.experiments.calibration import budgets, calibrate
+from vtstudy.experiments.files import write_csv
+from vtstudy.experiments.matched import MatchedSettings
+from vtstudy.experiments.runner import one_sentence, ratios
+from vtstudy.experiments.settings import read
+from vtstudy.experiments.spectra import DEFAULT, record, shares_of
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def pictures(folder: Path) -> list[Path]:
+    """The files of a folder's pictures, by name.
+
+    Raises:
+        EvaluationError: if it holds none.
+    """
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
+    if not files:
+        raise EvaluationError(f"{folder} holds no pictures ({', '.join(SUFFIXES)}) to calibrate on")
+    return files
+
+
+def run(settings: MatchedSettings, files: Sequence[Path]) -> Path:
+    """Record the pictures' spectra, one picture at a time, and write the energies that match the settings' keep ratios.
+
+    Each picture's fixed budget is that part of its own tokens. The energy matches the mean of these, so pictures may
+    be laid on different numbers of tokens (LLaVA-NeXT).
+
+    Raises:
+        EvaluationError, CheckpointError: one sentence that says what is wrong.
+    """
+    import torch
+    from torch.nn.functional import pad
+    from tqdm import tqdm
+
+    from vtstudy.evaluation.lmms_model import Loaded
+
+    source, centre, power = DEFAULT
+    loaded = Loaded.of(settings.checkpoint, device=settings.device, dtype=settings.dtype)
+    parts, tokens = [], []
+    with tqdm(total=len(files), unit="image", desc="calibrate", dynamic_ncols=True) as bar:
+        for file in files:
+            spectra, _, count = record(loaded, [_opened(file)], 1, {}, bar, variants=[(source, centre)])
+            parts.append(shares_of(spectra, *DEFAULT))
+            tokens.append(count)
+    longest = max(part.shape[1] for part in parts)
+    shares = torch.cat([pad(part, (0, longest - part.shape[1])) for part in parts])  # what is not there has no energy
+    rows = []
+    for keep in ratios(settings):
+        fixed = fmean(max(1, int(count * keep)) for count in tokens)
+        energy = calibrate(shares, fixed)
+        mean = budgets(shares, energy).double().mean().item()
+        rows.append(
+            {
+                "features": source,
+                "centre": centre,
+                "power": power,
+                "target": keep,
+                "k_min": 1,
+                "k_max": None,
+                "tokens": f"{fixed:.5g}",
+                "energy": energy,
+                "calibrated_mean": f"{mean:.5g}",
+            }
+        )
+    return write_csv(Path(settings.out) / "calibration.csv", rows)
+
+
+def _opened(file: Path) -> Any:
+    from PIL import Image
+
+    try:
+        with Image.open(file) as image:
+            return image.convert("RGB")
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # pillow's own for broken files
+        raise EvaluationError(f"the picture {file} cannot be read: replace it, or take it out of the folder") from error
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m vtstudy.experiments.calibrate", description="Calibrate spectral budgets."
+    )
+    parser.add_argument(
+        "--params", type=Path, default=Path("params.yaml"), help="read its keys evaluation and figures.eadaprune"
+    )
+    parser.add_argument("--model", help="one of evaluation.models (default: its first)")
+    parser.add_argument("--pictures", type=Path, required=True, help="folder of pictures that no benchmark shows")
+    parser.add_argument("--out", default="reports/results", help="folder of the results")
+    options = parser.parse_args(argv)
+
+    def work() -> Path:
+        settings = read(options.params, "eadaprune", MatchedSettings, options.model)
+        return run(replace(settings, out=options.out), pictures(options.pictures))
+
+    return one_sentence("calibrate", work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""Run a figure's experiment: measure, write its numbers, the data that it is drawn from, the facts of the run."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vtstudy.evaluation.bootstrap import bootstrap
+from vtstudy.evaluation.errors import EvaluationError
+from vtstudy.experiments.files import write, write_csv
+from vtstudy.experiments.provenance import facts
+from vtstudy.experiments.results import Row, row_of, to_csv
+from vtstudy.experiments.runner import evaluator_of, one_sentence
+from vtstudy.experiments.settings import FigureSettings, parse
+
+
+class Study:
+    """What a figure's experiment measures with, and where it puts what it finds.
+
+    Attributes:
+        settings: of the experiment.
+        evaluator: the checkpoint, the benchmarks.
+        folder: of the data that the figure is drawn from.
+        bar: a tqdm bar; ``extend`` says how much there is to do.
+        rows: of results.csv.
+        shown: prompts shown to the model so far.
+    """
+
+    def __init__(self, name: str, settings: FigureSettings, bar: Any) -> None:
+        from vtstudy.evaluation.harness import check_benchmarks
+
+        check_benchmarks(settings.benchmarks)
+        if not settings.benchmarks:
+            raise EvaluationError(f"{name} needs benchmarks: name them in params.yaml as figures.{name}.benchmarks")
+        self.name, self.settings, self.bar = name, settings, bar
+        self.evaluator = evaluator_of(settings)
+        self.folder = Path(settings.out) / name
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        self.rows: list[Row] = []
+        self.shown = 0
+
+    def extend(self, prompts: int) -> None:
+        """So many prompts more will be shown to the model."""
+        self.shown += prompts
+        self.bar.total = self.shown
+        self.bar.refresh()
+
+    def prompts(self, benchmark: str) -> list[Any]:
+        """The benchmark's questions, at most ``settings.limit``: (the task's words, the question)."""
+        from vtstudy.evaluation.harness import limit_of
+
+        return self.evaluator.prompts(benchmark, limit_of(self.settings.limit, benchmark))
+
+    def images(self, benchmark: str, questions: int) -> np.ndarray:
+        """``[questions]`` numbers of the images that the benchmark's first questions show, in their order.
+
+        Raises:
+            EvaluationError: if it is only one, which says nothing about another.
+        """
+        found = self.evaluator.images(benchmark, questions)
+        if not found.any():
+            raise EvaluationError(
+                f"{self.name} needs at least 2 images of {benchmark}, but its first {questions} questions show one: raise the limit"
+            )
+        return found
+
+    def resampled(self, values: np.ndarray, images: np.ndarray, name: str) -> np.ndarray:
+        """Means over the questions about resampled images: ``[questions, k]`` to ``[resamples, k]``.
+
+        Args:
+            images: ``[questions]`` numbers of what they show.
+            name: draws of another name are independent of these.
+        """
+        strata = np.zeros(len(values), dtype=int)
+        return bootstrap(values, strata, images, resamples=self.settings.resamples, seed=self.settings.seed, name=name)
+
+    def probe(self) -> Any:
+        from vtstudy.experiments.activations import Probe
+
+        loaded = self.evaluator.loaded
+        return Probe(loaded.model, loaded.processor, batch_size=self.settings.batch_size, bar=self.bar)
+
+    def add(self, method: str, keep: float, benchmark: str, metric: str, value: float, n: int, draws: Any) -> None:
+        """A row of results.csv; ``draws`` are the ``[resamples]`` values of its bootstrap."""
+        self.rows.append(
+            row_of(self.name, self.settings.model, method, keep, benchmark, metric, float(value), n, draws)
+        )
+
+    def table(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Write ``<folder>/<name>.csv``; floats with six significant digits."""
+        write_csv(self.folder / f"{name}.csv", rows, digits=6)
+
+
+def main(
+    name: str, measure: Callable[[Study], None], argv: list[str] | None = None, kind: type = FigureSettings
+) -> int:
+    """The command of a figure's module; what a user can mend is one sentence and exit code 2."""
+    return one_sentence(name, lambda: run(name, measure, parse(name, argv, kind)))
+
+
+def run(name: str, measure: Callable[[Study], None], settings: FigureSettings) -> Path:
+    """Write ``<out>/<name>.csv`` (rows of results.csv), ``<name>.json`` and the folder ``<name>``; returns the CSV's path.
+
+    Raises:
+        EvaluationError, CheckpointError, DatasetError, ValueError: one sentence that says what is wrong.
+    """
+    from tqdm import tqdm
+
+    start = time.perf_counter()
+    with tqdm(desc=name, total=0, unit="prompt", dynamic_ncols=True) as bar:
+        study = Study(name, settings, bar)
+        measure(study)
+    path = write(Path(settings.out) / f"{name}.csv", to_csv(study.rows))
+    seconds = time.perf_counter() - start
+    found = facts(settings, study.evaluator.loaded, seconds=seconds, questions=study.shown)
+    write(path.with_suffix(".json"), json.dumps(found, indent=2) + "\n")
+    return path

@@ -1,0 +1,466 @@
+"""Spectra and spectral budgets of the benchmarks' images, without asking a question about them.
+
+For each source of features, centred and not, with squared and plain singular values: the energy at
+which the mean budget equals a fixed one, calibrated on pictures from the training's side of the
+world, which no benchmark shows; the budgets that it gives the benchmarks' images; their rank
+correlation with how much the world put into each image; and whether the randomised budgets are the
+exact ones. The energies that it finds are those of the experiments that ask questions
+(``matched.py``). ``python -m vtstudy.experiments.spectra`` writes ``spectra.csv`` (the headline
+numbers, in the columns of all results), ``spectra.json`` (the facts of the run) and the tables under
+``spectra/``.
+"""
+
+import argparse
+import csv
+import io
+import json
+import math
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import torch
+
+from vtprune.features import Features
+from vtprune.methods import FastV, SpectralBudget
+from vtprune.methods.spectral_budget import SOURCES, image_features
+from vtprune.ops import spectrum
+from vtstudy.evaluation.environment import data_root, prepare, quieten
+from vtstudy.evaluation.errors import EvaluationError
+from vtstudy.experiments.calibration import budgets, calibrate
+from vtstudy.experiments.files import write, write_csv
+from vtstudy.experiments.intervals import spearman, wilson
+from vtstudy.experiments.provenance import facts
+from vtstudy.experiments.results import COLUMNS, to_csv
+from vtstudy.experiments.runner import one_sentence
+from vtstudy.experiments.settings import Settings, load, parse
+from vtstudy.world.hub_rows import BENCHMARKS
+
+NAME = "spectra"
+OPTIONS = {"targets", "calibration", "seed", "limits"}  # of the section of that name in params.yaml
+LAYER = 2  # before which the hidden states are taken: where FastV and AdaptPrune prune
+VARIANTS = tuple((source, centre) for source in SOURCES for centre in (False, True))
+DEFAULT = ("projected", False, 2.0)  # SpectralBudget's own assumptions
+POWERS = (2.0, 1.0)
+MEASURES = ("content", "objects", "characters", "chart_parts", "clutter")
+DECAY = 64  # components of the printed decay
+EXAMPLES, EXAMPLE_TARGET = 4, 0.1  # images of the smallest and of the largest budgets, and at which fixed budget
+
+Table = list[dict[str, Any]]
+
+
+class Recorder:
+    """A budget that keeps every token, and takes down the spectra of the images on the way.
+
+    So spectra are of the very features that a :class:`SpectralBudget` is given when it prunes.
+
+    Attributes:
+        shares: by (source, centred), all energies' shares, an image a row.
+        counted: by name, what each of ``budgets`` gave and the rank that settled it, an image a row.
+    """
+
+    def __init__(self, budgets: Mapping[Any, SpectralBudget], variants: Iterable[tuple[str, bool]]) -> None:
+        self.budgets = budgets
+        self.shares: dict[tuple[str, bool], list[torch.Tensor]] = {variant: [] for variant in variants}
+        self.counted: dict[Any, list[torch.Tensor]] = {name: [] for name in budgets}
+
+    def count(self, features: Features) -> torch.Tensor:
+        for source, centre in self.shares:
+            x, valid = image_features(features, source)
+            self.shares[source, centre].append(spectrum(x, valid, route="svd", centre=centre).shares.cpu())
+        for name, budget in self.budgets.items():
+            self.counted[name].append(torch.stack(budget.settled(features), dim=1).cpu())
+        return features.valid.sum(dim=1)
+
+    def signature(self) -> str:
+        return "recorder"
+
+
+@torch.inference_mode()
+def record(
+    loaded: Any,
+    images: Sequence[Any],
+    batch_size: int,
+    budgets: Mapping[Any, SpectralBudget],
+    bar: Any,
+    variants: Iterable[tuple[str, bool]] = VARIANTS,
+) -> tuple[dict, dict, int]:
+    """Spectra (by variant) and budgets (by name) of the images, and how many tokens the last batch's first image has."""
+    from vtprune.attach.inference import chat_prompt
+
+    recorder = Recorder(budgets, variants)
+    prompt = chat_prompt(loaded.processor, "", 1)
+    tokens = 0
+    with FastV(recorder, layer=LAYER).attach(loaded.model) as pruned:
+        for start in range(0, len(images), batch_size):
+            batch = list(images[start : start + batch_size])
+            inputs = loaded.processor(
+                images=batch, text=[prompt] * len(batch), padding=True, return_tensors="pt", add_special_tokens=False
+            ).to(loaded.model.device, loaded.model.dtype)
+            loaded.model(**inputs, logits_to_keep=1)
+            tokens = sum(len(image.indices) for image in pruned.kept[0])
+            bar.update(len(batch))
+    return (
+        {name: torch.cat(parts) for name, parts in recorder.shares.items()},
+        {name: torch.cat(parts) for name, parts in recorder.counted.items()},
+        tokens,
+    )
+
+
+def shares_of(shares: Mapping[tuple[str, bool], torch.Tensor], source: str, centre: bool, power: float) -> torch.Tensor:
+    """Shares of ``s ** power``, from those of the squares."""
+    energies = shares[source, centre].pow(power / 2)
+    return energies / energies.sum(dim=1, keepdim=True).clamp(min=1e-30)
+
+
+def benchmark_images(root: Path, limit: int | None) -> Iterator[tuple[str, str, Any]]:
+    """(benchmark, image id, pillow image), each image of a benchmark once."""
+    import pyarrow.parquet as pq
+    from PIL import Image
+
+    for name, spec in BENCHMARKS.items():
+        config = spec.images[0] if spec.images else spec.config
+        stored = {}
+        for file in sorted((root / spec.path).glob(spec.pattern(config))):
+            for image in pq.read_table(file, columns=["image"]).column("image").to_pylist():
+                stored.setdefault(Path(image["path"]).stem, image["bytes"])
+        if not stored:
+            raise EvaluationError(f"{spec.title}: there are no images in {root / spec.path}")
+        for key in list(stored)[:limit]:
+            with Image.open(io.BytesIO(stored[key])) as image:
+                yield name, key, image.convert("RGB")
+
+
+def read_density(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """What each image holds, by (benchmark, image id); ``content`` is all but the clutter.
+
+    Raises:
+        EvaluationError: if the world's file cannot be read.
+    """
+    try:
+        rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    except OSError as error:
+        raise EvaluationError(f"{path} cannot be read ({error.strerror}): the images' densities stand there") from error
+    counted = ("objects", "characters", "chart_parts", "clutter")
+    for row in rows:
+        row |= {name: int(row[name]) for name in counted}
+        row["content"] = row["objects"] + row["characters"] + row["chart_parts"]
+    return {(row["benchmark"], row["image_id"]): row for row in rows}
+
+
+def calibration_images(density: Iterable[Mapping[str, Any]], each: int, seed: int) -> list[Any]:
+    """``each`` pictures a benchmark of the kinds that it shows, from the training's side of the split."""
+    from PIL import Image
+
+    from vtstudy.world.pictures import sample
+    from vtstudy.world.scene import render
+
+    kinds: dict[str, list[str]] = {}
+    for row in density:
+        kinds.setdefault(row["benchmark"], []).append(row["kind"])
+    images = []
+    for benchmark, shown in kinds.items():
+        rng = Random(f"spectra-{benchmark}-{seed}")
+        images += [Image.fromarray(render(sample(rng, rng.choice(shown), held_out=False))) for _ in range(each)]
+    return images
+
+
+def clamped(limits: Iterable[Sequence[float | None]], tokens: int) -> list[tuple[int, int | None]]:
+    """(k_min, k_max) in tokens of limits that are multiples of a fixed budget of so many ``tokens``; None for none.
+
+    Raises:
+        EvaluationError: if one is no pair around 1, within which a mean budget of ``tokens`` is possible.
+    """
+    found = []
+    for pair in limits:
+        if len(pair) != 2 or not any(pair) or not (pair[0] or 0) < 1 < (pair[1] or math.inf):
+            raise EvaluationError(
+                f"limits must be pairs such as [0.5, 2], multiples of the fixed budget around 1, not {list(pair)}"
+            )
+        least, most = pair
+        found.append((max(1, round(least * tokens)) if least else 1, max(1, round(most * tokens)) if most else None))
+    return found
+
+
+def run(
+    settings: Settings,
+    *,
+    targets: Sequence[float],
+    calibration: int,
+    seed: int,
+    limits: Sequence[Sequence[float | None]] = (),
+) -> Path:
+    """Measure, and write the tables; returns ``spectra.csv``'s path.
+
+    Args:
+        targets: fixed budgets to match, as fractions of the tokens.
+        calibration: pictures a benchmark to calibrate on.
+        seed: of those pictures.
+        limits: pairs (k_min, k_max) to calibrate :class:`SpectralBudget`'s own assumptions with besides, as
+            multiples of the fixed budget; None for none.
+
+    Raises:
+        EvaluationError, CheckpointError, ValueError: one sentence that says what is wrong.
+    """
+    start = time.perf_counter()
+    if settings.data is None:
+        raise EvaluationError("spectra need the miniature world's data: it alone knows how much each image holds")
+    if calibration < 1 or not targets or not all(0 < target <= 1 for target in targets):
+        raise EvaluationError("spectra need fractions in (0, 1] as targets, and at least one picture to calibrate on")
+    root = data_root(settings.data)
+    density = read_density(root / "density.csv")
+    prepare(offline=True)
+    from tqdm import tqdm
+
+    from vtstudy.evaluation.lmms_model import Loaded
+
+    quieten()
+    loaded = Loaded.of(settings.checkpoint, device=settings.device, dtype=settings.dtype)
+    shown = list(benchmark_images(root, settings.limit))
+    pictures = calibration_images(density.values(), calibration, seed)
+    facts_of = [density.get((benchmark, key)) for benchmark, key, _ in shown]
+    if None in facts_of:
+        lost = shown[facts_of.index(None)]
+        raise EvaluationError(f"{root / 'density.csv'} does not know image {lost[1]} of {lost[0]}")
+
+    seconds = {}
+    with tqdm(total=len(pictures) + len(shown), unit="image", desc=NAME, dynamic_ncols=True) as bar:
+        before, _, tokens = record(loaded, pictures, settings.batch_size, {}, bar)
+        seconds["calibration"] = round(time.perf_counter() - start, 1)
+        fixed = {target: max(1, int(tokens * target)) for target in targets}
+        energies = {
+            (source, centre, power, target): calibrate(shares_of(before, source, centre, power), fixed[target])
+            for source, centre in VARIANTS
+            for power in POWERS
+            for target in targets
+        }
+        randomised = {
+            (source, target): SpectralBudget(energies[source, False, 2.0, target], features=source)
+            for source in SOURCES
+            for target in targets
+        }
+        within = {
+            (target, pair): calibrate(shares_of(before, *DEFAULT), fixed[target], *pair)
+            for target in targets
+            for pair in clamped(limits, fixed[target])
+        }
+        shares, found, _ = record(loaded, [image for _, _, image in shown], settings.batch_size, randomised, bar)
+    seconds["benchmarks"] = round(time.perf_counter() - start - seconds["calibration"], 1)
+
+    names = np.array([benchmark for benchmark, _, _ in shown])
+    exact = {key: budgets(shares_of(shares, *key[:3]), energy).numpy() for key, energy in energies.items()}
+    on_pictures = {key: budgets(shares_of(before, *key[:3]), energy).numpy() for key, energy in energies.items()}
+    calibrated = [
+        _calibrated(key, (1, None), fixed[key[3]], energies[key], on_pictures[key], counts)
+        for key, counts in exact.items()
+    ] + [
+        _calibrated(
+            (*DEFAULT, target),
+            pair,
+            fixed[target],
+            energy,
+            *(budgets(shares_of(each, *DEFAULT), energy, *pair).numpy() for each in (before, shares)),
+        )
+        for (target, pair), energy in within.items()
+    ]
+    tables = {
+        "budgets": _budget_table(shown, facts_of, exact, targets),
+        "calibration": calibrated,
+        "means": list(_means(exact, names)),
+        "correlation": list(_correlations(exact, names, facts_of)),
+        "agreement": list(_agreement(exact, found, names)),
+        "decay": list(_decay(shares, names, facts_of)),
+    }
+    out = Path(settings.out)
+    shutil.rmtree(out / NAME, ignore_errors=True)
+    for name, rows in tables.items():
+        write_csv(out / NAME / f"{name}.csv", rows, digits=5)
+    _write_examples(
+        out / NAME / "examples", shown, exact[(*DEFAULT, min(targets, key=lambda target: abs(target - EXAMPLE_TARGET)))]
+    )
+    path = write(out / f"{NAME}.csv", to_csv(list(_headlines(tables, settings.model))))
+    known = facts(settings, loaded, seconds=time.perf_counter() - start)
+    images = {"images": len(shown), "calibrated_on": len(pictures), "tokens": tokens}
+    known[NAME] = images | {"targets": list(targets), "calibration": calibration, "seed": seed, "seconds": seconds}
+    write(out / f"{NAME}.json", json.dumps(known, indent=2) + "\n")
+    return path
+
+
+def _variant(key: tuple[str, bool, float, float]) -> dict[str, Any]:
+    source, centre, power, target = key
+    return {"features": source, "centre": centre, "power": power, "target": target}
+
+
+def _scopes(names: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Every benchmark with its images, then all together."""
+    for name in dict.fromkeys(names.tolist()):
+        yield name, names == name
+    yield "all", np.ones(len(names), dtype=bool)
+
+
+def _write_examples(folder: Path, shown: Sequence, counts: np.ndarray) -> None:
+    """The images with the smallest and the largest budgets, one a benchmark, and ``examples.csv``."""
+    rows = []
+    for end, order in (
+        ("smallest", np.argsort(counts, kind="stable")),
+        ("largest", np.argsort(-counts, kind="stable")),
+    ):
+        first: dict[str, int] = {}
+        for index in order:
+            first.setdefault(shown[index][0], int(index))
+        for number, (benchmark, index) in enumerate(list(first.items())[:EXAMPLES], start=1):
+            name = f"{end}-{number}.png"
+            folder.mkdir(parents=True, exist_ok=True)
+            shown[index][2].save(folder / name)
+            rows.append(
+                {
+                    "end": end,
+                    "picture": name,
+                    "benchmark": benchmark,
+                    "image_id": shown[index][1],
+                    "tokens": int(counts[index]),
+                }
+            )
+    write_csv(folder / "examples.csv", rows)
+
+
+def _budget_table(shown: Sequence, known: Sequence[Mapping], exact: Mapping, targets: Sequence[float]) -> Table:
+    """An image a row: what it holds, and its budgets from squared singular values."""
+    rows = []
+    for index, ((benchmark, key, _), facts_of) in enumerate(zip(shown, known, strict=True)):
+        row = {
+            "benchmark": benchmark,
+            "image_id": key,
+            "kind": facts_of["kind"],
+            **{name: facts_of[name] for name in MEASURES},
+        }
+        for source, centre in VARIANTS:
+            label = source + "_centred" * centre
+            row |= {f"{label}_{target:g}": int(exact[source, centre, 2.0, target][index]) for target in targets}
+        rows.append(row)
+    return rows
+
+
+def _calibrated(
+    key: tuple[str, bool, float, float],
+    limits: tuple[int, int | None],
+    tokens: int,
+    energy: float,
+    on_pictures: np.ndarray,
+    counts: np.ndarray,
+) -> dict[str, Any]:
+    """An energy, the mean budget that it was fitted to, and what it gives the benchmarks' images."""
+    row = {
+        "k_min": limits[0],
+        "k_max": limits[1],
+        "tokens": tokens,
+        "energy": energy,
+        "calibrated_mean": on_pictures.mean(),
+    }
+    spread = {"mean": counts.mean(), "sd": counts.std(), "least": counts.min(), "most": counts.max()}
+    return _variant(key) | row | spread
+
+
+def _means(exact: Mapping, names: np.ndarray) -> Iterator[dict[str, Any]]:
+    for key, counts in exact.items():
+        for scope, here in _scopes(names):
+            yield _variant(key) | {
+                "benchmark": scope,
+                "n": int(here.sum()),
+                "mean": counts[here].mean(),
+                "sd": counts[here].std(),
+            }
+
+
+def _correlations(exact: Mapping, names: np.ndarray, known: Sequence[Mapping]) -> Iterator[dict[str, Any]]:
+    held = {measure: np.array([row[measure] for row in known]) for measure in MEASURES}
+    for key, counts in exact.items():
+        for scope, here in _scopes(names):
+            for measure in MEASURES:
+                value, low, high = spearman(counts[here], held[measure][here])
+                if not math.isnan(value):
+                    row = {"benchmark": scope, "measure": measure, "n": int(here.sum())}
+                    yield _variant(key) | row | {"spearman": value, "ci_low": low, "ci_high": high}
+
+
+def _agreement(exact: Mapping, found: Mapping, names: np.ndarray) -> Iterator[dict[str, Any]]:
+    for (source, target), counts in found.items():
+        settled = counts[:, 1].numpy()
+        apart = np.abs(counts[:, 0].numpy() - exact[source, False, 2.0, target])
+        for scope, here in _scopes(names):
+            n, hits = int(here.sum()), int((apart[here] == 0).sum())
+            yield {
+                "features": source,
+                "target": target,
+                "benchmark": scope,
+                "n": n,
+                "same": hits,
+                "percent": 100 * hits / n,
+                "furthest": int(apart[here].max()),
+                "at_first_rank": int((settled[here] == SpectralBudget.rank).sum()),
+            }
+
+
+def _decay(shares: Mapping, names: np.ndarray, known: Sequence[Mapping]) -> Iterator[dict[str, Any]]:
+    """Running sums by benchmark, and of the third of all images that holds least, and most."""
+    content = np.array([row["content"] for row in known])
+    low, high = np.quantile(content, [1 / 3, 2 / 3])
+    groups = [*_scopes(names), ("sparse third", content <= low), ("dense third", content >= high)]
+    for source, centre in VARIANTS:
+        sums = shares[source, centre].double().cumsum(dim=1).numpy()[:, :DECAY]
+        for group, here in groups:
+            quartiles = np.quantile(sums[here], [0.25, 0.5, 0.75], axis=0)
+            for k, (lower, middle, upper) in enumerate(quartiles.T, start=1):
+                yield {
+                    "features": source,
+                    "centre": centre,
+                    "group": group,
+                    "k": k,
+                    "q25": lower,
+                    "median": middle,
+                    "q75": upper,
+                }
+
+
+def _headlines(tables: Mapping[str, Table], model: str) -> Iterator[dict[str, Any]]:
+    """Rows in the columns of all results, for SpectralBudget's own assumptions."""
+
+    def ours(row: Mapping[str, Any]) -> bool:
+        return (row["features"], row.get("centre", False), row.get("power", 2.0)) == DEFAULT
+
+    def line(method: str, metric: str, row: Mapping[str, Any], value: float, low: float, high: float) -> dict[str, Any]:
+        values = (NAME, model, method, row["target"], row["benchmark"], metric, value, row["n"], low, high)
+        return dict(zip(COLUMNS, values, strict=True))
+
+    for row in filter(ours, tables["correlation"]):
+        if row["measure"] == "content":
+            yield line("budget_by_content", "rank_correlation", row, row["spearman"], row["ci_low"], row["ci_high"])
+    for row in filter(ours, tables["means"]):
+        wide = 1.96 * row["sd"] / math.sqrt(row["n"])
+        yield line("mean_budget", "tokens", row, row["mean"], row["mean"] - wide, row["mean"] + wide)
+    for row in filter(ours, tables["agreement"]):
+        yield line("randomised_is_exact", "percent", row, row["percent"], *wilson(row["same"], row["n"]))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The module's command; what a user can mend is one sentence and exit code 2."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+
+    def work() -> Path:
+        settings, path = parse(NAME, argv), parser.parse_known_args(argv)[0].params
+        options = load(path).get(NAME)
+        if not isinstance(options, dict) or set(options) != OPTIONS:
+            raise EvaluationError(f"{path}: '{NAME}' must have the keys {', '.join(sorted(OPTIONS))}, and no others")
+        return run(settings, **options)
+
+    return one_sentence(NAME, work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

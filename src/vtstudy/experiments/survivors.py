@@ -1,0 +1,109 @@
+"""Figures 1, 6 and 7: the tokens that FastV and AdaptPrune leave, and the positions that are always kept.
+
+A position counts as *fixed* for a method on a benchmark when it survives in at least
+``settings.fixed`` of the images; the figures mark these. The number beside them needs no threshold:
+the *overlap*, the percentage of the kept positions that two images have in common, mean over all
+pairs of questions about different images; a random choice has the kept share. Intervals are
+bootstrapped over the images, each with its questions.
+The pictures drawn are those of each benchmark's first questions: nobody chose them.
+"""
+
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+
+from vtstudy.evaluation.bootstrap import cluster_sums
+from vtstudy.evaluation.errors import EvaluationError
+from vtstudy.experiments.figure_runner import Study, main
+from vtstudy.experiments.runner import ratios
+from vtstudy.experiments.settings import FigureSettings
+
+METHODS = ("fastv", "adaptprune", "random")
+
+
+@dataclass(frozen=True)
+class SurvivorSettings(FigureSettings):
+    """Of figures 1, 6 and 7.
+
+    Attributes:
+        examples: questions of each benchmark to draw, each about another image.
+        fixed: share of the images, in (0, 1], in which a fixed position survives.
+    """
+
+    examples: int = 4
+    fixed: float = 0.9
+
+
+def measure(study: Study) -> None:
+    from vtstudy.evaluation.lmms_model import method_of
+
+    settings = study.settings
+    if not 0 < settings.fixed <= 1:
+        raise EvaluationError(f"fixed must lie in (0, 1], not {settings.fixed:g}")
+    if settings.examples < 1:
+        raise EvaluationError(f"examples must be at least 1, not {settings.examples}")
+    methods = {(name, keep): method_of(name, keep) for keep in ratios(settings) for name in METHODS}
+    examples, survivors, positions = [], [], []
+    for benchmark in settings.benchmarks:
+        asked = study.prompts(benchmark)
+        questions = [question for _, question in asked]
+        images = study.images(benchmark, len(questions))
+        study.extend(len(questions) * len(methods))
+        probe = study.probe()
+        grid = probe.grid(questions)
+        shown = np.unique(images, return_index=True)[1][: settings.examples]  # the first question about each
+        for number, index in enumerate(shown):
+            name = f"{benchmark}-{number}.png"
+            probe.picture(questions[index]).save(study.folder / name)
+            words = asked[index][0].strip().splitlines()[0]
+            examples.append(
+                {
+                    "benchmark": benchmark,
+                    "example": number,
+                    "question": words,
+                    "picture": name,
+                    "height": grid[0],
+                    "width": grid[1],
+                }
+            )
+        for (method, keep), kept in probe.survivors(methods, questions).items():
+            here = {"benchmark": benchmark, "method": method, "keep": keep}
+            for number, index in enumerate(shown):
+                survivors += [here | {"example": number} | _place(cell, grid) for cell in np.flatnonzero(kept[index])]
+            positions += [
+                here | _place(cell, grid) | {"share": float(share)} for cell, share in enumerate(kept.mean(axis=0))
+            ]
+            value, sample = overlap(kept.astype(float), images, study.resampled(kept.astype(float), images, benchmark))
+            study.add(f"{method} overlap", keep, benchmark, "position_overlap", value, len(kept), sample)
+    study.table("examples", examples)
+    study.table("survivors", survivors)
+    study.table("positions", positions)
+
+
+def overlap(kept: np.ndarray, images: np.ndarray, draws: np.ndarray) -> tuple[float, np.ndarray]:
+    """Percent of the kept positions that questions about two different images have in common, and its bootstrap.
+
+    An image has much in common with itself, and with its copies in a resample: both are taken out,
+    so that neither the value nor the middle of the draws depends on the number of images.
+
+    Args:
+        kept: ``[questions, n]`` 1 for the positions that survive, else 0; equally many of each.
+        images: ``[questions]`` numbers of what they show, at least two different ones.
+        draws: ``[resamples, n]`` in how many of the questions about resampled images each position survives.
+    """
+    asked, left, shares = len(kept), kept[0].sum(), kept.mean(axis=0)
+    sums, counts = cluster_sums(kept, images)
+    alike, pairs = (shares**2).sum(), asked**2 - (counts**2).sum()
+    value = (asked**2 * alike - (sums**2).sum()) / pairs
+    copies = ((sums - counts[:, None] * shares) ** 2).sum() / asked**2  # what pairs of an image and its own copy add
+    sample = value + ((draws**2).sum(axis=1) - alike - copies) * asked**2 / pairs
+    return float(100 * value / left), 100 * sample / left
+
+
+def _place(cell: int, grid: tuple[int, int]) -> dict[str, int]:
+    return {"row": int(cell) // grid[1], "column": int(cell) % grid[1]}
+
+
+if __name__ == "__main__":
+    sys.exit(main("figure1", measure, kind=SurvivorSettings))

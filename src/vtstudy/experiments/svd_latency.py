@@ -1,0 +1,168 @@
+"""How long the routes to a spectral budget take: against n_v, d_v and t, and for the papers' shapes.
+
+Writes ``spectra_latency/latency.csv``. Rows of the source ``measured`` are of this machine's CPU; those of the
+source ``recorded`` are a GPU's, read from what ``benchmarks/spectra.py --json`` has left under
+``reports/recorded/``. Times are never the same twice, so no other result depends on them. Routes are
+interleaved, and compared round by round.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vtprune.errors import UserError
+from vtstudy.experiments.files import write_csv
+from vtstudy.experiments.svd_routes import SHAPES, budget_calls, cost, leading_call, matrix
+
+NAME = "spectra_latency"
+ENERGY, RANK, OVERSAMPLING, ITERATIONS = 0.9, 64, 8, 2
+BASE = "576x1024"
+SWEEPS = {  # what varies, about LLaVA-1.5's tower: (shape, target rank)
+    "tokens": [(f"{n}x1024", RANK) for n in (144, 288, 576, 1152)],
+    "width": [(f"576x{d}", RANK) for d in (256, 512, 1024, 2048, 4096)],
+    "rank": [(BASE, t) for t in (16, 32, 64, 128, 256)],
+    "shapes": [(shape, RANK) for shape in SHAPES],
+}
+SLOW = 3e9  # multiplications of a full SVD that would take seconds: it is left out
+ROUNDS, SECONDS = 5, 6.0  # measured rounds of a shape at most, and how long until no further one begins
+LEADING = "randomised, rank t"
+
+
+def measure(shape: str, rank: int, rounds: int = ROUNDS) -> Iterator[dict[str, Any]]:
+    """A row for each route, of one matrix on the CPU."""
+    tokens, width = map(int, shape.split("x"))
+    x = matrix(tokens, width, torch.device("cpu"))
+    calls: dict[str, Callable[[], Any]] = budget_calls(x, ENERGY, rank, OVERSAMPLING, ITERATIONS)
+    if cost(tokens, width, None) > SLOW:
+        del calls["svd"]
+    calls[LEADING] = leading_call(x, rank, OVERSAMPLING, ITERATIONS)
+    budgets = {
+        name: tuple(int(part) for part in call()) for name, call in calls.items() if name != LEADING
+    }  # warm-up, too
+    seconds = _interleaved(calls, rounds)
+    for name, took in seconds.items():
+        kept, settled = budgets.get(name, (None, rank))
+        yield _row(shape, name, "measured", platform.machine(), rank, took, seconds["gram"], kept, settled)
+
+
+def _interleaved(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {name: [] for name in calls}
+    names, begun = list(calls), time.perf_counter()
+    for index in range(rounds):
+        if index >= 2 and time.perf_counter() - begun > SECONDS:
+            break
+        for name in names if index % 2 else reversed(names):
+            start = time.perf_counter()
+            calls[name]()
+            found[name].append(time.perf_counter() - start)
+    return found
+
+
+def _row(
+    shape: str,
+    route: str,
+    source: str,
+    device: str,
+    rank: int,
+    seconds: list[float],
+    gram: list[float],
+    kept: int | None,
+    settled: int,
+) -> dict[str, Any]:
+    tokens, width = map(int, shape.split("x"))
+    low, middle, high = statistics.quantiles([1000 * s for s in seconds], n=4, method="inclusive")
+    ratio = statistics.median(a / b for a, b in zip(seconds, gram, strict=True))
+    needed = cost(tokens, width, settled if "randomised" in route else None)
+    return {
+        "source": source,
+        "device": device,
+        "shape": shape,
+        "tokens": tokens,
+        "width": width,
+        "rank": rank,
+        "route": route,
+        "median_ms": f"{middle:.4g}",
+        "quartile_low_ms": f"{low:.4g}",
+        "quartile_high_ms": f"{high:.4g}",
+        "rounds": len(seconds),
+        "times_gram": f"{ratio:.4g}",
+        "cost": f"{needed:.4g}",
+        "cost_of_svd": f"{needed / cost(tokens, width, None):.4g}",
+        "budget": kept,
+        "settled_at": settled,
+    }
+
+
+def recorded(folder: Path) -> Iterator[dict[str, Any]]:
+    """Rows of the GPUs' times under ``folder``; none where there are no such files.
+
+    Raises:
+        ValueError: if a file there is no JSON.
+    """
+    for path in sorted(folder.glob("*.json")):
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(f"{path} is not JSON, so the times in it cannot be read") from error
+        if (
+            not isinstance(found, dict)
+            or found.get("benchmark") != "spectra"
+            or not found["provenance"]["versions"].get("cuda")
+        ):
+            continue  # of another benchmark, or of a CPU
+        gram = {row["shape"]: row["seconds"] for row in found["rows"] if row["what"] == "gram"}
+        for row in found["rows"]:
+            route, rank = row["what"], found["settings"]["rank"]
+            if route in ("svd", "gram", "randomised", LEADING):
+                yield _row(
+                    row["shape"],
+                    route,
+                    "recorded",
+                    found["provenance"]["device"],
+                    rank,
+                    row["seconds"],
+                    gram[row["shape"]],
+                    None if route == LEADING else row["tokens"],
+                    row["settled_at"],
+                )
+
+
+def run(out: Path, folder: Path, rounds: int = ROUNDS) -> Path:
+    """Measure, read, and write ``<out>/spectra_latency/latency.csv``; returns its path."""
+    from tqdm import tqdm
+
+    points = list(dict.fromkeys(point for sweep in SWEEPS.values() for point in sweep))
+    rows = [
+        row
+        for shape, rank in tqdm(points, desc=NAME, unit="shape", dynamic_ncols=True)
+        for row in measure(shape, rank, rounds)
+    ]
+    return write_csv(out / NAME / "latency.csv", [*rows, *recorded(folder)])
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog=f"python -m vtstudy.experiments.{NAME}", description="Time the routes.")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="of each shape, at most; at least 2")
+    parser.add_argument("--recorded", type=Path, default=Path("reports/recorded"), help="folder of recorded times")
+    parser.add_argument("--out", type=Path, default=Path("reports/results"), help="folder of the results")
+    options = parser.parse_args(argv)
+    if options.rounds < 2:
+        parser.error("--rounds must be at least 2")
+    try:
+        print(run(options.out, options.recorded, options.rounds))
+    except (ValueError, OSError) as error:
+        print(f"vtprune {NAME}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

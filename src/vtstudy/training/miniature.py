@@ -1,0 +1,43 @@
+"""The miniature's architecture: the transformers classes of LLaVA-1.5, 3.6 million parameters."""
+
+from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig
+
+from vtstudy.world.scene import CELL, SIDE
+
+WIDTH = 192  # of the language model; visual words live in the same space
+
+
+def llava_config(vocabulary: dict[str, int]) -> LlavaConfig:
+    """A LLaVA of 12 x 12 image tokens and six decoder layers over `vocabulary` (word -> id)."""
+    vision = CLIPVisionConfig(
+        hidden_size=128,
+        intermediate_size=512,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        image_size=SIDE,
+        patch_size=CELL,
+        projection_dim=128,
+        hidden_act="gelu",
+    )
+    text = LlamaConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=WIDTH,
+        intermediate_size=512,
+        num_hidden_layers=6,
+        num_attention_heads=6,
+        num_key_value_heads=6,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+        bos_token_id=vocabulary["<s>"],
+        eos_token_id=vocabulary["</s>"],
+        pad_token_id=vocabulary["<pad>"],
+    )
+    return LlavaConfig(
+        vision_config=vision,
+        text_config=text,
+        image_token_index=vocabulary["<image>"],
+        image_seq_length=(SIDE // CELL) ** 2,
+        vision_feature_layer=-1,
+        vision_feature_select_strategy="default",
+        tie_word_embeddings=True,
+    )

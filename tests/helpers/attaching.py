@@ -1,0 +1,122 @@
+"""Methods, prompts' lengths and an independent oracle, shared by the tests of attaching."""
+
+from dataclasses import replace
+
+import torch
+
+from vtprune.methods import AdaptPrune, FastV, Fraction, Method, NoPruning, RandomPruning, get_method
+from vtprune.stages import Stage
+
+# On a 4x4 grid the paper's radius is less than a cell; this one suppresses.
+WIDE = {"sigma_d": 9.0, "sigma_s": 0.5, "radius": 18.0}
+# What every test of attaching runs on; each registered method has a line here.
+METHODS = [
+    FastV(0.25),
+    FastV(0.5, layer=1),
+    FastV(3, layer=3),
+    RandomPruning(0.4),
+    AdaptPrune(0.25, **WIDE),
+    AdaptPrune(0.5, reading="as_written", **WIDE),
+    AdaptPrune(0.3, similarity=False, **WIDE),
+    NoPruning(),
+    get_method("vtw"),
+    get_method("vtw", layer=3),
+    get_method("fitprune", keep=0.3),
+    get_method("fitprune", keep=0.5, layer=1),
+    get_method("skip", keep=0.3),
+    get_method("random3x3", keep=0.4),  # more than the four cells of a 4x4 grid
+    get_method("maxpool3x3", keep=0.4),
+    get_method("avgpool3x3", keep=0.3),
+    get_method("last", keep=0.3),
+    get_method("pyramiddrop", keep=0.25),
+    get_method("pyramiddrop", keep=3, layers=[1, 3]),
+    get_method("visionzip", keep=0.5),
+    get_method("visionzip", keep=0.3, contextual=0.5),
+]
+LENGTHS = ((3, 5), (1, 9), (6, 2))
+BY_NAME = {"ids": lambda method: f"{method.name}-{getattr(method, 'keep', '')}"}
+
+
+def one_of_each(keep) -> list[Method]:
+    """Every method that takes a budget once, with this one."""
+    return [replace(method, keep=keep) for method in {type(m): m for m in METHODS if hasattr(m, "keep")}.values()]
+
+
+class PerRow:
+    """A budget that gives each row another count, by its image's last byte."""
+
+    def count(self, features):
+        return torch.tensor([1 + fingerprint[-1] % 9 for fingerprint in features.fingerprint()])
+
+    def signature(self):
+        return "per row"
+
+
+class Pyramid(Method):
+    """Several stages: half of the tokens before layer 1, half of those before layer 3."""
+
+    name = "pyramid"
+    uses_attention = True
+
+    def stages(self):
+        return [Stage(1, FastV(0.5), Fraction(0.5)), Stage(3, AdaptPrune(0.5, **WIDE), Fraction(0.5))]
+
+
+def hooks(model) -> int:
+    return sum(
+        len(module._forward_hooks) + len(module._forward_pre_hooks) + len(module._forward_hooks_always_called)
+        for module in model.modules()
+    )
+
+
+def indices(pruned) -> list[list[list[int]]]:
+    return [[image.indices.tolist() for image in row] for row in pruned.kept]
+
+
+def generate(model, inputs, tokens=6, **options):
+    options = {"do_sample": False, "max_new_tokens": tokens, **options}
+    return model.generate(**inputs, **options)[:, inputs["input_ids"].shape[1] :]
+
+
+def merged(pruned, row=0) -> dict[int, list[int]]:
+    """By contextual token of one prompt, all whose mean it is."""
+    into = pruned._last_prompt().choices[0].into if 0 in pruned.stage_layers else None
+    found = [] if into is None else into[row].tolist()
+    return {target: [token for token, at in enumerate(found) if at == target] for target in set(found) - {-1}}
+
+
+@torch.no_grad()
+def recompute(model, inputs, kept: dict[int, list[int]], tokens=6, means=None):
+    """Greedy generation of one unpadded prompt without cache, hooks or any of our code.
+
+    ``kept`` holds, by layer, the image tokens that are left from that layer on, ``means`` those that
+    enter the decoder as the mean of others. Every step runs the decoder layers by hand on the whole
+    sequence, leaving out what is dropped.
+    """
+    core, decoder = model.model, model.model.language_model
+    ids, generated, logits = inputs["input_ids"], [], []
+    image_at = (ids[0] == model.config.image_token_id).nonzero().flatten()
+    images = {name: inputs[name] for name in ("pixel_values", "image_sizes") if name in inputs}
+    features = core.get_image_features(**images).pooler_output
+    for _ in range(tokens):
+        embeds = core.get_input_embeddings()(ids)
+        embeds[0, image_at] = torch.cat(list(features)).to(embeds)
+        where = torch.arange(ids.shape[1])
+        hidden = embeds.clone()
+        for target, members in (means or {}).items():
+            hidden[0, image_at[target]] = embeds[0, image_at[members]].mean(dim=0)
+        for index, layer in enumerate(decoder.layers):
+            if index in kept:
+                dropped = set(image_at.tolist()) - {int(image_at[i]) for i in kept[index]}
+                stay = torch.tensor([slot for slot, at in enumerate(where.tolist()) if at not in dropped])
+                hidden, where = hidden[:, stay], where[stay]
+            length = len(where)
+            mask = torch.full((length, length), torch.finfo(hidden.dtype).min).triu(1)[None, None]
+            rotary = decoder.rotary_emb(hidden, position_ids=where[None])
+            hidden = layer(hidden, attention_mask=mask, position_embeddings=rotary)
+        step = model.lm_head(decoder.norm(hidden))[0, -1]
+        logits.append(step.clone())
+        step[model.generation_config.suppress_tokens] = -torch.inf
+        generated.append(int(step.argmax()))
+        ids = torch.cat((ids, torch.tensor([[generated[-1]]])), dim=1)
+    return generated, torch.stack(logits)

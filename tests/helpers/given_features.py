@@ -1,0 +1,59 @@
+"""Features that methods are given, and what they select from them, shared by the tests of this folder."""
+
+from dataclasses import fields, replace
+
+import torch
+
+from vtprune.features import Features, Patches
+from vtprune.ops import grid_positions
+
+
+def features(height=4, width=4, rows=2, seed=0, images=None) -> Features:
+    """Random features; ``images`` is a list of (height, width), one image each, in place of a single one."""
+    grids = images or [(height, width)]
+    generator = torch.Generator().manual_seed(seed)
+    sizes = [down * across for down, across in grids]
+    n = sum(sizes)
+    attention = torch.rand(rows, n, generator=generator)
+    keys = {normalised: torch.randn(rows, n, 8, generator=generator) for normalised in (False, True)}
+    received = tuple(torch.rand(2, rows, n, generator=generator))
+    tower = torch.rand(rows, n, generator=generator), torch.randn(rows, n, 4, generator=generator)
+    sizes = torch.tensor(sizes)
+    return Features(
+        valid=torch.ones(rows, n, dtype=torch.bool),
+        positions=torch.cat([grid_positions(*grid) for grid in grids]).expand(rows, -1, -1),
+        grids=torch.tensor(grids).repeat_interleave(sizes, dim=0).expand(rows, n, 2),
+        image=torch.arange(len(grids)).repeat_interleave(sizes).expand(rows, -1),
+        attention=lambda: attention,
+        received=lambda: received,
+        keys=keys.__getitem__,
+        embeddings=lambda: keys[False],
+        fingerprint=lambda: [bytes([row]) for row in range(rows)],
+        tower=lambda: Patches(*tower, torch.ones(rows, n, dtype=torch.bool)),
+    )
+
+
+def on(device: str, given: Features) -> Features:
+    """The same features on another device."""
+    moved = {f.name: getattr(given, f.name).to(device) for f in fields(Features) if f.type is torch.Tensor}
+    return replace(
+        given,
+        **moved,
+        attention=lambda: given.attention().to(device),
+        received=lambda: tuple(part.to(device) for part in given.received()),
+        keys=lambda normalised: given.keys(normalised).to(device),
+        embeddings=lambda: given.embeddings().to(device),
+        tower=lambda: Patches(*(part.to(device) for part in given.tower())),
+    )
+
+
+def select(method, given: Features) -> list[list[int]]:
+    """What is left after all of a method's stages, as its last one ranks it."""
+    goal = None
+    for stage in method.stages():
+        counts, goal = stage.counts(given, goal)
+        chosen = stage.ranking.select(given, counts)
+        left = torch.zeros(chosen.shape[0], given.valid.shape[1] + 1, dtype=torch.bool, device=chosen.device)
+        left.scatter_(1, chosen % left.shape[1], True)
+        given = replace(given, valid=left[:, :-1])
+    return [[i for i in row if i >= 0] for row in chosen.tolist()]

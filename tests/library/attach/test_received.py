@@ -1,0 +1,130 @@
+"""The attention that image tokens receive: as eager models return it, and only where it is asked for."""
+
+import pytest
+import torch
+from helpers.attaching import LENGTHS, indices
+
+from vtprune.attach.attention import attention_received
+from vtprune.methods import FastV, FitPrune, Fraction, Method
+from vtprune.ops.ranking import highest
+from vtprune.stages import Stage
+
+
+class Spy(Method):
+    """Keeps what FastV(0.5) keeps before layer 1, then half by ``received``, which it remembers."""
+
+    name = "spy"
+    uses_received = True
+
+    def stages(self):
+        return [Stage(1, FastV(0.5), Fraction(0.5)), Stage(3, self, Fraction(0.5))]
+
+    def select(self, features, counts):
+        object.__setattr__(self, "seen", features.received())
+        return highest(self.seen[0], counts, features.valid)
+
+
+def expected(weights, is_text, is_image):
+    """From one row's ``[heads, length, length]`` weights: received from text and from image tokens."""
+    most = weights.amax(dim=0)
+    return most[is_text].sum(dim=0), most[is_image].sum(dim=0)
+
+
+@pytest.mark.parametrize("block", [1, 7, 128])
+@pytest.mark.parametrize("kv_heads", [4, 2, 1])
+def test_received_equals_the_eager_models_attentions(tiny, kv_heads, block):
+    model = tiny.build(kv_heads=kv_heads, attention="eager")
+    inputs = tiny.prompts(LENGTHS, images=(1, 2, 1))
+    attended = inputs["attention_mask"].bool()
+    image = (inputs["input_ids"] == tiny.image) & attended
+    text = attended & ~image
+    for index, layer in enumerate(model.model.language_model.layers):
+        seen = {}
+        handle = layer.self_attn.register_forward_pre_hook(lambda m, a, k, s=seen: s.update(k), with_kwargs=True)
+        with torch.no_grad():
+            whole = model(**inputs, output_attentions=True).attentions[index]
+            query, key = (proj(seen["hidden_states"]) for proj in (layer.self_attn.q_proj, layer.self_attn.k_proj))
+            payers = torch.stack((text, image), dim=1)
+            got = attention_received(layer.self_attn, query, key, seen["position_embeddings"], attended, payers, block)
+        handle.remove()
+        for row in range(3):
+            for group, want in enumerate(expected(whole[row], text[row], image[row])):
+                torch.testing.assert_close(got[row, group, attended[row]], want[attended[row]])
+
+
+@pytest.mark.parametrize("layer", [1, 2, 3])
+def test_fitprune_chooses_as_the_definition_says(tiny, layer):
+    model = tiny.build(kv_heads=2, attention="eager")
+    inputs = tiny.prompts(LENGTHS, images=(1, 2, 3))
+    with torch.no_grad():
+        whole = model(**inputs, output_attentions=True).attentions[layer - 1]
+        with FitPrune(0.3, layer=layer).attach(model) as pruned:
+            model(**inputs)
+    for row, attended in enumerate(inputs["attention_mask"].bool()):
+        image = (inputs["input_ids"][row] == tiny.image) & attended
+        from_text, from_image = expected(whole[row], attended & ~image, image)
+        best = (from_text * from_image)[image].argsort(descending=True)[: int(0.3 * int(image.sum()))]
+        kept = [16 * which + index for which, found in enumerate(indices(pruned)[row]) for index in found]
+        assert kept == sorted(best.tolist())
+
+
+def test_received_in_a_later_stage_counts_what_is_still_there(tiny):
+    model = tiny.build(kv_heads=2, attention="eager")
+    inputs = tiny.prompts(LENGTHS)
+    spy = Spy()
+    with torch.no_grad(), spy.attach(model) as pruned:
+        weights = model(**inputs, output_attentions=True).attentions[2]
+        kept = pruned.kept_at(1)
+    for row, (before, after) in enumerate(LENGTHS):
+        length = before + 8 + after
+        image = torch.zeros(length, dtype=torch.bool)
+        image[before : before + 8] = True
+        want = expected(weights[row, :, -length:, -length:], ~image, image)
+        for got, group in zip(spy.seen, want, strict=True):
+            torch.testing.assert_close(got[row, kept[row][0].indices], group[image])
+            assert got[row].count_nonzero() == 8
+
+
+def test_a_class_token_is_an_image_token_that_no_one_may_drop(tiny):
+    model = tiny.build(vision_feature_select_strategy="full", attention="eager")
+    inputs = tiny.prompts(((3, 5),), per_image=tiny.grid**2 + 1)
+    with torch.no_grad():
+        whole = model(**inputs, output_attentions=True).attentions[1]
+        with FitPrune(4).attach(model) as pruned:
+            model(**inputs)
+    image = inputs["input_ids"][0] == tiny.image
+    from_text, from_image = expected(whole[0], ~image, image)
+    best = (from_text * from_image)[image][1:].argsort(descending=True)[:4]
+    assert indices(pruned) == [[sorted(best.tolist())]]
+
+
+def test_others_pay_nothing_for_it(tiny):
+    """Without ``uses_received`` all queries but the last token's are let go."""
+    model = tiny.build(kv_heads=2)
+    inputs = tiny.prompts(LENGTHS)
+    captured = {}
+
+    class Peek(FastV):
+        def select(self, features, counts):
+            captured.update({name: states.shape[1] for name, states in pruned._captured.items()})
+            return super().select(features, counts)
+
+    with torch.no_grad(), Peek(0.25).attach(model) as pruned:
+        model(**inputs)
+    length = inputs["input_ids"].shape[1]
+    captured.pop("vision", None)  # a reference, for budgets that read it
+    assert captured == {"embeddings": length, "q_proj": 1, "k_proj": length}
+
+
+@pytest.mark.parametrize("what", ["attention", "received"])
+def test_a_method_that_does_not_say_what_it_uses(tiny, model, what):
+    class Silent(FitPrune):
+        uses_attention = what != "attention"
+        uses_received = what != "received"
+
+        def select(self, features, counts):
+            return getattr(features, what)()
+
+    with torch.no_grad(), Silent(0.5).attach(model):
+        with pytest.raises(ValueError, match=f"Silent asks for features.{what}.. and so must set uses_{what} = True"):
+            model(**tiny.prompts(LENGTHS))

@@ -1,0 +1,108 @@
+"""Measuring: what is run is what is meant, on tiny models of every family."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from transformers import (
+    CLIPVisionConfig,
+    InternVLConfig,
+    InternVLVisionConfig,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaNextConfig,
+)
+
+from vtprune.cost.timing import LOOP, LoopAdaptPrune, Plan, build, measure, prompts, variants, workload_of
+from vtprune.methods import AdaptPrune, get_method
+
+PLAN = Plan(batch=2, rounds=2, warmup=1, new_tokens=3, text_tokens=9, loop_rounds=1)
+CPU = torch.device("cpu")
+
+
+def config(kind="llava"):
+    text = LlamaConfig(
+        vocab_size=60,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=6,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+    )
+    if kind == "internvl":
+        vision = InternVLVisionConfig(
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            image_size=32,
+            patch_size=8,
+        )
+        return InternVLConfig(vision_config=vision, text_config=text, image_token_id=7)
+    vision = CLIPVisionConfig(
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=64,
+        patch_size=8,
+    )
+    if kind == "llava_next":
+        return LlavaNextConfig(
+            vision_config=vision, text_config=text, image_token_index=7, image_grid_pinpoints=[[128, 128]]
+        )
+    return LlavaConfig(vision_config=vision, text_config=text, image_token_index=7)
+
+
+@pytest.mark.parametrize(("kind", "tokens", "tiles"), [("llava", 64, 1), ("llava_next", 320, 5), ("internvl", 52, 13)])
+def test_the_unpruned_model_of_every_family_is_measured(kind, tokens, tiles):
+    model = build(config(kind), CPU, torch.float32)
+    found = measure(model, {"none": get_method("none")}, PLAN)
+    assert {phase: len(each) for phase, each in found.seconds["none"].items()} == dict.fromkeys(
+        ("vision", "prefill", "decode", "end_to_end"), 2
+    )
+    assert all(value > 0 for each in found.seconds["none"].values() for value in each)
+    assert found.weight_bytes == 4 * sum(parameter.numel() for parameter in model.parameters())
+    workload = workload_of(model.config, PLAN.text_tokens)
+    assert (workload.image_tokens, workload.tiles) == (tokens, tiles)
+    given = prompts(model.config, PLAN.text_tokens, 2, CPU, torch.float32)
+    assert given["input_ids"].shape == (2, workload.image_tokens + workload.text_tokens)
+
+
+def test_every_method_is_measured_and_the_loop_less_often():
+    model = build(config(), CPU, torch.float32)
+    before = [parameter.clone() for parameter in model.parameters()]
+    candidates = variants(0.25, CPU)
+    assert {"none", "fastv", "adaptprune", LOOP} <= set(candidates)
+    found = measure(model, candidates, PLAN)
+    assert list(found.seconds) == list(candidates) and not found.refused and not found.peak_bytes
+    for name, phases in found.seconds.items():
+        rounds = 1 if name == LOOP else 2
+        assert {len(each) for each in phases.values()} == {rounds}
+        assert ("selection" in phases) == (name != "none")
+    for name in ("fastv", "adaptprune", LOOP):
+        assert min(found.seconds[name]["scoring"]) > 0 and min(found.seconds[name]["selection"]) > 0
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+def test_the_loop_chooses_as_adaptprune():
+    model = build(config(), CPU, torch.float32)
+    inputs = prompts(model.config, 9, 2, CPU, torch.float32)
+    chosen = {}
+    for method in (AdaptPrune(0.3, radius=9.0), LoopAdaptPrune(0.3, radius=9.0)):
+        with method.attach(model) as pruned, torch.no_grad():
+            model(**inputs)
+            chosen[method.name] = [image.indices.tolist() for row in pruned.kept for image in row]
+    assert chosen["adaptprune"] == chosen[LOOP]
+    assert chosen[LOOP] != [list(range(19))] * 2
+
+
+def test_what_cannot_be_attached_is_said(monkeypatch):
+    monkeypatch.setattr("vtprune.cost.timing.FAMILIES", {})
+    model = build(config(), CPU, torch.float32)
+    found = measure(
+        model, {"none": get_method("none"), "fastv": get_method("fastv", keep=0.5)}, replace(PLAN, rounds=1)
+    )
+    assert found.refused == {"fastv": "pruning is not implemented for LlavaForConditionalGeneration"}
+    assert list(found.seconds) == ["none"]

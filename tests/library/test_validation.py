@@ -1,0 +1,180 @@
+"""One rule for numbers: NumPy's and torch's scalars are Python's, bools and strings are none."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from helpers.given_features import features
+
+from vtprune.methods import (
+    VTW,
+    AdaptPrune,
+    Count,
+    FastV,
+    Fraction,
+    PyramidDrop,
+    RandomPruning,
+    SpectralBudget,
+    VisionZip,
+)
+from vtprune.ops import adaptive_nms, energy_rank, spectrum
+from vtprune.stages import layer_at
+
+SCALARS = {
+    "numpy": (np.int64, np.float64),
+    "short numpy": (np.uint8, np.float32),
+    "numpy arrays": (np.array, np.array),
+    "torch": (torch.tensor, torch.tensor),
+}
+
+
+@pytest.mark.parametrize("kind", SCALARS)
+def test_scalars_are_the_numbers_that_they_hold(kind):
+    """Values that float32 holds exactly: method, hash and signature are those of Python's numbers."""
+    whole, real = SCALARS[kind]
+    flag = whole(1) > 0  # a bool of that kind
+    assert not isinstance(flag, bool)
+    pairs = [
+        (FastV(real(0.5), layer=whole(3)), FastV(0.5, layer=3)),
+        (FastV(whole(3), layer=real(0.25)), FastV(3, layer=0.25)),
+        (FastV(Fraction(real(0.5))), FastV(Fraction(0.5))),
+        (FastV(Count(whole(3))), FastV(Count(3))),
+        (
+            AdaptPrune(3, radius=whole(4), sigma_d=real(2.5), sigma_s=real(0.5), sigma_prior=whole(9), distance=flag),
+            AdaptPrune(3, radius=4, sigma_d=2.5, sigma_s=0.5, sigma_prior=9),
+        ),
+        (RandomPruning(3, seed=whole(7)), RandomPruning(3, seed=7)),
+        (VisionZip(3, contextual=real(0.5)), VisionZip(3, contextual=0.5)),
+        (PyramidDrop(real(0.5), layers=[whole(1), real(0.75)]), PyramidDrop(0.5, layers=[1, 0.75])),
+        (VTW(layer=whole(5)), VTW(layer=5)),
+        (
+            FastV(
+                SpectralBudget(
+                    real(0.5), k_min=whole(3), k_max=whole(9), power=whole(2), rank=whole(4), seed=whole(1), centre=flag
+                )
+            ),
+            FastV(SpectralBudget(0.5, k_min=3, k_max=9, power=2, rank=4, seed=1, centre=True)),
+        ),
+    ]
+    for given, plain in pairs:
+        assert given == plain and hash(given) == hash(plain)
+        assert json.dumps(given.signature()) == json.dumps(plain.signature())
+        assert repr(given) == repr(plain)
+
+
+def test_signatures_are_those_of_stored_predictions():
+    """Written out: a changed one would leave every stored prediction unfound."""
+    budget = SpectralBudget(1, k_min=3, k_max=9, power=1, route="svd", centre=True)
+    assert [
+        json.dumps(method.signature())
+        for method in (FastV(0.1), AdaptPrune(12, radius=5), RandomPruning(1.0), FastV(budget))
+    ] == [
+        '{"name": "fastv", "keep": 0.1, "layer": 2}',
+        (
+            '{"name": "adaptprune", "correction": true, "distance": true, "keep": 12, "layer": 2, "radius": 5.0, '
+            '"reading": "as_published", "sigma_d": 1.5, "sigma_prior": 12.0, "sigma_s": 0.05, "similarity": true}'
+        ),
+        '{"name": "random", "keep": 1.0, "layer": 2, "seed": 0}',
+        (
+            '{"name": "fastv", "keep": {"budget": "spectral", "energy": 1.0, "k_min": 3, "k_max": 9, "features": "projected", '
+            '"centre": true, "power": 1.0, "route": "svd", "rank": 32, "oversampling": 8, "iterations": 2, "seed": 0}, "layer": 2}'
+        ),
+    ]
+
+
+WRONG = [True, np.True_, torch.tensor(True), "2", None, 1j, [2], np.ones(2), torch.ones(40, 40)]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: type(wrong).__name__)
+@pytest.mark.parametrize(
+    ("make", "name", "right"),
+    [
+        (lambda value: FastV(value), "keep", "a fraction in (0, 1], a count or a budget"),
+        (
+            lambda value: FastV(0.5, layer=value),
+            "layer",
+            "a whole number of at least 0, or a fraction of the decoder's depth",
+        ),
+        (
+            lambda value: PyramidDrop(layers=(value,)),
+            "layer",
+            "a whole number of at least 0, or a fraction of the decoder's depth",
+        ),
+        (
+            lambda value: layer_at(value, 32),
+            "layer",
+            "a whole number of at least 0, or a fraction of the decoder's depth",
+        ),
+        (Fraction, "fraction", "a number"),
+        (Count, "tokens", "a whole number"),
+        (lambda value: AdaptPrune(0.5, radius=value), "radius", "a number"),
+        (lambda value: AdaptPrune(0.5, sigma_prior=value), "sigma_prior", "a number"),
+        (lambda value: AdaptPrune(0.5, sigma_d=value), "sigma_d", "a number"),
+        (lambda value: AdaptPrune(0.5, sigma_s=value), "sigma_s", "a number"),
+        (lambda value: RandomPruning(0.5, seed=value), "seed", "a whole number"),
+        (lambda value: VisionZip(0.5, contextual=value), "contextual", "a number"),
+        (SpectralBudget, "energy", "a number"),
+        (lambda value: SpectralBudget(0.5, k_min=value), "k_min", "a whole number"),
+        (lambda value: SpectralBudget(0.5, power=value), "power", "a number"),
+        (lambda value: SpectralBudget(0.5, rank=value), "rank", "a whole number"),
+        (lambda value: SpectralBudget(0.5, seed=value), "seed", "a whole number"),
+        (lambda value: energy_rank(torch.ones(1, 4, 5), value), "energy", "a number"),
+        (lambda value: spectrum(torch.ones(1, 4, 5), oversampling=value), "oversampling", "a whole number"),
+    ],
+)
+def test_what_is_no_number_is_refused_in_one_sentence(make, name, right, wrong):
+    with pytest.raises(ValueError) as refused:
+        make(wrong)
+    said = str(refused.value)
+    assert said.startswith(f"{name} must be {right}") and "\n" not in said and len(said) < 200
+    start = repr(wrong).split("\n")[0][:20].rstrip()
+    assert f", not {start}" in said
+
+
+@pytest.mark.parametrize("make", [Count, lambda k: RandomPruning(0.5, seed=k), lambda k: SpectralBudget(0.5, k_max=k)])
+def test_whole_numbers_are_not_cut(make):
+    for wrong in (2.5, 3.0, np.float64(3)):
+        with pytest.raises(ValueError, match="must be a whole number( or None)?, not "):
+            make(wrong)
+
+
+@pytest.mark.parametrize("switch", ["correction", "distance", "similarity"])
+def test_switches_are_true_or_false(switch):
+    for wrong in (1, 0, "yes", None, np.int64(1)):
+        with pytest.raises(ValueError, match=f"^{switch} must be True or False, not "):
+            AdaptPrune(0.5, **{switch: wrong})
+
+
+def test_what_is_no_number_for_nms():
+    given = features(rows=1)
+    arguments = given.attention()[0], given.keys(False)[0], given.positions[0]
+    options = {"sigma_d": 1.5, "sigma_s": 0.05, "radius": 5}
+    plain = adaptive_nms(*arguments, 4, **options)
+    scalars = {name: np.float64(value) for name, value in options.items()}
+    assert torch.equal(adaptive_nms(*arguments, np.int64(4), **scalars), plain)
+    for name in options:
+        with pytest.raises(ValueError, match=f"^{name} must be a number( or None)?, not 'a'$"):
+            adaptive_nms(*arguments, 4, **{**options, name: "a"})
+    with pytest.raises(ValueError, match="^keep must be a whole number or a tensor of them, not 2.5$"):
+        adaptive_nms(*arguments, 2.5, **options)
+    with pytest.raises(ValueError, match="^radius must not be negative, not nan$"):
+        adaptive_nms(*arguments, 4, **{**options, "radius": float("nan")})
+
+
+def test_a_layer_of_numpys_is_that_layer():
+    assert layer_at(np.int64(2), 32) == 2 and layer_at(np.float32(0.25), 32) == 8
+
+
+def test_the_rule_needs_no_numpy():
+    code = "import sys; sys.modules['numpy'] = None; from vtprune.methods import parameters; print(parameters.number('k', 3))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.stdout == "3\n", ran.stderr
+
+
+@pytest.mark.parametrize("name", ["radius", "sigma_d", "sigma_s"])
+def test_infinity_is_refused(name):
+    with pytest.raises(ValueError, match=f"^{name} must be a finite number, not inf$"):
+        AdaptPrune(0.1, **{name: float("inf")})

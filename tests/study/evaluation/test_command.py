@@ -1,0 +1,73 @@
+"""lmms-eval's own command with the plugin, in a process of its own; killed and resumed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+
+def command(checkpoint, store, **more) -> list[str]:
+    arguments = {
+        "pretrained": checkpoint,
+        "method": "adaptprune",
+        "keep": 0.25,
+        "store": store,
+        "max_new_tokens": 4,
+    } | more
+    joined = ",".join(f"{key}={value}" for key, value in arguments.items())
+    return [
+        sys.executable,
+        "-m",
+        "lmms_eval",
+        "--model",
+        "vtprune",
+        "--model_args",
+        joined,
+        "--tasks",
+        "pope",
+        "--batch_size",
+        "2",
+        "--device",
+        "cpu",
+    ]
+
+
+@pytest.fixture(scope="module")
+def options(data):
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    return {"cwd": data, "env": environment, "text": True}
+
+
+def lines(store) -> int:
+    return sum(path.read_bytes().count(b"\n") for path in store.glob("*.jsonl"))
+
+
+def test_killed_and_resumed(checkpoint, options, tmp_path):
+    store = tmp_path / "store"
+    running = subprocess.Popen(
+        command(checkpoint, store), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options
+    )
+    limit = time.monotonic() + 240
+    while lines(store) < 3 and time.monotonic() < limit and running.poll() is None:
+        time.sleep(0.002)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    before = {path: path.read_bytes() for path in store.glob("*.jsonl")}
+    assert len(before) == 1 and 3 <= lines(store) < 13, "it was not killed on its way"
+
+    done = subprocess.run(command(checkpoint, store), capture_output=True, check=False, **options)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "pope_accuracy" in done.stdout
+    for path, stored in before.items():
+        kept = stored[: stored.rindex(b"\n") + 1]
+        assert path.read_bytes().startswith(kept)
+    assert lines(store) == 1 + 12  # 24 questions in batches of two
+
+
+def test_a_mistake_ends_the_command(checkpoint, options, tmp_path):
+    done = subprocess.run(command(checkpoint, tmp_path, layer=9), capture_output=True, check=False, **options)
+    assert done.returncode == 1
+    assert "vtprune: layer must lie between 1 and 3 for adaptprune" in done.stderr and "Traceback" not in done.stderr

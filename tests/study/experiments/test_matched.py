@@ -1,0 +1,318 @@
+"""Matched budgets: what is calibrated, what is counted, which rows there are; on a tiny model."""
+
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from helpers import ROOT
+from PIL import Image
+
+from vtprune.methods import SpectralBudget, get_method
+from vtprune.stages import layer_at
+from vtstudy.evaluation.errors import EvaluationError
+from vtstudy.experiments import calibrate, eadaprune, sensitivity, table1
+from vtstudy.experiments import threshold_sweep as energy
+from vtstudy.experiments.matched import (
+    BENCHMARKS,
+    MatchedSettings,
+    calibrated,
+    main,
+    token_rows,
+    tokens_left,
+)
+from vtstudy.experiments.settings import read
+
+LINES = """features,centre,power,target,k_min,k_max,tokens,energy
+vision,False,2,0.25,1,,4,0.9
+projected,True,1,0.25,1,,4,0.7
+projected,False,2,0.25,1,,4,0.8
+projected,False,2,0.25,3,6,4,0.81
+projected,False,2,0.5,1,,8,0.95
+"""
+
+
+@pytest.fixture
+def calibration(tmp_path):
+    path = tmp_path / "calibration.csv"
+    path.write_text(LINES)
+    return path
+
+
+def test_calibrated_budgets(calibration):
+    first, *others = calibrated(calibration, 0.25)
+    assert first == SpectralBudget(0.8, route="gram")
+    assert others == [
+        SpectralBudget(0.9, features="vision", route="gram"),
+        SpectralBudget(0.7, centre=True, power=1.0, route="svd"),
+        SpectralBudget(0.81, k_min=3, k_max=6, route="gram"),
+    ]
+    assert calibrated(calibration, 0.5) == [SpectralBudget(0.95, route="gram")]
+
+
+def test_what_was_not_calibrated(calibration, tmp_path):
+    with pytest.raises(EvaluationError, match=r"matches no spectral budget to 0\.1 of the tokens"):
+        calibrated(calibration, 0.1)
+    with pytest.raises(EvaluationError, match="run the stage spectra first"):
+        calibrated(tmp_path / "none.csv", 0.1)
+
+
+def test_rows_of_the_comparison(calibration):
+    settings = MatchedSettings(hosts=("fastv", "random"), keeps=(0.5, 0.25), calibration=str(calibration))
+    found = eadaprune.experiment(settings)
+    assert list(found.rows) == ["baseline", "fastv", "fastv_spectral", "random", "random_spectral"]
+    assert found.pairs == ("fastv_spectral - fastv", "random_spectral - random") and found.benchmarks == BENCHMARKS
+    assert (*BENCHMARKS[:-1], "mme", BENCHMARKS[-1]) == table1.EXPERIMENT.benchmarks
+    row = found.rows["random_spectral"]
+    assert row.takes_keep and row.ratio(0.25) == 0.25
+    assert row.cell(0.25).method == get_method("random", keep=SpectralBudget(0.8, route="gram"))
+    assert row.cell(0.5).method.keep.energy == 0.95
+
+
+def test_rows_of_the_sweep():
+    found = energy.experiment(MatchedSettings(energies=(0.99, 0.9), benchmarks=("pope",)))
+    assert list(found.rows) == ["baseline", "fastv tau=0.9", "fastv tau=0.99"] and found.benchmarks == ("pope",)
+    row = found.rows["fastv tau=0.9"]
+    assert not row.takes_keep and row.ratio(0.1) is None and row.cell(0.1).method.keep.energy == 0.9
+    with pytest.raises(EvaluationError, match=r"figures\.energy\.energies"):
+        energy.experiment(MatchedSettings())
+
+
+def test_rows_of_the_sensitivity(calibration):
+    settings = MatchedSettings(keeps=(0.25,), calibration=str(calibration), benchmarks=("pope",))
+    found = sensitivity.experiment(settings)
+    assert list(found.rows) == [
+        "baseline",
+        "fastv",
+        "fastv_spectral",
+        "fastv vision",
+        "fastv projected centred s^1",
+        "fastv projected k>=3 k<=6",
+    ]
+    assert found.pairs[:2] == ("fastv_spectral - fastv", "fastv vision - fastv_spectral") and len(found.pairs) == 4
+    with pytest.raises(EvaluationError, match=r"not of fastv at 0\.25, 0\.5"):
+        sensitivity.experiment(MatchedSettings(keeps=(0.25, 0.5), calibration=str(calibration)))
+
+
+def test_names_of_the_assumptions():
+    """Those that the docstring gives, and that the miniature's calibration has."""
+    said = [
+        sensitivity.label(SpectralBudget(0.9, features="hidden", centre=True, power=1.0, route="svd")),
+        sensitivity.label(SpectralBudget(0.9, k_min=10, k_max=18)),
+    ]
+    assert said == ["hidden centred s^1", "projected k>=10 k<=18"] and all(
+        f'"{name}"' in sensitivity.label.__doc__ for name in said
+    )
+    settings = read(ROOT / "params.yaml", "sensitivity", MatchedSettings)
+    budgets = calibrated(ROOT / settings.calibration, settings.keeps[0])
+    assert set(said) <= set(map(sensitivity.label, budgets))
+
+
+@pytest.mark.parametrize("module", [eadaprune, energy, sensitivity], ids=lambda module: module.NAME)
+def test_params_have_the_experiments(module):
+    settings = read(ROOT / "params.yaml", module.NAME, MatchedSettings)
+    spectra = __import__("yaml").safe_load((ROOT / "params.yaml").read_text())["spectra"]
+    assert set(settings.keeps) <= set(spectra["targets"]) and settings.limit is not None
+    assert set(settings.benchmarks) <= set(BENCHMARKS) and settings.hosts
+    assert module is sensitivity or settings.benchmarks == BENCHMARKS
+    for host in settings.hosts:
+        assert get_method(host, keep=SpectralBudget(0.9))
+
+
+def test_token_rows():
+    counts = {"pope": np.array([[[2, 4], [4, 5]], [[3, 3], [3, 3]]]), "gqa": np.array([[[6, 8]], [[3, 3]]])}
+    rows = list(token_rows([("a", 0.5, 0.9), ("b", None, None)], counts))
+    assert [(row["method"], row["benchmark"], row["tokens"], row["tokens_by_layer"]) for row in rows[:3]] == [
+        ("a", "pope", "3", "4.5"),
+        ("a", "gqa", "6", "8"),
+        ("a", "mean", "4.5", "6.25"),
+    ]
+    assert (rows[0]["sd"], rows[0]["least"], rows[0]["most"], rows[2]["n"], rows[2]["sd"]) == ("1", 2, 4, 3, None)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A checkpoint of 4 layers and 16 image tokens, and one data set."""
+    from helpers.tiny_llava import build_checkpoint, write_data
+
+    folder = tmp_path_factory.mktemp("matched")
+    build_checkpoint(folder / "tiny")
+    write_data(folder / "data", "pope")
+    (folder / "calibration.csv").write_text(LINES)
+    return folder
+
+
+def test_tokens_are_those_that_the_model_drops(place):
+    """Against the counts that each method alone keeps of each question alone, layer by layer."""
+    from vtprune.attach.inference import encode
+    from vtstudy.experiments.runner import evaluator_of
+
+    evaluator = evaluator_of(settings(place))
+    noise = np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8)
+    questions = [  # more and more of each image is noise
+        replace(
+            question,
+            images=(Image.fromarray(np.where(np.arange(32)[:, None, None] < 8 * n, noise, 90).astype(np.uint8)),),
+        )
+        for n, (_, question) in enumerate(evaluator.prompts("pope")[:5])
+    ]
+    spectral = SpectralBudget(0.999)
+    methods = [
+        get_method("fastv", keep=0.25),
+        get_method("fastv", keep=spectral),
+        get_method("none"),
+        get_method("vtw"),
+        get_method("pyramiddrop", keep=spectral),
+        get_method("visionzip", keep=spectral),
+    ]
+    found = tokens_left(evaluator.loaded, questions, methods, 2, type("Bar", (), {"update": lambda self, n: None})())
+    model, processor = evaluator.loaded.model, evaluator.loaded.processor
+    for method, every in zip(methods, found, strict=True):
+        for question, (left, by_layer) in zip(questions, every, strict=True):
+            with method.attach(model) as pruned, torch.inference_mode():
+                model(**encode(model, processor, [question]))
+            stages = [layer_at(stage.layer, 4) for stage in method.stages()]
+            alive = []  # of each layer
+            for layer in range(4):
+                before = [stage for stage in stages if stage <= layer]
+                alive.append(len(pruned.kept_at(before[-1])[0][0].indices) if before else 16)
+            assert left == alive[-1] and by_layer == pytest.approx(sum(alive) / 4)
+    assert (found[0, :, 0] == 4).all() and (found[2] == 16).all() and (found[3, :, 0] == 0).all()
+    assert (
+        len(set(found[1, :, 0])) > 2
+        and (found[4, :, 0] == found[1, :, 0]).all()
+        and (found[5, :, 0] == found[1, :, 0]).all()
+    )
+    assert (found[5, :, 0] == found[5, :, 1]).all()  # pruned before the first layer
+
+
+def settings(place, **others):
+    return MatchedSettings(
+        checkpoint=str(place / "tiny"),
+        data=str(place / "data"),
+        store=str(place / "store"),
+        out=str(place / "results"),
+        calibration=str(place / "calibration.csv"),
+        benchmarks=("pope",),
+        keeps=(0.25,),
+        batch_size=4,
+        resamples=50,
+        **others,
+    )
+
+
+def test_an_experiment_writes_scores_and_tokens(place, monkeypatch):
+    (place / "params.yaml").write_text(f"""profile: miniature
+evaluation: {{models: {{one: {{paper: A, checkpoint: {place / "tiny"}}}}}, resamples: 50, batch_size: 4, data: {place / "data"}}}
+figures: {{sensitivity: {{hosts: [fastv], keeps: [0.25], benchmarks: [pope], calibration: {place / "calibration.csv"}}}}}
+""")
+    arguments = [
+        "--params",
+        str(place / "params.yaml"),
+        "--store",
+        str(place / "store"),
+        "--out",
+        str(place / "results"),
+    ]
+    assert sensitivity.main(arguments) == 0
+    written = (place / "results/sensitivity.csv").read_text()
+    methods = {row["method"] for row in csv.DictReader(written.splitlines())}
+    assert {"baseline", "fastv", "fastv_spectral", "fastv vision - fastv_spectral"} <= methods
+    tokens = list(csv.DictReader((place / "results/sensitivity/tokens.csv").open()))
+    fixed = next(row for row in tokens if (row["method"], row["benchmark"]) == ("fastv", "pope"))
+    assert fixed["tokens"] == "4" and fixed["tokens_by_layer"] == "10"  # (2 * 16 + 2 * 4) / 4
+    variants = list(csv.DictReader((place / "results/sensitivity/variants.csv").open()))
+    assert [row["method"] for row in variants] == [
+        "fastv_spectral",
+        "fastv vision",
+        "fastv projected centred s^1",
+        "fastv projected k>=3 k<=6",
+    ]
+    assert 3 <= float(variants[-1]["tokens"]) <= 6
+    # 6 cells answer, and the tokens of the 5 pruned ones are counted first.
+    facts = json.loads((place / "results/sensitivity.json").read_text())
+    questions = int(fixed["n"])
+    assert (facts["answers"], facts["prompts_shown"]) == (6 * questions, 5 * questions)
+    # Again: nothing is asked anew, and the same bytes are written.
+    assert sensitivity.main(arguments) == 0 and (place / "results/sensitivity.csv").read_text() == written
+
+
+def test_a_refused_setting_is_one_sentence(place, capsys):
+    assert (
+        main(
+            eadaprune.NAME,
+            eadaprune.experiment,
+            ["--params", str(ROOT / "params.yaml"), "--calibration", str(place / "none.csv")],
+        )
+        == 2
+    )
+    assert "run the stage spectra first" in capsys.readouterr().err
+
+
+def test_a_checkpoint_is_calibrated_on_pictures_of_ones_own(place, capsys):
+    generator = np.random.default_rng(0)
+    (place / "pictures").mkdir()
+    for n in range(6):
+        Image.fromarray(generator.integers(0, 40 * (n + 1), (32, 32, 3), dtype=np.uint8)).save(
+            place / f"pictures/{n}.png"
+        )
+    (place / "own.yaml").write_text(f"""profile: lite
+evaluation: {{models: {{one: {{paper: A, checkpoint: {place / "tiny"}}}}}, data: null}}
+figures: {{eadaprune: {{keeps: [0.5, 0.25]}}}}
+""")
+    arguments = ["--params", str(place / "own.yaml"), "--out", str(place / "own"), "--pictures"]
+    assert calibrate.main([*arguments, str(place / "pictures")]) == 0
+    rows = list(csv.DictReader((place / "own/calibration.csv").open()))
+    assert [(row["target"], row["tokens"]) for row in rows] == [("0.5", "8"), ("0.25", "4")]
+    assert all(abs(float(row["calibrated_mean"]) - int(row["tokens"])) <= 0.5 for row in rows)
+    (budget,) = calibrated(place / "own/calibration.csv", 0.25)
+    assert budget == SpectralBudget(float(rows[1]["energy"]), route="gram")
+    (place / "empty").mkdir()
+    assert calibrate.main([*arguments, str(place / "empty")]) == 2 and "holds no pictures" in capsys.readouterr().err
+    (place / "broken").mkdir()
+    (place / "broken/no.png").write_bytes(b"no picture")
+    assert calibrate.main([*arguments, str(place / "broken")]) == 2
+    assert "broken/no.png cannot be read" in capsys.readouterr().err
+
+
+def test_pictures_of_different_token_counts_are_calibrated_together(tmp_path, capsys):
+    """The energy's mean budget is the mean of the fixed ones, as the attached budget really keeps them."""
+    from helpers.tiny_families import build, save
+
+    from vtprune.attach.inference import Question, chat_prompt, encode
+    from vtstudy.evaluation.lmms_model import Loaded
+
+    save("llava_next", "llama", tmp_path / "tiny")
+    build("llava_next", "llama", layers=3).save_pretrained(tmp_path / "tiny")  # FastV's layer 2 needs a third
+    generator = np.random.default_rng(0)
+    images = [
+        Image.fromarray(generator.integers(0, 255, (h, w, 3), dtype=np.uint8))
+        for h, w in ((30, 70), (100, 20), (64, 64), (20, 90), (32, 32))
+    ]
+    for n, image in enumerate(images):
+        image.save(tmp_path / f"{n}.png")
+    (tmp_path / "params.yaml").write_text(f"""profile: lite
+evaluation: {{models: {{one: {{paper: A, checkpoint: {tmp_path / "tiny"}}}}}, data: null, dtype: float32, device: cpu}}
+figures: {{eadaprune: {{keeps: [0.25]}}}}
+""")
+    assert (
+        calibrate.main(["--params", str(tmp_path / "params.yaml"), "--out", str(tmp_path), "--pictures", str(tmp_path)])
+        == 0
+    )
+    (row,) = csv.DictReader((tmp_path / "calibration.csv").open())
+    (budget,) = calibrated(tmp_path / "calibration.csv", 0.25)
+    loaded = Loaded.of(tmp_path / "tiny", device="cpu", dtype="float32")
+    kept = {"fixed": [], "spectral": [], "all": []}
+    for image in images:
+        inputs = encode(loaded.model, loaded.processor, [Question(0, chat_prompt(loaded.processor, "", 1), (image,))])
+        for name, keep in (("fixed", 0.25), ("spectral", budget), ("all", 1.0)):
+            with get_method("fastv", keep=keep).attach(loaded.model) as pruned, torch.inference_mode():
+                loaded.model(**inputs)
+            kept[name].append(sum(len(image.indices) for image in pruned.kept[0]))
+    assert len(set(kept["all"])) > 2 and len(set(kept["spectral"])) > 1
+    assert float(row["tokens"]) == pytest.approx(np.mean(kept["fixed"])) and float(
+        row["calibrated_mean"]
+    ) == pytest.approx(np.mean(kept["spectral"]))
+    assert abs(np.mean(kept["spectral"]) - np.mean(kept["fixed"])) <= 0.5

