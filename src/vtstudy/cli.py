@@ -77,11 +77,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _evaluate(arguments: argparse.Namespace, rest: list[str]) -> int:
+    from vtstudy.benchmarks import WORLD, check_benchmarks
     from vtstudy.evaluation.environment import data_root, prepare
-    from vtstudy.evaluation.harness import Cell, Evaluator, check_benchmarks, is_local
-    from vtstudy.world.hub_rows import BENCHMARKS
+    from vtstudy.evaluation.harness import Cell, Evaluator, is_local
+    from vtstudy.world.hub_rows import validate
 
-    names = list(BENCHMARKS) if arguments.benchmarks == "all" else arguments.benchmarks.split(",")
+    names = list(WORLD) if arguments.benchmarks == "all" else arguments.benchmarks.split(",")
     check_benchmarks(names)
     if arguments.batch_size < 1:
         raise UserError(f"batch-size must be at least 1, not {arguments.batch_size}")
@@ -102,6 +103,7 @@ def _evaluate(arguments: argparse.Namespace, rest: list[str]) -> int:
         max_new_tokens=arguments.max_new_tokens,
         device=arguments.device,
         dtype=arguments.dtype,
+        check_data=validate,
     )
     scores = evaluator.evaluate(Cell(method, arguments.image), names)
     _print_table(scores)

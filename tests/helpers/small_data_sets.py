@@ -4,15 +4,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from vtstudy.world.hub_rows import (
-    BENCHMARKS,
-    CHARTQA_SPLITS,
-    MMBENCH_ABILITIES,
-    MME_COGNITION,
-    MME_PERCEPTION,
-    POPE_CATEGORIES,
-    write_benchmark,
-)
+from vtstudy.benchmarks import MMBENCH_CATEGORIES, MME_COGNITION, MME_PERCEPTION
+from vtstudy.world.hub_rows import CHARTQA_SPLITS, POPE_CATEGORIES, TABLES, write_benchmark
 from vtstudy.world.items import Item
 
 COLORS = ("red", "green", "blue", "yellow")
@@ -39,7 +32,7 @@ def items_of(name: str) -> list[Item]:
     if name == "mme":
         return [
             item(n, f"Is this {category}?", [answer], category=category)
-            for n, category in enumerate(MME_PERCEPTION + MME_COGNITION)
+            for n, category in enumerate((*MME_PERCEPTION, *MME_COGNITION))
             for answer in ("Yes", "No")
         ]
     if name == "pope":
@@ -50,7 +43,7 @@ def items_of(name: str) -> list[Item]:
             for answer in ("yes", "no")
         ]
     if name == "mmbench":
-        leaves = [leaf for group in MMBENCH_ABILITIES.values() for leaf in group]
+        leaves = [leaf for group in MMBENCH_CATEGORIES.values() for leaf in group]
         return [
             item(
                 n,
@@ -66,7 +59,7 @@ def items_of(name: str) -> list[Item]:
             item(n, "How high is the red bar?", [str(10 * n + 10)], category=category)
             for n, category in enumerate(CHARTQA_SPLITS * 2)
         ]
-    ten = 1 if name == "gqa" else BENCHMARKS[name].answers or 2
+    ten = 1 if name == "gqa" else TABLES[name].answers or 2
     return [
         item(n, f"What color is the {s.title()}?", [c] * ten, words=(c.upper(), "42"))
         for n, (c, s, _) in enumerate(words)
@@ -78,5 +71,3 @@ def write(root: Path, name: str) -> list[Item]:
     pictures = {id_: image(n) for n, id_ in enumerate(dict.fromkeys(i.image_id for i in items))}
     write_benchmark(root, name, items, pictures)
     return items
-
-

@@ -4,12 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from vtstudy.world.hub_rows import (
-    BENCHMARKS,
-    MMBENCH_ABILITIES,
-    MME_COGNITION,
-    MME_PERCEPTION,
-)
+from vtstudy.benchmarks import BENCHMARKS, MMBENCH_CATEGORIES, MME_COGNITION, MME_PERCEPTION
 
 
 def guessed(benchmark: str, docs: Iterable[Mapping[str, Any]]) -> dict[str, float]:
@@ -49,7 +44,7 @@ def _mmbench(docs: Iterable[Mapping[str, Any]]) -> dict[str, float]:
         question = doc["category"], int(doc["index"]) % 1_000_000  # copies are a million apart
         right[question] = right.get(question, 100.0) / options
     members = {category: {category} for category, _ in right}
-    members |= {group: {*leaves} for group, leaves in MMBENCH_ABILITIES.items()}
+    members |= {group: {*leaves} for group, leaves in MMBENCH_CATEGORIES.items()}
     found = {"mmbench": math.fsum(right.values()) / len(right)}
     for name, leaves in members.items():
         if own := [value for (category, _), value in right.items() if category in leaves]:

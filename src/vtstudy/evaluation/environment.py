@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from vtstudy.benchmarks import HUB_NAMESPACE
 from vtstudy.evaluation.errors import EvaluationError
 
 
@@ -56,9 +57,7 @@ def data_root(data: str | Path) -> Path:
     Raises:
         EvaluationError: if it holds none.
     """
-    from vtstudy.world.hub_rows import NAMESPACE
-
     root = Path(data).expanduser().resolve()
-    if not (root / NAMESPACE).is_dir():
-        raise EvaluationError(f"there are no data sets in {data}: it has no folder {NAMESPACE}")
+    if not (root / HUB_NAMESPACE).is_dir():
+        raise EvaluationError(f"there are no data sets in {data}: it has no folder {HUB_NAMESPACE}")
     return root

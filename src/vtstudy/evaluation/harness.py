@@ -5,7 +5,7 @@ import os
 import tempfile
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vtstudy.benchmarks import BENCHMARKS, check_available, check_benchmarks, limit_of
 from vtstudy.evaluation.captions import remember_tokenized
 from vtstudy.evaluation.chance import guessed
 from vtstudy.evaluation.environment import data_root, muted, prepare, quieten
 from vtstudy.evaluation.errors import EvaluationError
-from vtstudy.evaluation.further import ALL, TASKS, check_available
 from vtstudy.evaluation.images import image_numbers
 from vtstudy.evaluation.scoring import Scores, scores_of
-from vtstudy.world.hub_rows import validate
 
 if TYPE_CHECKING:
     from vtprune.attach.inference import Question
@@ -34,36 +33,6 @@ class Cell:
 
     method: "Method"
     image: str = "shown"
-
-
-def check_benchmarks(names: Iterable[str]) -> list[str]:
-    """The names, if they are all known.
-
-    Raises:
-        EvaluationError: if one is not.
-    """
-    names = list(names)
-    for name in names:
-        if name not in ALL:
-            raise EvaluationError(f"there is no benchmark '{name}'; the benchmarks are {', '.join(ALL)}")
-    return names
-
-
-def limit_of(limit: int | Mapping[str, int | None] | None, benchmark: str) -> int | None:
-    """How many of a benchmark's questions to ask at most; None for all.
-
-    Args:
-        limit: a number for every benchmark, or numbers by benchmark with ``default`` for the others.
-
-    Raises:
-        EvaluationError: if a number is less than 1, or a name is not a benchmark's.
-    """
-    if isinstance(limit, Mapping):
-        check_benchmarks(name for name in limit if name != "default")
-        limit = limit.get(benchmark, limit.get("default"))
-    if limit is not None and limit < 1:
-        raise EvaluationError(f"limit must be at least 1, not {limit}")
-    return limit + limit % 2 if limit else None
 
 
 def is_local(checkpoint: str | Path, data: str | Path | None) -> bool:
@@ -84,6 +53,7 @@ class Evaluator:
         limit: only so many questions of each task (made even, for MME's pairs), or by benchmark with
             ``default`` for those that are not named; None for all.
         max_new_tokens: at most so many, whatever a task says.
+        check_data: called with ``data`` and a benchmark's key before a local data set is loaded; raises for a damaged one.
         options: of :func:`vtprune.attach.loading` (device, dtype, attn_implementation).
 
     Raises:
@@ -100,11 +70,13 @@ class Evaluator:
         batch_size: int = 8,
         limit: int | Mapping[str, int | None] | None = None,
         max_new_tokens: int | None = None,
+        check_data: Callable[[Path, str], object] | None = None,
         **options: Any,
     ) -> None:
-        self.limit = {name: limit_of(limit, name) for name in ALL}
+        self.limit = {name: limit_of(limit, name) for name in BENCHMARKS}
         self.data = None if data is None else data_root(data)
         self.batch_size, self.max_new_tokens = batch_size, max_new_tokens
+        self._check_data = check_data
         prepare(offline=is_local(checkpoint, data))
         from vtstudy.evaluation.answer_cache import PredictionStore
         from vtstudy.evaluation.lmms_model import (
@@ -225,7 +197,7 @@ class Evaluator:
         answers = {}
         for name in benchmarks:
             golds = Counter(map(_gold, self._asked(name)))
-            answers[ALL[name].task] = min(golds, key=lambda gold: (-golds[gold], gold))
+            answers[BENCHMARKS[name].task] = min(golds, key=lambda gold: (-golds[gold], gold))
         return self._scored(Given(lambda task, _: answers[task]), benchmarks)
 
     def _scored(self, model: Any, benchmarks: Sequence[str]) -> dict[str, Scores]:
@@ -259,8 +231,8 @@ class Evaluator:
             raise EvaluationError("only the first of several processes gets results; run the experiment in one")
         found: dict[str, Scores] = {}
         for name in benchmarks:
-            task = ALL[name].task
-            found |= scores_of(name, ALL[name], outcome["samples"][task], outcome["results"][task], images[name])
+            task = BENCHMARKS[name].task
+            found |= scores_of(name, BENCHMARKS[name], outcome["samples"][task], outcome["results"][task], images[name])
         return found
 
     @cached_property
@@ -268,17 +240,17 @@ class Evaluator:
         from lmms_eval.tasks import TaskManager
 
         with muted():
-            manager = TaskManager("ERROR", include_path=str(TASKS))
+            manager = TaskManager("ERROR", include_path=str(Path(__file__).parent / "tasks"))
         quieten()
         return manager
 
     def _task(self, name: str) -> Any:
         if name not in self._tasks:
             check_benchmarks([name])
-            check_available(name, self.data is not None)
-            spec = ALL[name]
-            if self.data is not None:
-                validate(self.data, name)
+            check_available(name, local=self.data is not None)
+            spec = BENCHMARKS[name]
+            if self.data is not None and self._check_data is not None:
+                self._check_data(self.data, name)
             with _working_directory(self.data), muted():
                 try:
                     self._tasks[name] = self._load(spec.task, spec.metric if spec.java else None)

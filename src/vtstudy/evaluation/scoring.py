@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from vtstudy.benchmarks import MMBENCH_CATEGORIES, Benchmark
 from vtstudy.evaluation.bootstrap import estimate
 from vtstudy.evaluation.errors import EvaluationError
-from vtstudy.world.hub_rows import MMBENCH_ABILITIES, Benchmark
 
 Sample = Mapping[str, Any]
 
@@ -104,7 +104,7 @@ def parts_of(scores: Scores) -> dict[str, Scores]:
     categories = [unit.partition("|")[0] for unit in scores.units]
     members = {category: {category} for category in dict.fromkeys(categories)}
     if scores.benchmark == "mmbench":
-        members |= {group: set(leaves) for group, leaves in MMBENCH_ABILITIES.items() if set(leaves) & set(members)}
+        members |= {group: set(leaves) for group, leaves in MMBENCH_CATEGORIES.items() if set(leaves) & set(members)}
     asked = 2 if scores.benchmark != "mmbench" else 1  # MME's units are pairs; MMBench's count once with all copies
     found = {}
     for name, leaves in members.items():

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from vtstudy.benchmarks import check_benchmarks, limit_of
 from vtstudy.evaluation.bootstrap import bootstrap
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.experiments.files import write, write_csv
@@ -31,8 +32,6 @@ class Study:
     """
 
     def __init__(self, name: str, settings: FigureSettings, bar: Any) -> None:
-        from vtstudy.evaluation.harness import check_benchmarks
-
         check_benchmarks(settings.benchmarks)
         if not settings.benchmarks:
             raise EvaluationError(f"{name} needs benchmarks: name them in params.yaml as figures.{name}.benchmarks")
@@ -52,8 +51,6 @@ class Study:
 
     def prompts(self, benchmark: str) -> list[Any]:
         """The benchmark's questions, at most ``settings.limit``: (the task's words, the question)."""
-        from vtstudy.evaluation.harness import limit_of
-
         return self.evaluator.prompts(benchmark, limit_of(self.settings.limit, benchmark))
 
     def images(self, benchmark: str, questions: int) -> np.ndarray:

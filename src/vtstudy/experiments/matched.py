@@ -27,15 +27,15 @@ import torch
 
 from vtprune.methods import Method, SpectralBudget, get_method
 from vtprune.stages import layer_at
+from vtstudy.benchmarks import WORLD
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.experiments.files import write_csv
 from vtstudy.experiments.runner import evaluator_of, one_sentence, ratios, run
 from vtstudy.experiments.settings import Settings, parse
-from vtstudy.experiments.spec import BENCHMARKS as ALL
 from vtstudy.experiments.spec import MEAN, Experiment, Row
 
 # Without MME: its score is a sum over fourteen sub-tasks, so the few questions that are asked here would say nothing of each.
-BENCHMARKS = tuple(name for name in ALL if name != "mme")
+BENCHMARKS = tuple(name for name in WORLD if name != "mme")
 SPECTRAL = "_spectral"  # what a host's name ends in when its budget is spectral
 Matching = Callable[[Path, float], list[SpectralBudget]]
 """The budgets matched to a fraction of the tokens, SpectralBudget's own assumptions first; as of ``calibrated``."""

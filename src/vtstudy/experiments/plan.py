@@ -133,8 +133,7 @@ def questions(settings: Settings, benchmark: str, world: Mapping[str, int] | Non
     Raises:
         EvaluationError: if the local questions cannot be counted, or the data set is not among them.
     """
-    from vtstudy.evaluation.further import check_available
-    from vtstudy.evaluation.harness import check_benchmarks, limit_of
+    from vtstudy.benchmarks import check_available, check_benchmarks, limit_of
 
     check_benchmarks([benchmark])
     if settings.data is None:
@@ -156,7 +155,7 @@ def questions(settings: Settings, benchmark: str, world: Mapping[str, int] | Non
 def _rows(data: str, benchmark: str) -> int:
     import pyarrow.parquet as pq
 
-    from vtstudy.world.hub_rows import BENCHMARKS
+    from vtstudy.benchmarks import BENCHMARKS
 
     spec = BENCHMARKS[benchmark]
     files = sorted((Path(data) / spec.path).glob(spec.pattern(spec.config)))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vtprune.errors import UserError
+from vtstudy.benchmarks import check_benchmarks
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.experiments.files import write
 from vtstudy.experiments.provenance import facts
@@ -48,7 +49,6 @@ def run(
     Raises:
         EvaluationError, CheckpointError, DatasetError, ValueError: one sentence that says what is wrong.
     """
-    from vtstudy.evaluation.harness import check_benchmarks
     from vtstudy.evaluation.scoring import parts_of
 
     start = time.perf_counter() if start is None else start
@@ -103,6 +103,7 @@ def evaluator_of(settings: Settings) -> Any:
         CheckpointError, EvaluationError, DatasetError: one sentence that says what is wrong.
     """
     from vtstudy.evaluation.harness import Evaluator
+    from vtstudy.world.hub_rows import validate
 
     return Evaluator(
         settings.checkpoint,
@@ -114,6 +115,7 @@ def evaluator_of(settings: Settings) -> Any:
         max_new_tokens=settings.max_new_tokens,
         device=settings.device,
         dtype=settings.dtype,
+        check_data=validate,
     )
 
 

@@ -11,21 +11,6 @@ if TYPE_CHECKING:
 
 BASELINE = "baseline"
 MEAN = "mean"
-# The first paper's twelve, in its order.
-BENCHMARKS = (
-    "nocaps",
-    "flickr30k",
-    "vqav2",
-    "gqa",
-    "okvqa",
-    "vizwiz",
-    "textvqa",
-    "chartqa",
-    "docvqa",
-    "pope",
-    "mme",
-    "mmbench",
-)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from vtprune.features import Features
 from vtprune.methods import FastV, SpectralBudget
 from vtprune.methods.spectral_budget import SOURCES, image_features
 from vtprune.ops import spectrum
+from vtstudy.benchmarks import BENCHMARKS, WORLD
 from vtstudy.evaluation.environment import data_root, prepare, quieten
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.experiments.calibration import budgets, calibrate
@@ -39,7 +40,6 @@ from vtstudy.experiments.provenance import facts
 from vtstudy.experiments.results import COLUMNS, to_csv
 from vtstudy.experiments.runner import one_sentence
 from vtstudy.experiments.settings import Settings, load, parse
-from vtstudy.world.hub_rows import BENCHMARKS
 
 NAME = "spectra"
 OPTIONS = {"targets", "calibration", "seed", "limits"}  # of the section of that name in params.yaml
@@ -123,8 +123,9 @@ def benchmark_images(root: Path, limit: int | None) -> Iterator[tuple[str, str, 
     import pyarrow.parquet as pq
     from PIL import Image
 
-    for name, spec in BENCHMARKS.items():
-        config = spec.images[0] if spec.images else spec.config
+    for name in WORLD:
+        spec = BENCHMARKS[name]
+        config = spec.images_config or spec.config
         stored = {}
         for file in sorted((root / spec.path).glob(spec.pattern(config))):
             for image in pq.read_table(file, columns=["image"]).column("image").to_pylist():

@@ -2,11 +2,12 @@
 
 import sys
 
-from vtstudy.experiments.spec import BENCHMARKS, Experiment, Row
+from vtstudy.benchmarks import WORLD
+from vtstudy.experiments.spec import Experiment, Row
 
 EXPERIMENT = Experiment(
     name="table1",
-    benchmarks=BENCHMARKS,
+    benchmarks=WORLD,
     rows={
         "baseline": Row(),
         "blind": Row(image="blank"),

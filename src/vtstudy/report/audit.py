@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from vtstudy.report.labels import MMBENCH_L2, MME_PERCEPTION, benchmark_label, method_label
+from vtstudy.benchmarks import MMBENCH_CATEGORIES, MMBENCH_GROUPS, MME_PERCEPTION
+from vtstudy.report.labels import benchmark_label, method_label
 from vtstudy.report.published import Printed
 
 AGREE, DISAGREE, NOT_DERIVABLE = "agree", "disagree", "cannot be derived"
@@ -52,7 +53,7 @@ def _mme_sums(published: pd.DataFrame) -> list[Finding]:
     score = _lookup(published, 1)
     for column, row in (("baseline", "baseline"), ("FastV 90%", "FastV"), ("AdaptPrune 90%", "AdaptPrune")):
         parts = published[
-            (published["table"] == 8) & (published["column"] == column) & published["row"].isin(MME_PERCEPTION)
+            (published["table"] == 8) & (published["column"] == column) & published["row"].isin(MME_PERCEPTION.values())
         ]
         whole = score.get(("LLaVA-1.5-7B", row, "MME"), math.nan)
         if len(parts) != len(MME_PERCEPTION) or math.isnan(whole):
@@ -73,10 +74,11 @@ def _mme_sums(published: pd.DataFrame) -> list[Finding]:
 
 def _l2_bounds(published: pd.DataFrame) -> list[Finding]:
     """Table 7 averages groups of Table 6's categories; without their sizes only the bounds can be checked."""
+    categories = {MMBENCH_GROUPS[group]: tuple(names.values()) for group, names in MMBENCH_CATEGORIES.items()}
     fine, coarse = _lookup(published, 6), _lookup(published, 7)
     outside, inside = [], 0
     for (model, group, column), value in coarse.items():
-        parts = [fine.get((model, name, column), math.nan) for name in MMBENCH_L2.get(group, ())]
+        parts = [fine.get((model, name, column), math.nan) for name in categories.get(group, ())]
         if not parts or any(map(math.isnan, parts)):
             continue
         if min(parts) - 0.1 <= value <= max(parts) + 0.1:

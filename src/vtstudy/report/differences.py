@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vtstudy.benchmarks import WORLD
 from vtstudy.report import fmt
-from vtstudy.report.labels import BENCHMARKS, benchmark_label, method_label
+from vtstudy.report.labels import benchmark_label, method_label
 from vtstudy.report.results import Inputs, Measure
 from vtstudy.report.tables import unpruned
 
@@ -82,7 +83,7 @@ def comparisons(
     inputs: Inputs,
     experiment: str,
     model: str,
-    benchmarks: Sequence[str] = tuple(BENCHMARKS.values()),
+    benchmarks: Sequence[str] = WORLD,
     scale: bool = True,
 ) -> list[Comparison]:
     """The paired differences of an experiment, in file order, most pruned first; benchmarks in the order given.

@@ -6,29 +6,15 @@ method.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from vtstudy.benchmarks import BENCHMARKS, MMBENCH_GROUPS, WORLD, printed_parts
 from vtstudy.report import fmt
 
 # Printed column -> benchmark key of reports/results.csv.
-BENCHMARKS = {
-    "Nocaps": "nocaps",
-    "Flickr30K": "flickr30k",
-    "VQAv2": "vqav2",
-    "GQA": "gqa",
-    "OK-VQA": "okvqa",
-    "VizWiz": "vizwiz",
-    "TextVQA": "textvqa",
-    "ChartQA": "chartqa",
-    "DocVQA": "docvqa",
-    "POPE": "pope",
-    "MME": "mme",
-    "MMB": "mmbench",
-}
-BENCHMARK_LABELS = {key: name for name, key in BENCHMARKS.items()} | {
-    "mmbench": "MMBench",
+COLUMNS = {BENCHMARKS[key].column or BENCHMARKS[key].title: key for key in WORLD}
+BENCHMARK_LABELS = {key: benchmark.title for key, benchmark in BENCHMARKS.items()} | {
     "mme_cognition": "MME cognition",
     "mean": "Mean, % of unpruned",
 }
@@ -54,7 +40,6 @@ METHOD_LABELS = {
     "last": "The last 10%",
 }
 
-BENCHMARK_LABELS |= {"mmvet": "MM-Vet", "seedbench": "SEED-Bench", "scienceqa": "ScienceQA", "mmbench_cn": "MMBench-CN"}
 # E-AdaPrune's hosts, each with a fixed and a spectral budget, and its other measurements.
 METHOD_LABELS |= {"pyramiddrop": "PyramidDrop", "visionzip": "VisionZip"}
 METHOD_LABELS |= {
@@ -127,60 +112,15 @@ MODELS = {
     "InternVL2-8B": "OpenGVLab/InternVL2-8B",
 }
 
-# The ten perception sub-tasks, whose sum is the MME score of Tables 1 and 2 (Table 8 prints 14).
-MME_PERCEPTION = (
-    "Artwork",
-    "Celebrity",
-    "Count",
-    "Color",
-    "Position",
-    "OCR",
-    "Landmark",
-    "Scene",
-    "Existence",
-    "Posters",
-)
-MME_COGNITION = ("Code Reasoning", "Numerical Calculation", "Text Translation", "Commonsense Reasoning")
-
-# MMBench's own hierarchy: the L2 category of each category of Table 6.
-MMBENCH_L2 = {
-    "Attribute Reasoning": ("Function Reasoning", "Identity Reasoning", "Physical Property Reasoning"),
-    "Coarse Perception": ("Image Emotion", "Image Quality", "Image Scene", "Image Style", "Image Topic"),
-    "Finegrained Perception (Cross-Instance)": ("Action Recognition", "Attribute Comparison", "Spatial Relationship"),
-    "Finegrained Perception (Instance-Level)": (
-        "Attribute Recognition",
-        "Celebrity Recognition",
-        "OCR",
-        "Object Localization",
-    ),
-    "Logic Reasoning": ("Future Prediction", "Structured Image-Text Understanding"),
-    "Relation Reasoning": ("Nature Relation", "Physical Relation", "Social Relation"),
-}
-
-
-def _parts(benchmark: str, names: Iterable[str], **others: str) -> dict[str, str]:
-    """Printed category -> benchmark key: the name in lower case but for ``others``."""
-    return {name: f"{benchmark}/{others.get(name) or name.lower().replace(' ', '_')}" for name in names}
-
-
-MMBENCH_CATEGORIES = _parts(
-    "mmbench",
-    sorted(sum(MMBENCH_L2.values(), ())),
-    **{"Structured Image-Text Understanding": "structuralized_imagetext_understanding"},
-)
-MMBENCH_GROUPS = _parts(
-    "mmbench",
-    MMBENCH_L2,
-    **{
-        name: name.lower().replace("finegrained perception", "finegrained_perception")
-        for name in MMBENCH_L2
-        if "Finegrained" in name
-    },
-)
-MME_SUBTASKS = _parts("mme", (*MME_PERCEPTION, *MME_COGNITION), OCR="OCR")
-BENCHMARK_LABELS |= {
-    key: name for part in (MMBENCH_CATEGORIES, MMBENCH_GROUPS, MME_SUBTASKS) for name, key in part.items()
-}
+_PARTS = {name: {} for name in ("mme", "categories", "groups")}
+for _key, _name in printed_parts().items():
+    _kind, _, _part = _key.partition("/")
+    _PARTS["mme" if _kind == "mme" else "groups" if _part in MMBENCH_GROUPS else "categories"][_name] = _key
+MMBENCH_BY_CATEGORY = dict(sorted(_PARTS["categories"].items()))
+"""Printed category -> benchmark key, as Tables 6 to 8 link them."""
+MMBENCH_BY_GROUP = dict(sorted(_PARTS["groups"].items()))
+MME_BY_SUBTASK = _PARTS["mme"]
+BENCHMARK_LABELS |= printed_parts()
 
 
 @dataclass(frozen=True)
@@ -242,14 +182,14 @@ LINKS = {
             1,
             "LLaVA at 90 % pruning",
             _MAIN | _rows("table1", VTW="vtw"),
-            BENCHMARKS,
+            COLUMNS,
             extra=tuple(("table1", method) for method in _OURS),
         ),
         Link(
             2,
             "InternVL2 at 90 % pruning",
             _rows("table2", baseline="baseline", FastV="fastv", AdaptPrune="adaptprune"),
-            BENCHMARKS,
+            COLUMNS,
             extra=tuple(("table2", method) for method in (*_OURS, "vtw")),
         ),
         Link(3, "Inference cost on POPE", _MAIN, {"Score": "pope"}),
@@ -263,7 +203,7 @@ LINKS = {
                 "(c)": Row("(c)", (("table4", "(c)"),)),
                 "(d)": Row("adaptprune", (("table4", "(d)"), ("table1", "adaptprune"))),
             },
-            BENCHMARKS,
+            COLUMNS,
         ),
         Link(
             5,
@@ -283,13 +223,19 @@ LINKS = {
                     "The last 10%": "last",
                 },
             ),
-            BENCHMARKS,
+            COLUMNS,
         ),
-        Link(6, "MMBench by category", _ratios("table6_7"), MMBENCH_CATEGORIES, True, _floors("table6_7"), "category"),
+        Link(6, "MMBench by category", _ratios("table6_7"), MMBENCH_BY_CATEGORY, True, _floors("table6_7"), "category"),
         Link(
-            7, "MMBench by group of categories", _ratios("table6_7"), MMBENCH_GROUPS, True, _floors("table6_7"), "group"
+            7,
+            "MMBench by group of categories",
+            _ratios("table6_7"),
+            MMBENCH_BY_GROUP,
+            True,
+            _floors("table6_7"),
+            "group",
         ),
-        Link(8, "MME by sub-task", _ratios("table8"), MME_SUBTASKS, True, _floors("table8"), "sub-task"),
+        Link(8, "MME by sub-task", _ratios("table8"), MME_BY_SUBTASK, True, _floors("table8"), "sub-task"),
     )
 }
 

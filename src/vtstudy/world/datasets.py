@@ -17,7 +17,7 @@ import yaml
 from PIL import Image
 from tqdm import tqdm
 
-from vtstudy.world.hub_rows import BENCHMARKS, write_benchmark
+from vtstudy.world.hub_rows import TABLES, write_benchmark
 from vtstudy.world.items import Item
 from vtstudy.world.pictures import sample
 from vtstudy.world.questions import SOURCES, Question, ask
@@ -30,7 +30,7 @@ def _answers(question: Question, others: list[Question], rng: Random) -> tuple[s
     """As many answers as the original has; of ten annotators up to two disagree."""
     if question.references:
         return question.references
-    if BENCHMARKS[question.benchmark].answers != 10:
+    if TABLES[question.benchmark].answers != 10:
         return (question.answer,)
     answers = [question.answer] * 10
     wrong = [q.answer for q in others if q.answer != question.answer] or ["unsure"]
@@ -41,7 +41,7 @@ def _answers(question: Question, others: list[Question], rng: Random) -> tuple[s
 
 def _quota(benchmark: str, count: int) -> dict[str, int]:
     """How many questions of each category; one nameless category where there are none."""
-    spec = BENCHMARKS[benchmark]
+    spec = TABLES[benchmark]
     names = spec.categories or ("",)
     each = -(-count // len(names))
     return dict.fromkeys(names, each + each % 2 if spec.balanced else each)
@@ -58,7 +58,7 @@ def _choose(
     if not lacking:
         return []
     category = min(lacking, key=lambda c: (have[c] / quota[c], c))
-    found, spec = by_category[category], BENCHMARKS[benchmark]
+    found, spec = by_category[category], TABLES[benchmark]
     return (
         found if spec.balanced else rng.sample(found, min(len(found), quota[category] - have[category], spec.per_image))
     )
@@ -94,7 +94,7 @@ def make_all(out: Path, counts: dict[str, int], seed: int) -> None:
         shutil.rmtree(out)
     out.mkdir(parents=True)
     rows = []
-    for benchmark in tqdm(BENCHMARKS, desc="data sets", unit="set"):
+    for benchmark in tqdm(TABLES, desc="data sets", unit="set"):
         items, pictures = make_benchmark(benchmark, counts.get(benchmark, counts["default"]), seed)
         images = {key: Image.fromarray(render(picture)) for key, picture in pictures.items()}
         write_benchmark(out, benchmark, items, images)

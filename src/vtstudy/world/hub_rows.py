@@ -11,107 +11,39 @@ from pathlib import Path
 
 from PIL import Image
 
+from vtstudy.benchmarks import BENCHMARKS, MMBENCH_GROUP_OF, MME_COGNITION, MME_PERCEPTION
 from vtstudy.world.hub_files import DatasetError, Schema, check_table, png, write_card, write_table
 from vtstudy.world.items import Item
 
-NAMESPACE = "lmms-lab-encoder"
-
 POPE_CATEGORIES = ("random", "popular", "adversarial")
 CHARTQA_SPLITS = ("human_test", "augmented_test")
-MME_PERCEPTION = (
-    "existence",
-    "count",
-    "position",
-    "color",
-    "posters",
-    "celebrity",
-    "scene",
-    "landmark",
-    "artwork",
-    "OCR",
-)
-MME_COGNITION = (
-    "commonsense_reasoning",
-    "numerical_calculation",
-    "text_translation",
-    "code_reasoning",
-)
-MMBENCH_ABILITIES = {  # L2-category: its categories
-    "coarse_perception": (
-        "image_style",
-        "image_topic",
-        "image_scene",
-        "image_emotion",
-        "image_quality",
-    ),
-    "finegrained_perception (instance-level)": (
-        "attribute_recognition",
-        "celebrity_recognition",
-        "object_localization",
-        "ocr",
-    ),
-    "finegrained_perception (cross-instance)": (
-        "spatial_relationship",
-        "attribute_comparison",
-        "action_recognition",
-    ),
-    "attribute_reasoning": (
-        "physical_property_reasoning",
-        "function_reasoning",
-        "identity_reasoning",
-    ),
-    "relation_reasoning": ("social_relation", "nature_relation", "physical_relation"),
-    "logic_reasoning": ("structuralized_imagetext_understanding", "future_prediction"),
-}
-_L2 = {leaf: ability for ability, leaves in MMBENCH_ABILITIES.items() for leaf in leaves}
 
 
 @dataclass(frozen=True)
-class Benchmark:
-    """How a benchmark is loaded, scored and resampled."""
+class HubTable:
+    """The columns of a benchmark's data set, and what its rows must hold.
 
-    title: str  # the column's name in the paper's tables
-    task: str  # lmms-eval's task
-    dataset: str  # the data set's name, without its namespace
-    split: str
-    metric: str  # key in lmms-eval's results, without the filter's suffix
+    Attributes:
+        schema: column by column, as of :data:`vtstudy.world.hub_files.Schema`.
+        answers: how many answers a row must have; None for any number.
+        categories: the allowed values of `Item.category`; empty for any.
+        balanced: each image has as many questions with yes as with no.
+        pair: two rows form one unit of the score, so a bootstrap draws pairs.
+        per_image: questions about one image of the miniature, at most, where not balanced.
+        image_schema: of the second configuration that holds the images (GQA).
+    """
+
     schema: Schema
-    config: str = "default"
-    scale: float = 100.0  # from the task's units to the paper's
-    answers: int | None = None  # how many answers a row must have; None for any number
-    categories: tuple[str, ...] = ()  # the allowed values of `Item.category`; empty for any
-    balanced: bool = False  # each image has as many questions with yes as with no
-    pair: bool = False  # two rows form one unit of the score, so a bootstrap draws pairs
-    per_image: int = 2  # questions about one image of the miniature, at most, where not balanced
-    java: bool = False  # the task's metrics start a Java process
-    chance: float | None = None  # score of fair coin flips; None where it depends on the items
-    images: tuple[str, Schema] | None = None  # GQA: a second config that holds the images
-
-    @property
-    def path(self) -> str:
-        """The argument of `load_dataset`, and the folder under the data root."""
-        return f"{NAMESPACE}/{self.dataset}"
-
-    @property
-    def tables(self) -> dict[str, Schema]:
-        """Schema of each config that the task loads."""
-        tables = {self.config: self.schema}
-        if self.images:
-            tables[self.images[0]] = self.images[1]
-        return tables
-
-    def pattern(self, config: str) -> str:
-        folder = "data" if config == "default" else config
-        return f"{folder}/{self.split}-*"
+    answers: int | None = None
+    categories: tuple[str, ...] = ()
+    balanced: bool = False
+    pair: bool = False
+    per_image: int = 2
+    image_schema: Schema | None = None
 
 
-BENCHMARKS = {
-    "nocaps": Benchmark(
-        "Nocaps",
-        "nocaps_val",
-        "NoCaps",
-        "validation",
-        "nocaps_CIDEr",
+TABLES = {
+    "nocaps": HubTable(
         {
             "image": "image",
             "image_coco_url": "string",
@@ -126,14 +58,8 @@ BENCHMARKS = {
             "annotations_captions": ["string"],
         },
         per_image=1,
-        java=True,
     ),
-    "flickr30k": Benchmark(
-        "Flickr30K",
-        "flickr30k_test",
-        "flickr30k",
-        "test",
-        "flickr_CIDEr",
+    "flickr30k": HubTable(
         {
             "image": "image",
             "caption": ["string"],
@@ -142,14 +68,8 @@ BENCHMARKS = {
             "filename": "string",
         },
         per_image=1,
-        java=True,
     ),
-    "vqav2": Benchmark(
-        "VQAv2",
-        "vqav2_val",
-        "VQAv2",
-        "validation",
-        "exact_match",
+    "vqav2": HubTable(
         {
             "question_type": "string",
             "multiple_choice_answer": "string",
@@ -162,12 +82,7 @@ BENCHMARKS = {
         },
         answers=10,
     ),
-    "gqa": Benchmark(
-        "GQA",
-        "gqa",
-        "GQA",
-        "testdev",
-        "exact_match",
+    "gqa": HubTable(
         {
             "id": "string",
             "imageId": "string",
@@ -189,16 +104,10 @@ BENCHMARKS = {
             "semantic": [{"operation": "string", "argument": "string", "dependencies": ["int32"]}],
             "semanticStr": "string",
         },
-        config="testdev_balanced_instructions",
-        images=("testdev_balanced_images", {"id": "string", "image": "image"}),
         answers=1,
+        image_schema={"id": "string", "image": "image"},
     ),
-    "okvqa": Benchmark(
-        "OK-VQA",
-        "ok_vqa_val2014",
-        "OK-VQA",
-        "val2014",
-        "exact_match",
+    "okvqa": HubTable(
         {
             "question_id": "string",
             "image": "image",
@@ -209,12 +118,7 @@ BENCHMARKS = {
         },
         answers=10,
     ),
-    "vizwiz": Benchmark(
-        "VizWiz",
-        "vizwiz_vqa_val",
-        "VizWiz-VQA",
-        "val",
-        "exact_match",
+    "vizwiz": HubTable(
         {
             "question_id": "string",
             "image": "image",
@@ -224,12 +128,7 @@ BENCHMARKS = {
         },
         answers=10,
     ),
-    "textvqa": Benchmark(
-        "TextVQA",
-        "textvqa_val",
-        "textvqa",
-        "validation",
-        "exact_match",
+    "textvqa": HubTable(
         {
             "image_id": "string",
             "question_id": "int32",
@@ -247,22 +146,11 @@ BENCHMARKS = {
         },
         answers=10,
     ),
-    "chartqa": Benchmark(
-        "ChartQA",
-        "chartqa",
-        "ChartQA",
-        "test",
-        "relaxed_overall",
+    "chartqa": HubTable(
         {"type": "string", "question": "string", "answer": "string", "image": "image"},
         answers=1,
-        categories=CHARTQA_SPLITS,
     ),
-    "docvqa": Benchmark(
-        "DocVQA",
-        "docvqa_val",
-        "DocVQA",
-        "validation",
-        "anls",
+    "docvqa": HubTable(
         {
             "questionId": "string",
             "question": "string",
@@ -274,14 +162,8 @@ BENCHMARKS = {
             "answers": ["string"],
             "data_split": "string",
         },
-        config="DocVQA",
     ),
-    "pope": Benchmark(
-        "POPE",
-        "pope",
-        "POPE",
-        "test",
-        "pope_accuracy",
+    "pope": HubTable(
         {
             "id": "string",
             "question_id": "string",
@@ -292,16 +174,10 @@ BENCHMARKS = {
             "category": "string",
         },
         answers=1,
-        categories=POPE_CATEGORIES,
         balanced=True,
-        chance=50.0,
+        categories=POPE_CATEGORIES,
     ),
-    "mme": Benchmark(  # the sum of the ten perception sub-tasks, at most 2000
-        "MME",
-        "mme",
-        "MME",
-        "test",
-        "mme_perception_score",
+    "mme": HubTable(
         {
             "question_id": "string",
             "image": "image",
@@ -309,19 +185,12 @@ BENCHMARKS = {
             "answer": "string",
             "category": "string",
         },
-        scale=1.0,
         answers=1,
-        categories=MME_PERCEPTION + MME_COGNITION,
         balanced=True,
         pair=True,
-        chance=750.0,  # per sub-task 50 for the accuracy and 25 for both of a pair right
+        categories=(*MME_PERCEPTION, *MME_COGNITION),
     ),
-    "mmbench": Benchmark(  # the metric keeps its name although no GPT is asked
-        "MMB",
-        "mmbench_en_dev_static",
-        "MMBench",
-        "dev",
-        "gpt_eval_score",
+    "mmbench": HubTable(
         {
             "index": "int64",
             "question": "string",
@@ -338,19 +207,26 @@ BENCHMARKS = {
             "comment": "string",
             "split": "string",
         },
-        config="en",
-        scale=1.0,
         answers=1,
-        categories=tuple(_L2),
         per_image=1,
+        categories=tuple(MMBENCH_GROUP_OF),
     ),
 }
 
 
-def benchmark_of(name: str) -> Benchmark:
-    if name not in BENCHMARKS:
-        raise DatasetError(f"There is no benchmark '{name}'; choose from {', '.join(BENCHMARKS)}.")
-    return BENCHMARKS[name]
+def _table_of(benchmark: str) -> HubTable:
+    if benchmark not in TABLES:
+        raise DatasetError(f"There is no benchmark '{benchmark}'; choose from {', '.join(TABLES)}.")
+    return TABLES[benchmark]
+
+
+def _schemas(benchmark: str) -> dict[str, Schema]:
+    """Schema of each configuration that the benchmark's task loads."""
+    table, spec = _table_of(benchmark), BENCHMARKS[benchmark]
+    schemas = {spec.config: table.schema}
+    if spec.images_config is not None and table.image_schema is not None:
+        schemas[spec.images_config] = table.image_schema
+    return schemas
 
 
 def write_benchmark(root: Path, benchmark: str, items: Iterable[Item], images: Mapping[str, Image.Image]) -> None:
@@ -358,9 +234,9 @@ def write_benchmark(root: Path, benchmark: str, items: Iterable[Item], images: M
 
     Raises `DatasetError` on an item that its task could not score as meant.
     """
-    spec = benchmark_of(benchmark)
+    schemas, spec = _schemas(benchmark), BENCHMARKS[benchmark]
     items = list(items)
-    _check_items(benchmark, spec, items, images)
+    _check_items(benchmark, items, images)
     pictures = {}
     for item in items:
         if item.image_id not in pictures:
@@ -369,11 +245,11 @@ def write_benchmark(root: Path, benchmark: str, items: Iterable[Item], images: M
             pictures[item.image_id] = _Picture(len(pictures), *image.size, stored)
     row = _ROWS[benchmark]
     rows = {spec.config: [row(item, n, pictures[item.image_id]) for n, item in enumerate(items)]}
-    if spec.images:
-        rows[spec.images[0]] = [{"id": name, "image": picture.stored} for name, picture in pictures.items()]
+    if spec.images_config:
+        rows[spec.images_config] = [{"id": name, "image": picture.stored} for name, picture in pictures.items()]
     folder = Path(root) / spec.path
     cards = {}
-    for config, schema in spec.tables.items():
+    for config, schema in schemas.items():
         pattern = spec.pattern(config)
         for stale in folder.glob(pattern):
             stale.unlink()
@@ -389,10 +265,10 @@ def validate(root: Path, benchmark: str) -> int:
     Raises `DatasetError` on a missing file or column, a wrong type, an image that cannot be
     decoded, or rows that the task could not score.
     """
-    spec = benchmark_of(benchmark)
+    schemas, table, spec = _schemas(benchmark), TABLES[benchmark], BENCHMARKS[benchmark]
     folder = Path(root) / spec.path
     tables = {}
-    for config, schema in spec.tables.items():
+    for config, schema in schemas.items():
         files = sorted(folder.glob(spec.pattern(config)))
         if not files:
             raise DatasetError(f"{spec.title}: there is no {spec.path}/{spec.pattern(config)}.")
@@ -400,12 +276,12 @@ def validate(root: Path, benchmark: str) -> int:
     if not (folder / "README.md").is_file():
         raise DatasetError(f"{spec.title}: there is no {spec.path}/README.md.")
     questions = tables[spec.config]
-    if spec.images:
-        known = set(tables[spec.images[0]].column("id").to_pylist())
+    if spec.images_config:
+        known = set(tables[spec.images_config].column("id").to_pylist())
         lost = sorted(set(questions.column("imageId").to_pylist()) - known)
         if lost:
             raise DatasetError(f"{spec.title}: there is no image '{lost[0]}'.")
-    if spec.pair:
+    if table.pair:
         counts = Counter(questions.column("question_id").to_pylist())
         odd = next((name for name, count in counts.items() if count != 2), None)
         if odd is not None:
@@ -413,22 +289,23 @@ def validate(root: Path, benchmark: str) -> int:
     return questions.num_rows
 
 
-def _check_items(name: str, spec: Benchmark, items: list[Item], images: Mapping[str, Image.Image]) -> None:
+def _check_items(name: str, items: list[Item], images: Mapping[str, Image.Image]) -> None:
+    table, title = TABLES[name], BENCHMARKS[name].title
     if not items:
-        raise DatasetError(f"{spec.title}: there are no items.")
+        raise DatasetError(f"{title}: there are no items.")
     for n, item in enumerate(items):
-        where = f"{spec.title}: item {n} ({item.image_id})"
+        where = f"{title}: item {n} ({item.image_id})"
         if item.benchmark != name:
             raise DatasetError(f"{where} belongs to '{item.benchmark}'.")
         if item.image_id not in images:
             raise DatasetError(f"{where} has no image.")
         if not item.answers:
             raise DatasetError(f"{where} has no answer.")
-        if spec.answers and len(item.answers) != spec.answers:
-            raise DatasetError(f"{where} has {len(item.answers)} answers, not {spec.answers}.")
-        if spec.categories and item.category not in spec.categories:
+        if table.answers and len(item.answers) != table.answers:
+            raise DatasetError(f"{where} has {len(item.answers)} answers, not {table.answers}.")
+        if table.categories and item.category not in table.categories:
             raise DatasetError(f"{where} has the unknown category '{item.category}'.")
-        if spec.balanced and item.answers[0].lower() not in ("yes", "no"):
+        if table.balanced and item.answers[0].lower() not in ("yes", "no"):
             raise DatasetError(f"{where} is not answered by yes or no.")
         if name == "mmbench":
             if not 2 <= len(item.options) <= 4:
@@ -438,14 +315,14 @@ def _check_items(name: str, spec: Benchmark, items: list[Item], images: Mapping[
     if name in ("nocaps", "flickr30k"):  # the metrics know a prediction by its image
         image, count = Counter(item.image_id for item in items).most_common(1)[0]
         if count > 1:
-            raise DatasetError(f"{spec.title}: image '{image}' has {count} items, not one.")
-    if spec.pair:
+            raise DatasetError(f"{title}: image '{image}' has {count} items, not one.")
+    if table.pair:
         pairs: dict[str, list[str]] = {}
         for item in items:
             pairs.setdefault(_pair(item), []).append(item.answers[0].lower())
         for pair, answers in pairs.items():
             if sorted(answers) != ["no", "yes"]:
-                raise DatasetError(f"{spec.title}: '{pair}' needs one yes and one no.")
+                raise DatasetError(f"{title}: '{pair}' needs one yes and one no.")
 
 
 @dataclass(frozen=True)
@@ -624,7 +501,7 @@ def _mmbench(item: Item, n: int, picture: _Picture) -> dict:
         "category": item.category,
         "image": picture.stored,
         "source": "miniature",
-        "L2-category": _L2[item.category],
+        "L2-category": MMBENCH_GROUP_OF[item.category],
         "comment": "nan",
         "split": "dev",
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Item:
     """A question about one image.
 
-    `benchmark` is a key of `hub_schemas.BENCHMARKS`.
+    `benchmark` is a key of `vtstudy.benchmarks.BENCHMARKS`.
     """
 
     benchmark: str

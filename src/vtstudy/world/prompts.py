@@ -4,26 +4,11 @@ Training asks with the same words as the evaluation will. A test compares these 
 installed tasks really produce.
 """
 
-_SHORT = "{}\nAnswer the question using a single word or phrase."
-_CAPTION = "Provide a one-sentence caption for the provided image."
-_UNANSWERABLE = "{}\nWhen the provided information is insufficient, respond with 'Unanswerable'.\nAnswer the question using a single word or phrase."
+from vtstudy.benchmarks import BENCHMARKS, WORLD
 
 LETTERS = "ABCD"
-PROMPTS = {
-    "nocaps": _CAPTION,
-    "flickr30k": _CAPTION,
-    "vqav2": _SHORT,
-    "gqa": _SHORT,
-    "docvqa": _SHORT,
-    "pope": _SHORT,
-    "mme": _SHORT,
-    "textvqa": _SHORT,
-    "okvqa": _UNANSWERABLE,
-    "vizwiz": _UNANSWERABLE,
-    "chartqa": "{}\nAnswer the question with a single word.",
-    "mmbench": "{}\n\nAnswer with the option's letter from the given choices directly.",
-    "list": "{}",  # not a benchmark: a dense target of training
-}
+PROMPTS = {name: BENCHMARKS[name].prompt for name in WORLD} | {"list": "{}"}
+"""By benchmark, and for ``list``, which is no benchmark: a dense target of training."""
 
 
 def with_options(question: str, options: tuple[str, ...]) -> str:

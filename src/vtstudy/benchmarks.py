@@ -1,0 +1,272 @@
+"""The table of benchmarks: what each is called, which lmms-eval task asks it, and in which unit it is scored.
+
+Everything that speaks of a benchmark imports this module: the data sets of the miniature world, evaluation,
+experiments and the report. It imports nothing of this project but the base of its errors.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from vtprune.errors import UserError
+
+HUB_NAMESPACE = "lmms-lab-encoder"
+"""The owner of the data sets on the Hugging Face Hub, and the folder's name of local copies."""
+
+_SHORT = "{}\nAnswer the question using a single word or phrase."
+_UNANSWERABLE = (
+    "{}\nWhen the provided information is insufficient, respond with 'Unanswerable'.\n"
+    "Answer the question using a single word or phrase."
+)
+_CAPTION = "Provide a one-sentence caption for the provided image."
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """How a benchmark is loaded, scored and named.
+
+    Attributes:
+        title: its name for readers.
+        task: lmms-eval's name of the task.
+        dataset: name of the data set on the Hub, without its owner.
+        split: of the data set.
+        metric: lmms-eval's name of the metric, without the filter's suffix.
+        unit: the metric and its unit, for readers.
+        config: of the data set.
+        images_config: a second configuration that holds the images (GQA); None if the first holds them.
+        scale: factor from lmms-eval's units to the papers'.
+        prompt: how lmms-eval's task words a question; ``{}`` stands for the question. None for a benchmark
+            that the miniature world does not have: it needs the Hub's data.
+        column: the column's header in the papers' tables, where it differs from the title.
+        chance: score of fair guesses; None where it depends on the questions.
+        java: whether the task's metrics start a Java process.
+        judge: whether the task asks a GPT judge over the network.
+    """
+
+    title: str
+    task: str
+    dataset: str
+    split: str
+    metric: str
+    unit: str = "exact match, %"
+    config: str = "default"
+    images_config: str | None = None
+    scale: float = 100.0
+    prompt: str | None = _SHORT
+    column: str | None = None
+    chance: float | None = None
+    java: bool = False
+    judge: bool = False
+
+    @property
+    def path(self) -> str:
+        """The argument of ``datasets.load_dataset``, and the data set's folder under the data root."""
+        return f"{HUB_NAMESPACE}/{self.dataset}"
+
+    @property
+    def in_world(self) -> bool:
+        """Whether the miniature world has a data set for it."""
+        return self.prompt is not None
+
+    def pattern(self, config: str) -> str:
+        """Where the files of a configuration lie, relative to the data set's folder."""
+        folder = "data" if config == "default" else config
+        return f"{folder}/{self.split}-*"
+
+
+# The twelve of the first paper, in its order, then those that only the second paper has.
+BENCHMARKS: dict[str, Benchmark] = {
+    "nocaps": Benchmark(
+        "Nocaps", "nocaps_val", "NoCaps", "validation", "nocaps_CIDEr", "CIDEr", prompt=_CAPTION, java=True
+    ),
+    "flickr30k": Benchmark(
+        "Flickr30K", "flickr30k_test", "flickr30k", "test", "flickr_CIDEr", "CIDEr", prompt=_CAPTION, java=True
+    ),
+    "vqav2": Benchmark("VQAv2", "vqav2_val", "VQAv2", "validation", "exact_match"),
+    "gqa": Benchmark(
+        "GQA",
+        "gqa",
+        "GQA",
+        "testdev",
+        "exact_match",
+        config="testdev_balanced_instructions",
+        images_config="testdev_balanced_images",
+    ),
+    "okvqa": Benchmark("OK-VQA", "ok_vqa_val2014", "OK-VQA", "val2014", "exact_match", prompt=_UNANSWERABLE),
+    "vizwiz": Benchmark("VizWiz", "vizwiz_vqa_val", "VizWiz-VQA", "val", "exact_match", prompt=_UNANSWERABLE),
+    "textvqa": Benchmark("TextVQA", "textvqa_val", "textvqa", "validation", "exact_match"),
+    "chartqa": Benchmark(
+        "ChartQA",
+        "chartqa",
+        "ChartQA",
+        "test",
+        "relaxed_overall",
+        "relaxed accuracy, %",
+        prompt="{}\nAnswer the question with a single word.",
+    ),
+    "docvqa": Benchmark("DocVQA", "docvqa_val", "DocVQA", "validation", "anls", "ANLS, %", config="DocVQA"),
+    "pope": Benchmark("POPE", "pope", "POPE", "test", "pope_accuracy", "accuracy, %", chance=50.0),
+    # The sum of the ten perception sub-tasks, at most 2000. Guessing gives 75 for each: 50 for the accuracy
+    # and 25 for both questions of a pair right.
+    "mme": Benchmark("MME", "mme", "MME", "test", "mme_perception_score", "points of 2,000", scale=1.0, chance=750.0),
+    # The metric keeps its name although no GPT is asked.
+    "mmbench": Benchmark(
+        "MMBench",
+        "mmbench_en_dev_static",
+        "MMBench",
+        "dev",
+        "gpt_eval_score",
+        "accuracy, % (static judge, no GPT)",
+        config="en",
+        scale=1.0,
+        prompt="{}\n\nAnswer with the option's letter from the given choices directly.",
+        column="MMB",
+    ),
+    "mmvet": Benchmark(
+        "MM-Vet", "mmvet", "MMVet", "test", "gpt_eval_score", "GPT’s grade, %", scale=1.0, prompt=None, judge=True
+    ),
+    # Of the images; the task asks about its videos as well, frame by frame.
+    "seedbench": Benchmark("SEED-Bench", "seedbench", "SEED-Bench", "test", "seed_image", "accuracy, %", prompt=None),
+    # The questions that have an image.
+    "scienceqa": Benchmark(
+        "ScienceQA", "scienceqa_img", "ScienceQA", "test", "exact_match", config="ScienceQA-IMG", prompt=None
+    ),
+    "mmbench_cn": Benchmark(
+        "MMBench-CN",
+        "mmbench_cn_dev_static",
+        "MMBench",
+        "dev",
+        "gpt_eval_score",
+        "accuracy, % (static judge, no GPT)",
+        config="cn",
+        scale=1.0,
+        prompt=None,
+    ),
+}
+WORLD: tuple[str, ...] = tuple(key for key, benchmark in BENCHMARKS.items() if benchmark.in_world)
+"""Keys of the benchmarks that the miniature world has: the twelve of the first paper."""
+
+# MME's sub-tasks: lmms-eval's name of each, and the papers'.
+MME_PERCEPTION = {
+    "existence": "Existence",
+    "count": "Count",
+    "position": "Position",
+    "color": "Color",
+    "posters": "Posters",
+    "celebrity": "Celebrity",
+    "scene": "Scene",
+    "landmark": "Landmark",
+    "artwork": "Artwork",
+    "OCR": "OCR",
+}
+MME_COGNITION = {
+    "commonsense_reasoning": "Commonsense Reasoning",
+    "numerical_calculation": "Numerical Calculation",
+    "text_translation": "Text Translation",
+    "code_reasoning": "Code Reasoning",
+}
+# MMBench's hierarchy: the groups (its L2 categories), and the categories of each.
+MMBENCH_GROUPS = {
+    "coarse_perception": "Coarse Perception",
+    "finegrained_perception (instance-level)": "Finegrained Perception (Instance-Level)",
+    "finegrained_perception (cross-instance)": "Finegrained Perception (Cross-Instance)",
+    "attribute_reasoning": "Attribute Reasoning",
+    "relation_reasoning": "Relation Reasoning",
+    "logic_reasoning": "Logic Reasoning",
+}
+MMBENCH_CATEGORIES: dict[str, dict[str, str]] = {
+    "coarse_perception": {
+        "image_style": "Image Style",
+        "image_topic": "Image Topic",
+        "image_scene": "Image Scene",
+        "image_emotion": "Image Emotion",
+        "image_quality": "Image Quality",
+    },
+    "finegrained_perception (instance-level)": {
+        "attribute_recognition": "Attribute Recognition",
+        "celebrity_recognition": "Celebrity Recognition",
+        "object_localization": "Object Localization",
+        "ocr": "OCR",
+    },
+    "finegrained_perception (cross-instance)": {
+        "spatial_relationship": "Spatial Relationship",
+        "attribute_comparison": "Attribute Comparison",
+        "action_recognition": "Action Recognition",
+    },
+    "attribute_reasoning": {
+        "physical_property_reasoning": "Physical Property Reasoning",
+        "function_reasoning": "Function Reasoning",
+        "identity_reasoning": "Identity Reasoning",
+    },
+    "relation_reasoning": {
+        "social_relation": "Social Relation",
+        "nature_relation": "Nature Relation",
+        "physical_relation": "Physical Relation",
+    },
+    "logic_reasoning": {
+        "structuralized_imagetext_understanding": "Structured Image-Text Understanding",
+        "future_prediction": "Future Prediction",
+    },
+}
+MMBENCH_GROUP_OF = {category: group for group, categories in MMBENCH_CATEGORIES.items() for category in categories}
+
+
+def printed_parts() -> dict[str, str]:
+    """By key of a benchmark's part (``mme/OCR``, ``mmbench/ocr``), the name that the papers print."""
+    parts = {f"mme/{key}": name for key, name in (MME_PERCEPTION | MME_COGNITION).items()}
+    parts |= {f"mmbench/{key}": name for categories in MMBENCH_CATEGORIES.values() for key, name in categories.items()}
+    return parts | {f"mmbench/{key}": name for key, name in MMBENCH_GROUPS.items()}
+
+
+def check_benchmarks(names: Iterable[str]) -> list[str]:
+    """The names as a list.
+
+    Raises:
+        UserError: if one is not a benchmark's.
+    """
+    names = list(names)
+    for name in names:
+        if name not in BENCHMARKS:
+            raise UserError(f"there is no benchmark {name!r}; the benchmarks are {', '.join(BENCHMARKS)}")
+    return names
+
+
+def limit_of(limit: int | Mapping[str, int | None] | None, benchmark: str) -> int | None:
+    """How many of a benchmark's questions are asked at most; None for all.
+
+    The number is made even, since MME's questions come in pairs.
+
+    Args:
+        limit: a number for every benchmark, or numbers by benchmark with ``default`` for the others.
+
+    Raises:
+        UserError: if a number is less than 1, or a name is not a benchmark's.
+    """
+    if isinstance(limit, Mapping):
+        check_benchmarks(name for name in limit if name != "default")
+        limit = limit.get(benchmark, limit.get("default"))
+    if limit is not None and limit < 1:
+        raise UserError(f"limit must be at least 1, not {limit}")
+    return limit + limit % 2 if limit else None
+
+
+def check_available(name: str, *, local: bool) -> None:
+    """Check that a benchmark can be scored here.
+
+    Args:
+        local: whether the data are the miniature world's.
+
+    Raises:
+        UserError: for a benchmark that the miniature world lacks, with local data; and for one that asks a GPT
+            judge without a key to it (its task would score 0 for every answer).
+    """
+    benchmark = BENCHMARKS[name]
+    if local and not benchmark.in_world:
+        raise UserError(
+            f"{benchmark.title} has no data set in the miniature world; it needs the Hub's (evaluation.data: null)"
+        )
+    if benchmark.judge and not os.environ.get("OPENAI_API_KEY"):
+        raise UserError(
+            f"{benchmark.title}: its task asks a GPT judge, and OPENAI_API_KEY is not set; "
+            f"set it, or leave {name} out of the benchmarks"
+        )
