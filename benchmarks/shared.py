@@ -17,7 +17,8 @@ from timing import interleaved, ratio, table
 
 from vtprune.methods import AdaptPrune, FastV, NoPruning
 from vtstudy.evaluation.answer_cache import PredictionStore
-from vtstudy.evaluation.harness import Cell, Evaluator
+from vtstudy.evaluation.harness import Evaluator
+from vtstudy.evaluation.requests import Variant
 
 KEEPS = (0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.1, 0.05)
 
@@ -52,7 +53,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
 
-    cells = [Cell(NoPruning())] + [Cell(method(keep)) for method in (FastV, AdaptPrune) for keep in KEEPS]
+    cells = [Variant(NoPruning())] + [Variant(method(keep)) for method in (FastV, AdaptPrune) for keep in KEEPS]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         evaluator = Evaluator(

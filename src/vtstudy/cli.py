@@ -79,7 +79,8 @@ def _parser() -> argparse.ArgumentParser:
 def _evaluate(arguments: argparse.Namespace, rest: list[str]) -> int:
     from vtstudy.benchmarks import WORLD, check_benchmarks
     from vtstudy.evaluation.environment import data_root, prepare
-    from vtstudy.evaluation.harness import Cell, Evaluator, is_local
+    from vtstudy.evaluation.harness import Evaluator, is_local
+    from vtstudy.evaluation.requests import Variant
     from vtstudy.world.hub_rows import validate
 
     names = list(WORLD) if arguments.benchmarks == "all" else arguments.benchmarks.split(",")
@@ -105,7 +106,7 @@ def _evaluate(arguments: argparse.Namespace, rest: list[str]) -> int:
         dtype=arguments.dtype,
         check_data=validate,
     )
-    scores = evaluator.evaluate(Cell(method, arguments.image), names)
+    scores = evaluator.evaluate(Variant(method, arguments.image), names)
     _print_table(scores)
     return 0
 

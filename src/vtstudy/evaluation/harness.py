@@ -1,4 +1,4 @@
-"""Many cells in one process: the checkpoint, the tasks and their data are loaded once."""
+"""Many variants in one process: the checkpoint, the tasks and their data are loaded once."""
 
 import contextlib
 import os
@@ -6,7 +6,6 @@ import tempfile
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -20,19 +19,11 @@ from vtstudy.evaluation.chance import guessed
 from vtstudy.evaluation.environment import data_root, muted, prepare, quieten
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.evaluation.images import image_numbers
+from vtstudy.evaluation.requests import Variant
 from vtstudy.evaluation.scoring import Scores, scores_of
 
 if TYPE_CHECKING:
     from vtprune.attach.inference import Question
-    from vtprune.methods import Method
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What is evaluated: a method, on the images (``shown``) or on grey ones of their size (``blank``)."""
-
-    method: "Method"
-    image: str = "shown"
 
 
 def is_local(checkpoint: str | Path, data: str | Path | None) -> bool:
@@ -41,7 +32,7 @@ def is_local(checkpoint: str | Path, data: str | Path | None) -> bool:
 
 
 class Evaluator:
-    """Evaluates cells of one checkpoint with lmms-eval's unmodified tasks.
+    """Evaluates variants of one checkpoint with lmms-eval's unmodified tasks.
 
     Args:
         checkpoint: a folder or a Hub id.
@@ -90,7 +81,7 @@ class Evaluator:
         self._images: dict[tuple[str, int | None], np.ndarray] = {}
 
     def questions(self, benchmarks: Iterable[str]) -> int:
-        """How many questions the benchmarks ask of each cell."""
+        """How many questions the benchmarks ask of each variant."""
         counts = {name: len(self._task(name).eval_docs_no_media) for name in benchmarks}
         return sum(min(count, self.limit[name] or count) for name, count in counts.items())
 
@@ -121,23 +112,23 @@ class Evaluator:
             self._images[name, count] = image_numbers(asked)
         return self._images[name, count]
 
-    def check(self, cell: Cell) -> None:
+    def check(self, variant: Variant) -> None:
         """Raise `ValueError` if the model lacks a layer that the cell's method needs."""
-        cell.method.attach(self.loaded.model)
+        variant.method.attach(self.loaded.model)
 
-    def evaluate(self, cell: Cell, benchmarks: Sequence[str], bar: Any = None) -> dict[str, Scores]:
+    def evaluate(self, variant: Variant, benchmarks: Sequence[str], bar: Any = None) -> dict[str, Scores]:
         """Scores by benchmark (``mme`` brings ``mme_cognition``); what is stored is not computed again.
 
         Args and Raises: as of ``evaluate_all``.
         """
-        return self.evaluate_all([cell], benchmarks, bar)[0]
+        return self.evaluate_all([variant], benchmarks, bar)[0]
 
     def evaluate_all(
-        self, cells: Sequence[Cell], benchmarks: Sequence[str], bar: Any = None
+        self, variants: Sequence[Variant], benchmarks: Sequence[str], bar: Any = None
     ) -> list[dict[str, Scores]]:
-        """As ``evaluate``, for several cells: the same scores and stored answers, for less.
+        """As ``evaluate``, for several variants: the same scores and stored answers, for less.
 
-        The cells that see the same images share those and the layers before they prune.
+        The variants that see the same images share those and the layers before they prune.
 
         Args:
             bar: a tqdm bar to advance by a question at a time, in place of one of its own.
@@ -151,18 +142,21 @@ class Evaluator:
         from vtstudy.evaluation.lmms_model import PrunedModel
         from vtstudy.evaluation.replay import Given
 
-        for cell in cells:
-            self.check(cell)
+        for variant in variants:
+            self.check(variant)
         if bar is None:
-            total, names = len(cells) * self.questions(benchmarks), dict.fromkeys(cell.method.name for cell in cells)
+            total, names = (
+                len(variants) * self.questions(benchmarks),
+                dict.fromkeys(variant.method.name for variant in variants),
+            )
             with tqdm(total=total, desc=", ".join(names), unit="question") as own:
-                return self.evaluate_all(cells, benchmarks, own)
+                return self.evaluate_all(variants, benchmarks, own)
         found: dict[int, dict[str, Scores]] = {}
-        for image in dict.fromkeys(cell.image for cell in cells):
-            first, *others = (index for index, cell in enumerate(cells) if cell.image == image)
+        for image in dict.fromkeys(variant.image for variant in variants):
+            first, *others = (index for index, cell in enumerate(variants) if variant.image == image)
             model = PrunedModel(
-                method=cells[first].method,
-                also=[cells[index].method for index in others],
+                method=variants[first].method,
+                also=[variants[index].method for index in others],
                 image=image,
                 store=self.store,
                 batch_size=self.batch_size,
@@ -172,9 +166,9 @@ class Evaluator:
             )
             found[first] = self._scored(model, benchmarks)
             for index in others:
-                answers = model.answers_of(cells[index].method)
+                answers = model.answers_of(variants[index].method)
                 found[index] = self._scored(Given(lambda task, doc, answers=answers: answers[task, doc]), benchmarks)
-        return [found[index] for index in range(len(cells))]
+        return [found[index] for index in range(len(variants))]
 
     def chance(self, benchmarks: Sequence[str]) -> dict[str, float]:
         """By benchmark and part, what guessing scores; with one answer to every question where these offer none."""

@@ -75,9 +75,9 @@ class Spectral(Row):
         return self.free is None
 
     def cell(self, keep: float) -> Any:
-        from vtstudy.evaluation.harness import Cell
+        from vtstudy.evaluation.requests import Variant
 
-        return Cell(get_method(self.method, keep=self.free or self.budgets[keep], **self.parameters), self.image)
+        return Variant(get_method(self.method, keep=self.free or self.budgets[keep], **self.parameters), self.image)
 
 
 def calibrated(path: Path, target: float) -> list[SpectralBudget]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from vtprune.errors import UserError
 
 if TYPE_CHECKING:
-    from vtstudy.evaluation.harness import Cell
+    from vtstudy.evaluation.requests import Variant
 
 BASELINE = "baseline"
 MEAN = "mean"
@@ -44,17 +44,17 @@ class Row:
         """The fraction of the image tokens that stays: 1 unpruned, None for a method without that parameter."""
         return 1.0 if self.method == "none" else keep if self.takes_keep else None
 
-    def cell(self, keep: float) -> "Cell":
+    def cell(self, keep: float) -> "Variant":
         """The cell at that keep ratio.
 
         Raises:
             ValueError: if the method refuses it.
         """
-        from vtstudy.evaluation.harness import Cell
         from vtstudy.evaluation.lmms_model import method_of
+        from vtstudy.evaluation.requests import Variant
 
         kept = {"keep": keep} if self.takes_keep else {}
-        return Cell(method_of(self.method, **kept, **self.parameters), self.image)
+        return Variant(method_of(self.method, **kept, **self.parameters), self.image)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from vtstudy.evaluation import lmms_model as plugin
 from vtstudy.evaluation.answer_cache import PredictionStore
 from vtstudy.evaluation.bootstrap import bootstrap, estimate
 from vtstudy.evaluation.errors import EvaluationError, StoreError
-from vtstudy.evaluation.harness import Cell, Evaluator
+from vtstudy.evaluation.harness import Evaluator
+from vtstudy.evaluation.requests import Variant
 from vtstudy.evaluation.scoring import parts_of, scores_of
 
 NAMES = ["pope", "mme", "mmbench", "flickr30k", "vqav2"]
@@ -50,7 +51,7 @@ def calls(monkeypatch):
 
 
 def test_scores_reproduce_the_aggregates(evaluator):
-    found = evaluator.evaluate(Cell(FastV(0.25)), NAMES)
+    found = evaluator.evaluate(Variant(FastV(0.25)), NAMES)
     assert list(found) == ["pope", "mme", "mme_cognition", "mmbench", "flickr30k", "vqav2"]
     assert [found[name].questions for name in found] == [24, 20, 8, 20, 4, 4]
     assert len(found["mme"].units) == 10 and len(np.unique(found["mme"].strata)) == 10
@@ -60,7 +61,7 @@ def test_scores_reproduce_the_aggregates(evaluator):
 
 def test_units_know_their_images(evaluator):
     """POPE asks six questions about each of four images; a pair of MME's shows one, of a stratum of its own here."""
-    found = evaluator.evaluate(Cell(FastV(0.25)), NAMES)
+    found = evaluator.evaluate(Variant(FastV(0.25)), NAMES)
     assert np.array_equal(found["pope"].images, np.repeat(np.arange(4), 6))
     assert [len(np.unique(found[name].images)) for name in found] == [4, 10, 4, 20, 4, 4]
     whole = found["mmbench"]
@@ -103,7 +104,7 @@ def test_chance_is_of_the_questions_asked(evaluator):
 
 
 def test_a_batch_answers_as_single_questions_do(checkpoint, data, tmp_path, evaluator):
-    cells = [Cell(AdaptPrune(0.25)), Cell(RandomPruning(0.25)), Cell(NoPruning(), "blank")]
+    cells = [Variant(AdaptPrune(0.25)), Variant(RandomPruning(0.25)), Variant(NoPruning(), "blank")]
     single = Evaluator(checkpoint, data, store=tmp_path, batch_size=1, max_new_tokens=4, device="cpu")
     single._tasks = evaluator._tasks
     for cell in cells:
@@ -116,34 +117,34 @@ def test_a_batch_answers_as_single_questions_do(checkpoint, data, tmp_path, eval
 
 
 def test_a_stored_cell_is_not_computed_again(evaluator, calls):
-    first = evaluator.evaluate(Cell(FastV(0.5)), ["pope"])
+    first = evaluator.evaluate(Variant(FastV(0.5)), ["pope"])
     assert sum(calls) == 24
-    again = evaluator.evaluate(Cell(FastV(0.5)), ["pope"])
+    again = evaluator.evaluate(Variant(FastV(0.5)), ["pope"])
     assert sum(calls) == 24 and np.array_equal(first["pope"].values, again["pope"].values)
-    evaluator.evaluate(Cell(FastV(0.5), "blank"), ["pope"])
-    evaluator.evaluate(Cell(FastV(0.5, layer=1)), ["pope"])
+    evaluator.evaluate(Variant(FastV(0.5), "blank"), ["pope"])
+    evaluator.evaluate(Variant(FastV(0.5, layer=1)), ["pope"])
     assert sum(calls) == 72
 
 
 def test_a_killed_run_resumes_with_the_same_answers(evaluator, calls, monkeypatch):
-    evaluator.evaluate(Cell(RandomPruning(0.5)), ["pope"])
+    evaluator.evaluate(Variant(RandomPruning(0.5)), ["pope"])
     (path,) = (p for p in evaluator.store.folder.glob("random-pope-*") if '"keep":0.5' in p.read_text())
     whole = path.read_bytes()
     path.write_bytes(whole[:-20])
     calls.clear()
-    evaluator.evaluate(Cell(RandomPruning(0.5)), ["pope"])
+    evaluator.evaluate(Variant(RandomPruning(0.5)), ["pope"])
     assert calls == [8] and path.read_bytes() == whole
 
 
 TOGETHER = [
-    Cell(FastV(0.25)),
-    Cell(NoPruning()),
-    Cell(AdaptPrune(0.25)),
-    Cell(RandomPruning(0.5, layer=1)),
-    Cell(NoPruning(), "blank"),
-    Cell(RandomPruning(0.25)),
-    Cell(FastV(0.25), "blank"),
-    Cell(FastV(0.25)),
+    Variant(FastV(0.25)),
+    Variant(NoPruning()),
+    Variant(AdaptPrune(0.25)),
+    Variant(RandomPruning(0.5, layer=1)),
+    Variant(NoPruning(), "blank"),
+    Variant(RandomPruning(0.25)),
+    Variant(FastV(0.25), "blank"),
+    Variant(FastV(0.25)),
 ]
 
 
@@ -178,7 +179,7 @@ def test_cells_together_give_what_they_give_apart(fresh, monkeypatch, tmp_path, 
 
 @pytest.mark.parametrize("made", [1, 4, 8])
 def test_cells_together_resume_after_a_kill(fresh, monkeypatch, tmp_path, calls, made):
-    cells = [Cell(NoPruning()), Cell(AdaptPrune(0.25)), Cell(RandomPruning(0.5, layer=1))]
+    cells = [Variant(NoPruning()), Variant(AdaptPrune(0.25)), Variant(RandomPruning(0.5, layer=1))]
     fresh.evaluate_all(cells, ["pope"])
     whole = files(fresh)
     assert calls == [8] * 9
@@ -202,7 +203,7 @@ def test_cells_together_resume_after_a_kill(fresh, monkeypatch, tmp_path, calls,
 
 
 def test_a_batch_of_which_some_is_stored_is_computed_whole(fresh, monkeypatch, tmp_path, calls, caplog):
-    fresh.evaluate(Cell(AdaptPrune(0.5)), ["pope"])
+    fresh.evaluate(Variant(AdaptPrune(0.5)), ["pope"])
     (whole,) = stored(fresh).values()
     del whole["identity"]["format"]
     (path,) = fresh.store.folder.glob("*.jsonl")
@@ -212,7 +213,7 @@ def test_a_batch_of_which_some_is_stored_is_computed_whole(fresh, monkeypatch, t
         shelf.add(map(tuple, rows[:3]))
         shelf.add([(*rows[9][:2], "something else")])
     calls.clear()
-    fresh.evaluate(Cell(AdaptPrune(0.5)), ["pope"])
+    fresh.evaluate(Variant(AdaptPrune(0.5)), ["pope"])
     assert calls == [8, 8, 8]
     (found,) = stored(fresh).values()
     assert found["answers"] == whole["answers"] | {rows[9][0]: "something else"}
@@ -225,31 +226,31 @@ def test_failures_stop_the_run(evaluator, monkeypatch):
 
     monkeypatch.setattr(plugin, "answer", broken)
     with pytest.raises(RuntimeError, match="out of memory, say"):
-        evaluator.evaluate(Cell(FastV(0.75)), ["pope"])
+        evaluator.evaluate(Variant(FastV(0.75)), ["pope"])
 
 
 def test_a_question_without_an_image(evaluator, monkeypatch):
     task = evaluator._task("vqav2")
     monkeypatch.setattr(task.config, "doc_to_visual", lambda doc: [])
     with pytest.raises(EvaluationError, match="question 0 of task vqav2_val has no image"):
-        evaluator.evaluate(Cell(FastV(0.75)), ["vqav2"])
+        evaluator.evaluate(Variant(FastV(0.75)), ["vqav2"])
 
 
 def test_changed_questions_are_not_answered_from_the_store(evaluator, monkeypatch):
-    evaluator.evaluate(Cell(FastV(0.9)), ["vqav2"])
+    evaluator.evaluate(Variant(FastV(0.9)), ["vqav2"])
     task = evaluator._task("vqav2")
     monkeypatch.setattr(task.config, "doc_to_visual", lambda doc: [Image.new("RGB", (24, 24), "purple")])
     with pytest.raises(StoreError, match="another question"):
-        evaluator.evaluate(Cell(FastV(0.9)), ["vqav2"])
+        evaluator.evaluate(Variant(FastV(0.9)), ["vqav2"])
 
 
 def test_a_layer_beyond_the_model(evaluator):
     with pytest.raises(ValueError, match="layer must lie between 1 and 3"):
-        evaluator.evaluate(Cell(FastV(0.5, layer=9)), ["pope"])
+        evaluator.evaluate(Variant(FastV(0.5, layer=9)), ["pope"])
 
 
 def test_the_identity_names_what_answers_depend_on(evaluator):
-    evaluator.evaluate(Cell(AdaptPrune(0.3, reading="as_written")), ["vqav2"])
+    evaluator.evaluate(Variant(AdaptPrune(0.3, reading="as_written")), ["vqav2"])
     identity = next(f["identity"] for n, f in stored(evaluator).items() if f["identity"]["method"].get("keep") == 0.3)
     assert identity["method"]["reading"] == "as_written" and identity["task"] == "vqav2_val"
     assert identity["generation"] == {"max_new_tokens": 4, "num_beams": 1, "until": ["\n\n"]}

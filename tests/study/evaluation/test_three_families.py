@@ -5,8 +5,9 @@ from PIL import Image
 
 from vtprune.attach.inference import Question, answer, chat_prompt
 from vtprune.methods import AdaptPrune, FastV, NoPruning
-from vtstudy.evaluation.harness import Cell, Evaluator
+from vtstudy.evaluation.harness import Evaluator
 from vtstudy.evaluation.lmms_model import Loaded
+from vtstudy.evaluation.requests import Variant
 
 ARGUMENTS = {"max_new_tokens": 5, "num_beams": 1, "until": []}
 
@@ -44,7 +45,7 @@ def test_a_batch_answers_as_single_questions_do(folder):
 
 def test_a_task_is_scored(folder, data, tmp_path):
     evaluator = Evaluator(folder, data, store=tmp_path, batch_size=8, max_new_tokens=2, device="cpu")
-    scores = evaluator.evaluate(Cell(AdaptPrune(0.25, layer=1)), ["pope"])["pope"]
+    scores = evaluator.evaluate(Variant(AdaptPrune(0.25, layer=1)), ["pope"])["pope"]
     assert scores.questions == 24 and 0 <= scores.value <= 100
     (stored,) = tmp_path.glob("adaptprune-pope-*")
     assert stored.read_text().count('"answers"') == 3
