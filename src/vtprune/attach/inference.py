@@ -12,10 +12,6 @@ from vtprune.attach.prefix import Prefix
 from vtprune.errors import UserError
 from vtprune.stages import Pruner
 
-DEFAULT_MAX_NEW_TOKENS = 128  # LLaVA's own evaluation scripts'; for tasks that give none
-_MID_GREY = (127, 127, 127)
-_IGNORED = ("temperature", "top_p", "top_k", "do_sample", "image_aspect_ratio")  # greedy needs none
-
 
 @dataclass(frozen=True)
 class Question:
@@ -26,55 +22,12 @@ class Question:
     images: tuple[Image.Image, ...]
 
 
-def generation_arguments(given: Mapping[str, Any], *, task: str, limit: int | None = None) -> dict[str, Any]:
-    """A task's generation arguments in one spelling: ``max_new_tokens``, ``num_beams``, ``until``.
-
-    Args:
-        given: the task's own.
-        task: for messages.
-        limit: at most so many new tokens, whatever the task says.
-
-    Raises:
-        UserError: if the task asks for sampling, or for something that is not known here.
-    """
-    given = dict(given)
-    if given.get("do_sample") or (given.get("temperature") or 0) > 0:
-        raise UserError(f"task {task} asks for sampling, but predictions are only made greedily")
-    until = given.pop("until", None) or []
-    tokens = int(given.pop("max_new_tokens", None) or given.pop("max_gen_toks", None) or DEFAULT_MAX_NEW_TOKENS)
-    arguments = {
-        "max_new_tokens": min(tokens, limit) if limit else tokens,
-        "num_beams": int(given.pop("num_beams", None) or 1),
-        "until": [until] if isinstance(until, str) else [str(stop) for stop in until],
-    }
-    unknown = [key for key in given if key not in _IGNORED]
-    if unknown:
-        raise UserError(f"task {task} gives the generation argument '{unknown[0]}', which is not supported")
-    return arguments
-
-
 def chat_prompt(processor: Any, text: str, images: int) -> str:
     """The prompt that the processor's chat template makes of ``images`` images and ``text``."""
     content = [{"type": "image"}] * images + [{"type": "text", "text": text}]
     return processor.apply_chat_template(
         [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
     )
-
-
-def blank(image: Image.Image) -> Image.Image:
-    """A mid-grey image of the same size."""
-    return Image.new("RGB", image.size, _MID_GREY)
-
-
-def batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
-    """Indices in batches of ``size``, by length (ties in the order given): less padding.
-
-    What a batch is made of depends on the questions alone, not on which are answered already: a
-    resumed run computes in the batches of the first (the last bits of a sum depend on its shape).
-    """
-    order = sorted(range(len(lengths)), key=lambda index: lengths[index])
-    for start in range(0, len(order), size):
-        yield order[start : start + size]
 
 
 def encode(model: Any, processor: Any, questions: Iterable[Question]) -> Any:

@@ -15,20 +15,14 @@ from PIL import Image
 from tqdm import tqdm
 
 from vtprune.attach import load
-from vtprune.attach.inference import (
-    Question,
-    answer,
-    batches,
-    blank,
-    chat_prompt,
-    generation_arguments,
-)
+from vtprune.attach.inference import Question, answer, chat_prompt
 from vtprune.errors import UserError
 from vtprune.methods.base import Method, get_method
 from vtprune.validation import number
 from vtstudy.evaluation.answer_cache import PredictionStore, Shelf
 from vtstudy.evaluation.cache_key import checkpoint_digest, data_name, question_digest, software
 from vtstudy.evaluation.errors import EvaluationError
+from vtstudy.evaluation.generation import batches, blank, generation_arguments
 
 _log = logging.getLogger("vtprune")
 DEFAULT_STORE = "data/predictions"

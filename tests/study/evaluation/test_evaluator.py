@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vtprune.attach.inference import batches, generation_arguments
 from vtprune.methods import AdaptPrune, FastV, NoPruning, RandomPruning
 from vtstudy.benchmarks import BENCHMARKS
 from vtstudy.evaluation import lmms_model as plugin
 from vtstudy.evaluation.answer_cache import PredictionStore
 from vtstudy.evaluation.bootstrap import bootstrap, estimate
 from vtstudy.evaluation.errors import EvaluationError, StoreError
+from vtstudy.evaluation.generation import batches, generation_arguments
 from vtstudy.evaluation.harness import Evaluator
 from vtstudy.evaluation.requests import Variant
 from vtstudy.evaluation.scoring import parts_of, scores_of
