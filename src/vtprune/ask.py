@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -85,18 +85,17 @@ def ask(
     arguments = {"max_new_tokens": max_new_tokens, "num_beams": 1, "until": []}
 
     text, seconds = _timed(model, processor, asked, arguments)
-    means: dict[int, torch.Tensor] = {}
-    with _watched(pruner, means).attach(model) as pruned:
+    with pruner.attach(model) as pruned:
         pruned_text, pruned_seconds = _timed(model, processor, asked, arguments)
         kept = pruned.kept[0]
     total, left = sum(grid.grid[0] * grid.grid[1] for grid in kept), sum(len(grid.indices) for grid in kept)
     label = method if getattr(pruner, "keep", None) is None else f"{method}, keep {pruner.keep:g}"
     image, seen = _seen(model, processor, asked, len(kept))
     panels = [
-        (title, seen[number], mask)
-        for number, (name, grid) in enumerate(zip(_names(method, kept), kept, strict=True))
+        (title, picture, mask)
+        for name, grid, picture in zip(_names(method, kept), kept, seen, strict=True)
         if grid.grid[0] * grid.grid[1]  # LLaVA-NeXT leaves no row of very wide pictures
-        for title, mask in _panels(name, grid, means.get(number))
+        for title, mask in _panels(name, grid)
     ]
     _draw(image, panels, out)
     return [Answer("unpruned", text, seconds, total), Answer(label, pruned_text, pruned_seconds, left)]
@@ -140,22 +139,6 @@ def _method(name: str, keep: float | None, parameters: Mapping[str, Any]) -> Any
     return get_method(name, **({} if keep is None else {"keep": keep}), **parameters)
 
 
-def _watched(pruner: Any, means: dict[int, Any]) -> Any:
-    """The same method; of the last prompt it writes down which of each grid's kept tokens, in their order, are means."""
-    import torch
-
-    class Watched(type(pruner)):
-        def merge(self, features: Any, kept: torch.Tensor) -> torch.Tensor | None:
-            into = super().merge(features, kept)
-            if into is not None:
-                mean = into[0] == torch.arange(into.shape[1], device=into.device)
-                for image in features.image[0].unique().tolist():
-                    means[image] = mean[kept[0] & (features.image[0] == image)].cpu()
-            return into
-
-    return Watched(**{field.name: getattr(pruner, field.name) for field in fields(pruner)})
-
-
 def _names(method: str, kept: Sequence[Any]) -> list[str]:
     """What the panels of each grid are called: the method and, where there are several, the part, tiles with a number."""
     if len(kept) == 1:
@@ -164,7 +147,7 @@ def _names(method: str, kept: Sequence[Any]) -> list[str]:
     return [f"{method}, {part}" for part in parts]
 
 
-def _panels(name: str, grid: Any, means: Any) -> list[tuple[str, Any]]:
+def _panels(name: str, grid: Any) -> list[tuple[str, Any]]:
     """The titles and masks of one grid: its survivors, those that are means of others apart."""
     import numpy as np
 
@@ -180,12 +163,12 @@ def _panels(name: str, grid: Any, means: Any) -> list[tuple[str, Any]]:
         return title + (f", {int((~shown).sum())} of them newlines (not drawn)" if newline else ""), mask
 
     size, count = height * width, len(grid.indices)
-    if means is None or not means.any():
+    merged = int(grid.merged.sum())
+    if merged == 0:
         return [panel(f"{name}: {count} of {size} tokens", slice(None))]
-    merged = int(means.sum())
     return [
-        panel(f"{name}: {count - merged} dominant of {size} tokens", ~means),
-        panel(f"and {merged} contextual (mean of others)", means),
+        panel(f"{name}: {count - merged} dominant of {size} tokens", ~grid.merged),
+        panel(f"and {merged} contextual (mean of others)", grid.merged),
     ]
 
 

@@ -80,7 +80,7 @@ def generate(model, inputs, tokens=6, **options):
 
 def merged(pruned, row=0) -> dict[int, list[int]]:
     """By contextual token of one prompt, all whose mean it is."""
-    into = pruned._last_prompt().choices[0].into if 0 in pruned.stage_layers else None
+    into = pruned.merged_at(0) if 0 in pruned.stage_layers else None
     found = [] if into is None else into[row].tolist()
     return {target: [token for token, at in enumerate(found) if at == target] for target in set(found) - {-1}}
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from vtprune import cli
 from vtprune import drawing as survivors
-from vtprune.ask import Answer, _panels, _watched
+from vtprune.ask import Answer, _panels
 from vtprune.attach.prompt import Kept
 from vtprune.methods import Count, VisionZip, methods
 from vtstudy.evaluation.errors import EvaluationError
@@ -380,7 +380,8 @@ def test_newline_tokens_are_counted_but_not_drawn(tmp_path, monkeypatch, capsys)
     assert any_res == "adaptprune, any-res: 78 of 78 tokens, 6 of them newlines (not drawn)"
     assert tiles.shape == (6, 12) and tiles.all() and part.size == (96, 48)
     positions = torch.tensor([[0, 0], [0, 2], [1, 2]])
-    ((title, mask),) = _panels("random", Kept(torch.tensor([0, 2, 5]), positions, (2, 3), 0, "any-res"), None)
+    kept = Kept(torch.tensor([0, 2, 5]), positions, (2, 3), 0, "any-res", torch.zeros(3, dtype=torch.bool))
+    ((title, mask),) = _panels("random", kept)
     assert title == "random: 3 of 6 tokens, 2 of them newlines (not drawn)" and mask.tolist() == [
         [True, False],
         [False, False],
@@ -405,20 +406,19 @@ def test_means_are_drawn_where_the_targets_stand():
     """Two grids of one prompt: VisionZip's means, by its own rule, in their panels."""
     from helpers.given_features import features, select
 
-    method, given, means = VisionZip(Count(12), contextual=0.5), features(rows=1, images=[(3, 4), (5, 5)]), {}
+    method, given = VisionZip(Count(12), contextual=0.5), features(rows=1, images=[(3, 4), (5, 5)])
     chosen = select(method, given)[0]
     kept = torch.zeros(1, 37, dtype=torch.bool)
     kept[0, chosen] = True
-    watched = _watched(method, means)
-    assert select(watched, given)[0] == chosen and torch.equal(watched.merge(given, kept), method.merge(given, kept))
+    merged = method.merge(given, kept)[0] == torch.arange(37)
     for image, (first, shape) in enumerate(((0, (3, 4)), (12, (5, 5)))):
-        cells = [token - first for token in sorted(chosen) if first <= token < first + shape[0] * shape[1]]
-        grid = Kept(torch.tensor(cells), torch.zeros(len(cells), 2), shape, image, "tile")
+        tokens = torch.tensor([token for token in sorted(chosen) if first <= token < first + shape[0] * shape[1]])
+        grid = Kept(tokens - first, torch.zeros(len(tokens), 2), shape, image, "tile", merged[tokens])
         dominant, contextual = (
-            set((mask.flatten().nonzero()[0] + first).tolist()) for _, mask in _panels("visionzip", grid, means[image])
+            set((mask.flatten().nonzero()[0] + first).tolist()) for _, mask in _panels("visionzip", grid)
         )
-        assert dominant == set(chosen[:6]) & {cell + first for cell in cells}
-        assert contextual == set(chosen[6:]) & {cell + first for cell in cells} != set()
+        assert dominant == set(chosen[:6]) & set(tokens.tolist())
+        assert contextual == set(chosen[6:]) & set(tokens.tolist()) != set()
 
 
 def test_the_miniature_is_asked_from_any_folder(tmp_path, monkeypatch, capsys):

@@ -130,6 +130,15 @@ class Attachment:
             raise UserError(f"no tokens are dropped before layer {layer}, only before {sorted(self._stages)}")
         return self._last_prompt().kept(layer)
 
+    def merged_at(self, layer: int) -> torch.Tensor | None:
+        """For each image token of the last prompt batch, the token whose mean it joined before ``layer``.
+
+        ``[b, n]`` indices of tokens, -1 for a token that joined none. None if nothing was merged.
+        """
+        if layer not in self._stages:
+            raise UserError(f"no tokens are merged before layer {layer}, only before {sorted(self._stages)}")
+        return self._last_prompt().choices[layer].into
+
     def _last_prompt(self) -> Prompt:
         if self._last is None:
             raise UserError("no prompt has been pruned yet: call the model within the with block first")

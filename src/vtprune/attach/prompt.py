@@ -23,6 +23,8 @@ class Kept:
         image: which image of its prompt it is, or is part of.
         part: ``image`` (LLaVA-1.5), ``base`` or ``any-res`` (LLaVA-NeXT), ``tile`` or ``thumbnail``
             (InternVL, tiles row by row).
+        merged: ``[k]`` bool, which of them are the mean of the tokens that were merged there (VisionZip's
+            contextual tokens); the others are unchanged.
     """
 
     indices: torch.Tensor
@@ -30,6 +32,7 @@ class Kept:
     grid: tuple[int, int]
     image: int
     part: str
+    merged: torch.Tensor
 
 
 class Choice(NamedTuple):
@@ -208,15 +211,27 @@ class Prompt:
     def kept(self, layer: int | None = None) -> list[list[Kept]]:
         """Survivors by row and (sub-)image, after ``layer``'s stage or, without one, in the end."""
         alive = (self.alive if layer is None else self.choices[layer].alive).cpu()
+        merged = self._merged(layer).cpu()
         image, cell, positions = (part.cpu() for part in (self.layout.image, self.layout.cell, self.layout.positions))
         result = []
         for row, parts in enumerate(self.layout.parts):
             survivors = []
             for which, part in enumerate(parts):
                 mask = alive[row] & (image[row] == which)
-                survivors.append(Kept(cell[row][mask], positions[row][mask], part.grid, part.image, part.name))
+                survivors.append(
+                    Kept(cell[row][mask], positions[row][mask], part.grid, part.image, part.name, merged[row][mask])
+                )
             result.append(survivors)
         return result
+
+    def _merged(self, layer: int | None) -> torch.Tensor:
+        """``[b, n]`` bool, which tokens are means after ``layer``'s stage or, without one, in the end."""
+        merged = torch.zeros_like(self.alive)
+        for stage_layer, choice in self.choices.items():
+            if choice.into is not None and (layer is None or stage_layer <= layer):
+                index = torch.arange(choice.into.shape[1], device=choice.into.device)
+                merged |= (choice.into == index).to(merged.device)
+        return merged
 
     def fingerprint(self) -> list[bytes]:
         """By row, the bytes of its prompt ids and, where they were seen, its images' pixels."""

@@ -1,9 +1,24 @@
 """The vision tower's own attention and keys, at the image tokens that its patches become."""
 
+from dataclasses import replace
+
 import pytest
 import torch
-from helpers.attaching import LENGTHS, generate, merged
-from helpers.tiny_families import GRID, IMAGE, IMAGES, SIDE, batch, build, prompt, ready, rows_of, text_config, tiling
+from helpers.attaching import LENGTHS, generate, indices, merged
+from helpers.tiny_families import (
+    GRID,
+    IMAGE,
+    IMAGES,
+    SIDE,
+    batch,
+    build,
+    flat,
+    prompt,
+    ready,
+    rows_of,
+    text_config,
+    tiling,
+)
 from transformers import LlavaConfig, LlavaForConditionalGeneration, SiglipVisionConfig
 
 from vtprune.attach import attach
@@ -131,7 +146,10 @@ def test_visionzip_drops_newlines_first_and_merges_none():
     with torch.no_grad(), VisionZip(0.4, contextual=0.3).attach(model) as pruned:
         model(**inputs)
         means = merged(pruned)
-        kept = pruned._last_prompt().alive[0]
+        kept = torch.zeros(len(found.present[0]), dtype=torch.bool)
+        kept[flat(pruned.kept[0])] = True
+    only_means = [replace(part, indices=part.indices[part.merged]) for part in pruned.kept[0]]
+    assert flat(only_means) == sorted(means) != []
     newline = ~found.present[0]
     assert newline.sum() > 4 and not (kept & newline).any()
     together = sorted(token for members in means.values() for token in members)
@@ -160,10 +178,10 @@ def test_images_encoded_within_the_block_are_seen(tiny, model):
     inputs = tiny.prompts(LENGTHS)
     with torch.no_grad(), VisionZip(0.5).attach(model) as pruned:
         model(**inputs)
-        kept = pruned._last_prompt().alive
+        kept = indices(pruned)
         encoded = {"image": model.get_image_features(inputs.pop("pixel_values"), return_dict=True)}
         model(**inputs, mm_encoder_outputs=encoded)
-        assert torch.equal(pruned._last_prompt().alive, kept)
+        assert indices(pruned) == kept
 
 
 def test_features_of_no_layer(tiny):
