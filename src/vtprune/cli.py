@@ -1,11 +1,10 @@
 """The command ``vtprune``. What a user can mend is one sentence on stderr and exit code 2."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
-from typing import Any
 
+from vtprune.command import parse_parameters
 from vtprune.errors import UserError
 
 MINIATURE = "data/checkpoints/miniature-llava"
@@ -81,7 +80,7 @@ def _ask(arguments: argparse.Namespace) -> int:
         arguments.method,
         arguments.keep,
         arguments.out,
-        parameters=_parameters(arguments.param),
+        parameters=parse_parameters(arguments.param),
         short=not arguments.plain,
         max_new_tokens=arguments.max_new_tokens,
         device=arguments.device,
@@ -106,25 +105,6 @@ def _miniature() -> Path:
             f"the miniature, {MINIATURE} of vtprune's repository, is not beside this installation: name a checkpoint with --checkpoint"
         )
     return folder
-
-
-def _parameters(texts: list[str]) -> dict[str, Any]:
-    """The method's parameters but ``keep``, which has an option of its own."""
-    found = dict(map(_parameter, texts))
-    if "keep" in found:
-        raise UserError("--param does not take keep: give it by --keep")
-    return found
-
-
-def _parameter(text: str) -> tuple[str, Any]:
-    """``radius=3`` as a name and a plain value; what is not JSON stays text."""
-    name, equals, value = text.partition("=")
-    if not (name and equals):
-        raise UserError(f"--param takes NAME=VALUE, not {text!r}")
-    try:
-        return name, json.loads({"True": "true", "False": "false"}.get(value, value))
-    except ValueError:
-        return name, value
 
 
 if __name__ == "__main__":

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 
 from vtprune.errors import UserError
+
+Need = Literal["attention", "received", "tower"]
+"""The features of `Features` that are recorded only for rankings that name them in their `needs`."""
 
 
 def _absent() -> Any:

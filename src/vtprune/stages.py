@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import torch
 
 from vtprune.errors import UserError
-from vtprune.features import Features
+from vtprune.features import Features, Need
 from vtprune.validation import number
 
 
@@ -25,14 +25,12 @@ class Budget(Protocol):
 class Ranking(Protocol):
     """Says which image tokens stay."""
 
-    uses_attention: bool
-    """Whether ``select`` asks for ``features.attention()``; needs a layer before the stage's."""
+    @property
+    def needs(self) -> frozenset[Need]:
+        """The names of the costly features that ``select`` and ``merge`` call. A class attribute will do.
 
-    uses_received: bool
-    """Whether ``select`` asks for ``features.received()``; needs a layer before the stage's."""
-
-    uses_tower: bool
-    """Whether ``select`` or ``merge`` asks for ``features.tower()``."""
+        ``attention`` and ``received`` come from the layer before the stage's, so the stage needs one.
+        """
 
     def select(self, features: Features, counts: torch.Tensor) -> torch.Tensor:
         """Choose tokens.
@@ -92,7 +90,7 @@ class Stage:
     @property
     def least_layer(self) -> int:
         """The lowest layer that it can stand before: scores of attention need one before it."""
-        return int(self.ranking.uses_attention or self.ranking.uses_received)
+        return int("attention" in self.ranking.needs or "received" in self.ranking.needs)
 
     def counts(self, features: Features, goal: Goal | None = None) -> tuple[torch.Tensor, Goal]:
         """``[b]`` how many tokens stay, and what the later stages with this budget go towards.

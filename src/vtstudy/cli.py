@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from vtprune.cli import _parameters
+from vtprune.command import parse_parameters
 from vtprune.errors import UserError
 
 DEFAULT_BENCHMARKS = "pope"
@@ -94,7 +94,7 @@ def _evaluate(arguments: argparse.Namespace, rest: list[str]) -> int:
     from vtstudy.evaluation.lmms_model import method_of
 
     check_device(arguments.device)
-    method = method_of(arguments.method, arguments.keep, **_parameters(arguments.param))
+    method = method_of(arguments.method, arguments.keep, **parse_parameters(arguments.param))
     evaluator = Evaluator(
         arguments.checkpoint,
         arguments.data,

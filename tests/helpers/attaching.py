@@ -56,7 +56,7 @@ class Pyramid(Method):
     """Several stages: half of the tokens before layer 1, half of those before layer 3."""
 
     name = "pyramid"
-    uses_attention = True
+    needs = frozenset({"attention"})
 
     def stages(self):
         return [Stage(1, FastV(0.5), Fraction(0.5)), Stage(3, AdaptPrune(0.5, **WIDE), Fraction(0.5))]

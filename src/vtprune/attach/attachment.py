@@ -78,7 +78,7 @@ class Attachment:
         self._layers = self._decoder.layers
         self._stages = placed(method, len(self._layers))
         self._tower = Tower.of(self._family.vision_tower(model), model.config)
-        self._uses_tower = any(stage.ranking.uses_tower for stage in self._stages.values())
+        self._uses_tower = any("tower" in stage.ranking.needs for stage in self._stages.values())
         if self._uses_tower and self._tower is None:
             raise UserError(
                 f"{method.name} needs the vision tower's attention, but {type(self._family.vision_tower(model)).__name__} "
@@ -162,7 +162,9 @@ class Attachment:
                 if index == 0 or index >= self.first_layer or self.prefix is not None:
                     self._pre(layer, self._layer_hook(index))
             scored = {
-                layer: stage.ranking.uses_received for layer, stage in self._stages.items() if stage.least_layer > 0
+                layer: "received" in stage.ranking.needs
+                for layer, stage in self._stages.items()
+                if stage.least_layer > 0
             }
             if self.prefix is not None and self._stages and self.first_layer > 0:
                 scored[self.first_layer] = True  # a later method may rank by any score there

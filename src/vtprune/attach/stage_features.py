@@ -11,7 +11,7 @@ from vtprune.attach.layout import take
 from vtprune.attach.prompt import Prompt
 from vtprune.attach.vision_tower import Tower, by_prompt
 from vtprune.errors import UserError
-from vtprune.features import Features, Patches
+from vtprune.features import Features, Need, Patches
 from vtprune.stages import Stage
 
 
@@ -44,11 +44,11 @@ def features_at(
     attended, alive, slots, text, layout = prompt.attended, prompt.alive, prompt.slots, prompt.text, prompt.layout
     ranking = stage.ranking
 
-    def announced(what: str) -> None:
+    def announced(what: Need) -> None:
         # What is shared is asked for by other methods as well: they are checked on their own.
-        if not shared and not getattr(ranking, f"uses_{what}"):
+        if not shared and what not in ranking.needs:
             name = type(ranking).__name__
-            raise UserError(f"{name} asks for features.{what}() and so must set uses_{what} = True")
+            raise UserError(f"{name} calls features.{what}(), so its `needs` must contain {what!r}")
 
     def attention() -> torch.Tensor:
         announced("attention")

@@ -112,11 +112,11 @@ def cost(config: Any, method: Method, workload: Workload, *, cache_bytes_per_val
         if seen[layer] == before:
             continue  # nothing to drop: the ranking is not asked
         row = 2 * decoder.heads * decoder.head_dim * (text + before)
-        if stage.ranking.uses_attention:
+        if "attention" in stage.ranking.needs:
             scoring += row
-        if stage.ranking.uses_received:  # all rows, then their sums over text and over image tokens
+        if "received" in stage.ranking.needs:  # all rows, then their sums over text and over image tokens
             scoring += (row + 4 * (text + before)) * (text + before)
-        if stage.ranking.uses_tower:  # what each tile's class token pays
+        if "tower" in stage.ranking.needs:  # what each tile's class token pays
             scoring += workload.tiles * 2 * shape.tower.width * (shape.patches + 1)
         selection += _selection(stage.ranking, image, seen[layer], shape)
 

@@ -17,7 +17,7 @@ from transformers import AutoModelForImageTextToText, DynamicCache
 from vtprune.attach import FAMILIES
 from vtprune.cost.flops import Workload
 from vtprune.cost.model_shapes import shape_of
-from vtprune.features import Features
+from vtprune.features import Features, Need
 from vtprune.methods import AdaptPrune, get_method, methods
 from vtprune.methods.base import Method
 from vtprune.ops import adaptive_nms_reference, centre_prior, paper_positions
@@ -94,26 +94,18 @@ class _TimedRanking:
     seconds: dict[str, float]
 
     @property
-    def uses_attention(self) -> bool:
-        return self.ranking.uses_attention
-
-    @property
-    def uses_received(self) -> bool:
-        return self.ranking.uses_received
-
-    @property
-    def uses_tower(self) -> bool:
-        return self.ranking.uses_tower
+    def needs(self) -> frozenset[Need]:
+        return self.ranking.needs
 
     def select(self, features: Features, counts: torch.Tensor) -> torch.Tensor:
         self.watch.start()
-        if self.uses_attention:
+        if "attention" in self.needs:
             scores = features.attention()
             features = replace(features, attention=lambda: scores)
-        if self.uses_received:
+        if "received" in self.needs:
             received = features.received()
             features = replace(features, received=lambda: received)
-        if self.uses_tower:
+        if "tower" in self.needs:
             tower = features.tower()
             features = replace(features, tower=lambda: tower)
         self.seconds["scoring"] += self.watch.lap()

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 import torch
 
 from vtprune.errors import UserError
-from vtprune.features import Features
+from vtprune.features import Features, Need
 from vtprune.methods.base import Method, register
 from vtprune.ops.geometry import centre_prior, paper_positions
 from vtprune.ops.nms import adaptive_nms
@@ -48,7 +48,7 @@ class AdaptPrune(Method):
     """
 
     name: ClassVar[str] = "adaptprune"
-    uses_attention: ClassVar[bool] = True
+    needs: ClassVar[frozenset[Need]] = frozenset({"attention"})
     fused: ClassVar[bool] = False  # how the loop is run, not what it chooses: no parameter of the method
 
     keep: float | int | Budget

@@ -3,7 +3,7 @@ from typing import ClassVar
 
 import torch
 
-from vtprune.features import Features
+from vtprune.features import Features, Need
 from vtprune.methods.base import Method, register
 from vtprune.ops.ranking import highest
 from vtprune.stages import Budget
@@ -26,7 +26,7 @@ class AvgPool3x3(Method):
     """
 
     name: ClassVar[str] = "avgpool3x3"
-    uses_attention: ClassVar[bool] = True
+    needs: ClassVar[frozenset[Need]] = frozenset({"attention"})
 
     keep: float | int | Budget
     layer: int | float = 2

@@ -7,7 +7,7 @@ import torch
 
 from vtprune.attach import Attachment, attach
 from vtprune.errors import UserError
-from vtprune.features import Features
+from vtprune.features import Features, Need
 from vtprune.methods.budget import as_budget, as_keep
 from vtprune.stages import Stage, as_layer
 from vtprune.validation import make_plain
@@ -22,9 +22,8 @@ class Method:
     """
 
     name: ClassVar[str]
-    uses_attention: ClassVar[bool] = False
-    uses_received: ClassVar[bool] = False
-    uses_tower: ClassVar[bool] = False
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    """The costly features that `select` and `merge` call; only these are recorded."""
 
     @classmethod
     def takes_keep(cls) -> bool:

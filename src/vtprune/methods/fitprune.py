@@ -3,7 +3,7 @@ from typing import ClassVar
 
 import torch
 
-from vtprune.features import Features
+from vtprune.features import Features, Need
 from vtprune.methods.base import Method, register
 from vtprune.ops.ranking import highest
 from vtprune.stages import Budget
@@ -28,7 +28,7 @@ class FitPrune(Method):
     """
 
     name: ClassVar[str] = "fitprune"
-    uses_received: ClassVar[bool] = True
+    needs: ClassVar[frozenset[Need]] = frozenset({"received"})
 
     keep: float | int | Budget
     layer: int | float = 2

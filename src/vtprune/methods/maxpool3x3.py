@@ -3,7 +3,7 @@ from typing import ClassVar
 
 import torch
 
-from vtprune.features import Features
+from vtprune.features import Features, Need
 from vtprune.methods.base import Method, register
 from vtprune.ops.grid_cells import top_of_cells
 from vtprune.stages import Budget
@@ -25,7 +25,7 @@ class MaxPool3x3(Method):
     """
 
     name: ClassVar[str] = "maxpool3x3"
-    uses_attention: ClassVar[bool] = True
+    needs: ClassVar[frozenset[Need]] = frozenset({"attention"})
 
     keep: float | int | Budget
     layer: int | float = 2

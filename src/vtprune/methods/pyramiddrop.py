@@ -4,7 +4,7 @@ from typing import ClassVar
 import torch
 
 from vtprune.errors import UserError
-from vtprune.features import Features
+from vtprune.features import Features, Need
 from vtprune.methods.base import Method, register
 from vtprune.methods.budget import as_budget
 from vtprune.ops.ranking import highest
@@ -37,7 +37,7 @@ class PyramidDrop(Method):
     """
 
     name: ClassVar[str] = "pyramiddrop"
-    uses_attention: ClassVar[bool] = True
+    needs: ClassVar[frozenset[Need]] = frozenset({"attention"})
 
     keep: float | int | Budget = 0.125
     layers: tuple[int | float, ...] = (8 / 32, 16 / 32, 24 / 32)

@@ -3,7 +3,7 @@ from typing import ClassVar
 
 import torch
 
-from vtprune.features import Features
+from vtprune.features import Features, Need
 from vtprune.methods.base import Method, register
 from vtprune.methods.random import draw
 from vtprune.ops.grid_cells import top_of_cells
@@ -28,7 +28,7 @@ class Random3x3(Method):
     """
 
     name: ClassVar[str] = "random3x3"
-    uses_attention: ClassVar[bool] = True
+    needs: ClassVar[frozenset[Need]] = frozenset({"attention"})
 
     keep: float | int | Budget
     layer: int | float = 2

@@ -3,7 +3,7 @@ from typing import ClassVar
 
 import torch
 
-from vtprune.features import Features
+from vtprune.features import Features, Need
 from vtprune.methods.base import Method, register
 from vtprune.ops.ranking import highest, ranks
 from vtprune.stages import Budget
@@ -25,7 +25,7 @@ class SkipPruning(Method):
     """
 
     name: ClassVar[str] = "skip"
-    uses_attention: ClassVar[bool] = True
+    needs: ClassVar[frozenset[Need]] = frozenset({"attention"})
 
     keep: float | int | Budget
     layer: int | float = 2

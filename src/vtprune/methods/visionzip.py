@@ -4,7 +4,7 @@ from typing import ClassVar, NamedTuple
 import torch
 
 from vtprune.errors import UserError
-from vtprune.features import Features
+from vtprune.features import Features, Need
 from vtprune.methods.base import Method, register
 from vtprune.methods.budget import as_budget
 from vtprune.ops.ranking import highest, ranks
@@ -45,7 +45,7 @@ class VisionZip(Method):
     """
 
     name: ClassVar[str] = "visionzip"
-    uses_tower: ClassVar[bool] = True
+    needs: ClassVar[frozenset[Need]] = frozenset({"tower"})
 
     keep: float | int | Budget
     contextual: float = 10 / 64

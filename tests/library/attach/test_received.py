@@ -14,7 +14,7 @@ class Spy(Method):
     """Keeps what FastV(0.5) keeps before layer 1, then half by ``received``, which it remembers."""
 
     name = "spy"
-    uses_received = True
+    needs = frozenset({"received"})
 
     def stages(self):
         return [Stage(1, FastV(0.5), Fraction(0.5)), Stage(3, self, Fraction(0.5))]
@@ -99,7 +99,7 @@ def test_a_class_token_is_an_image_token_that_no_one_may_drop(tiny):
 
 
 def test_others_pay_nothing_for_it(tiny):
-    """Without ``uses_received`` all queries but the last token's are let go."""
+    """Without `received` in a method's `needs`, all queries but the last token's are let go."""
     model = tiny.build(kv_heads=2)
     inputs = tiny.prompts(LENGTHS)
     captured = {}
@@ -119,12 +119,11 @@ def test_others_pay_nothing_for_it(tiny):
 @pytest.mark.parametrize("what", ["attention", "received"])
 def test_a_method_that_does_not_say_what_it_uses(tiny, model, what):
     class Silent(FitPrune):
-        uses_attention = what != "attention"
-        uses_received = what != "received"
+        needs = frozenset({"attention", "received"} - {what})
 
         def select(self, features, counts):
             return getattr(features, what)()
 
     with torch.no_grad(), Silent(0.5).attach(model):
-        with pytest.raises(ValueError, match=f"Silent asks for features.{what}.. and so must set uses_{what} = True"):
+        with pytest.raises(ValueError, match=f"Silent.*needs.*{what}"):
             model(**tiny.prompts(LENGTHS))

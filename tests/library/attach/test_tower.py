@@ -33,7 +33,7 @@ class Spy(Method):
     """Ranks before layer 1 by what the tower pays, and remembers what it was given."""
 
     name = "spy"
-    uses_tower = True
+    needs = frozenset({"tower"})
 
     def stages(self):
         return [Stage(1, self, Fraction(0.5))]
@@ -202,7 +202,7 @@ def test_others_do_not_listen_and_must_say_if_they_want_to(tiny, model):
     before = [len(module._forward_hooks) for module in model.model.vision_tower.modules()]
     with Silent(0.5).attach(model):
         assert [len(module._forward_hooks) for module in model.model.vision_tower.modules()] == before
-        with pytest.raises(ValueError, match=r"Silent asks for features.tower\(\) and so must set uses_tower = True"):
+        with pytest.raises(ValueError, match="Silent.*needs.*tower"):
             model(**tiny.prompts(LENGTHS))
 
 

@@ -1,0 +1,12 @@
+"""What importing the library loads."""
+
+import subprocess
+import sys
+
+STUDY_ONLY = ("pandas", "lmms_eval", "dvc", "matplotlib", "datasets", "vtstudy")
+
+
+def test_importing_the_library_loads_nothing_that_only_the_study_needs():
+    code = f"import sys, vtprune; print([name for name in {STUDY_ONLY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
