@@ -1,86 +1,35 @@
-"""Figures 1, 6 and 7: surviving tokens drawn on the image; what is dropped fades to white."""
-
-from __future__ import annotations
+"""Draw which image tokens a method keeps: the image, with the dropped tokens faded to white."""
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+import matplotlib
 import numpy as np
-import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
-from matplotlib.figure import Figure as Canvas
-from matplotlib.lines import Line2D
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from vtstudy.report import fmt
-from vtstudy.report.figures import INK, Figure, save, styled
-from vtstudy.report.labels import benchmark_label, method_label
-
-MARK = "#D55E00"
-METHODS = ("fastv", "adaptprune")
-COLUMNS = 5  # panels side by side in one picture
-
-
-@dataclass(frozen=True)
-class Survivors:
-    """What an experiment left for these figures.
-
-    Attributes:
-        folder: holds the pictures.
-        examples: ``benchmark, example, question, picture, height, width``.
-        survivors: ``benchmark, method, keep, example, row, column``, one line for each kept token.
-        positions: ``benchmark, method, keep, row, column, share`` of the images in which it survives.
-        fixed: share from which on a position counts as fixed.
-    """
-
-    folder: Path
-    examples: pd.DataFrame
-    survivors: pd.DataFrame
-    positions: pd.DataFrame
-    fixed: float
-
-    @property
-    def keeps(self) -> list[float]:
-        """The kept fractions, most first."""
-        return sorted(self.survivors["keep"].unique(), reverse=True)
-
-    def of(self, benchmark: str) -> pd.DataFrame:
-        return self.examples[self.examples["benchmark"] == benchmark]
-
-    def mask(self, example, method: str, keep: float) -> np.ndarray:
-        """``[height, width]`` bool, the cells kept."""
-        s = self.survivors
-        found = s[
-            (s["benchmark"] == example.benchmark)
-            & (s["example"] == example.example)
-            & (s["method"] == method)
-            & (s["keep"] == keep)
-        ]
-        return _grid(example, found)
-
-    def fixed_mask(self, example, method: str, keep: float) -> np.ndarray:
-        """``[height, width]`` bool, the cells that this method keeps in nearly every image."""
-        p = self.positions
-        found = p[
-            (p["benchmark"] == example.benchmark)
-            & (p["method"] == method)
-            & (p["keep"] == keep)
-            & (p["share"] >= self.fixed - 1e-9)
-        ]
-        return _grid(example, found)
+INK = "#222222"
+FIXED = "#D55E00"
+"""Colour of the frames of fixed positions."""
+PANELS_A_LINE = 5
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "text.color": INK,
+    "axes.edgecolor": "#888888",
+    "axes.linewidth": 0.8,
+}
 
 
-def _grid(example, cells: pd.DataFrame) -> np.ndarray:
-    mask = np.zeros((example.height, example.width), dtype=bool)
-    mask[cells["row"].to_numpy(int), cells["column"].to_numpy(int)] = True
-    return mask
-
-
-def draw_tokens(axis, image: Image.Image, kept: np.ndarray | None = None, fixed: np.ndarray | None = None) -> None:
-    """The image with its dropped tokens faded; kept ones outlined, fixed ones with a heavy frame.
+def draw_tokens(
+    axis: Axes, image: Image.Image, kept: np.ndarray | None = None, fixed: np.ndarray | None = None
+) -> None:
+    """Draw an image whose dropped tokens are faded; kept tokens are outlined, fixed ones get a heavy frame.
 
     Args:
         kept: ``[height, width]`` bool over the grid of tokens; None for the bare image.
@@ -94,7 +43,7 @@ def draw_tokens(axis, image: Image.Image, kept: np.ndarray | None = None, fixed:
         axis.imshow(veil, extent=(0, width, height, 0), interpolation="nearest", aspect="auto")
         axis.add_collection(_frames(kept, 0.0, edgecolor=INK, linewidth=0.4))
         if fixed is not None and (fixed & kept).any():
-            axis.add_collection(_frames(fixed & kept, 0.08, edgecolor=MARK, linewidth=1.5))
+            axis.add_collection(_frames(fixed & kept, 0.08, edgecolor=FIXED, linewidth=1.5))
     axis.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
     axis.set_box_aspect(image.height / image.width)
 
@@ -105,89 +54,20 @@ def _frames(mask: np.ndarray, inset: float, **style) -> PatchCollection:
     return PatchCollection([Rectangle((c + inset, r + inset), side, side) for r, c in cells], facecolor="none", **style)
 
 
-@styled
-def compare(
-    data: Survivors, examples: Sequence, keeps: Sequence[float], folder: Path, name: str, title: str, columns: int = 1
-) -> Figure:
-    """FastV above AdaptPrune for each example, at each kept fraction; ``columns`` examples side by side."""
-    lines = -(-len(examples) // columns)
-    panels = 1 + len(keeps)
-    side = min(1.35, 9.4 / (columns * (panels + 0.35)))
-    figure = Canvas(
-        figsize=(side * columns * (panels + 0.35) + 0.3, lines * (2 * side + 0.62) + 0.35), layout="constrained"
-    )
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
-    groups = np.atleast_1d(figure.subfigures(lines, columns, squeeze=False)).flat
-    for group, example in zip(groups, examples, strict=False):
-        image = Image.open(data.folder / example.picture)
-        group.suptitle(
-            f"{benchmark_label(example.benchmark)}: {_short(example.question, 13 * panels)}",
-            x=0.02,
-            ha="left",
-            fontsize=8,
-        )
-        axes = group.subplots(2, panels, squeeze=False)
-        for line, method in enumerate(METHODS):
-            draw_tokens(axes[line, 0], image)
-            axes[line, 0].set_ylabel(method_label(method), fontsize=8)
-            for axis, keep in zip(axes[line, 1:], keeps, strict=True):
-                draw_tokens(axis, image, data.mask(example, method, keep), data.fixed_mask(example, method, keep))
-                if line == 0:
-                    axis.set_title(f"{percent(1 - keep)} pruned", fontsize=8, pad=3)
-            if line == 0:
-                axes[0, 0].set_title("image", fontsize=8, pad=3)
-    handles = [
-        Line2D(
-            [],
-            [],
-            linestyle="none",
-            marker="s",
-            markersize=7,
-            markerfacecolor="white",
-            markeredgecolor=INK,
-            markeredgewidth=0.5,
-            label="kept token",
-        ),
-        Line2D(
-            [],
-            [],
-            linestyle="none",
-            marker="s",
-            markersize=7,
-            markerfacecolor="white",
-            markeredgecolor=MARK,
-            markeredgewidth=1.6,
-            label=f"kept at this position in at least {percent(data.fixed)} of the images",
-        ),
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
-    save(figure, folder, name)
-    marked = (
-        f"Heavy frames: positions that the method keeps in at least {percent(data.fixed)} of the benchmark's images."
-    )
-    return Figure(
-        name,
-        title,
-        f"The first questions of each benchmark, not chosen by hand. {marked}",
-        "Images with the tokens that FastV (upper row) and AdaptPrune (lower row) keep, at "
-        f"{fmt.names([percent(1 - k) for k in keeps])} pruned",
-    )
-
-
-@styled
+@matplotlib.rc_context(STYLE)
 def picture(image: Image.Image, shown: Sequence[tuple[str, Image.Image, np.ndarray]], path: Path) -> None:
-    """The image and, after it, its survivors, line by line: what ``vtprune ask`` writes.
+    """Write a picture that shows an image and then, panel by panel, the tokens that were kept of it.
 
     Args:
         shown: for each grid its title, the image it is laid on and its ``[height, width]`` bool mask.
         path: where to write; the ending says in which format.
     """
-    columns = min(COLUMNS, 1 + len(shown))
+    columns = min(PANELS_A_LINE, 1 + len(shown))
     lines = -(-(1 + len(shown)) // columns)
     # A strip of an image keeps its shape in a panel that has room for a title and ends on a page.
     tallest = max(part.height / part.width for part in (image, *(part for _, part, _ in shown)))
     side = 3.1
-    figure = Canvas(figsize=(side * columns, lines * (side * min(max(tallest, 0.25), 2.0) + 0.4)), layout="constrained")
+    figure = Figure(figsize=(side * columns, lines * (side * min(max(tallest, 0.25), 2.0) + 0.4)), layout="constrained")
     axes = figure.subplots(lines, columns, squeeze=False).flatten()
     for axis, (title, part, mask) in zip(axes, [("image", image, None), *shown], strict=False):
         draw_tokens(axis, part, mask)
@@ -196,12 +76,3 @@ def picture(image: Image.Image, shown: Sequence[tuple[str, Image.Image, np.ndarr
     for axis in axes[1 + len(shown) :]:
         axis.remove()
     figure.savefig(path, dpi=160)
-
-
-def percent(share: float) -> str:
-    """0.95 as "95 %"."""
-    return f"{round(100 * share, 4):g} %"
-
-
-def _short(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1].rstrip() + "…"

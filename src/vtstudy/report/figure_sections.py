@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from vtprune import drawing as survivors
-from vtstudy.report import curves, diagram, fmt, maps
+from vtstudy.report import curves, diagram, fmt, maps, survivors
 from vtstudy.report.figures import Figure
 from vtstudy.report.labels import benchmark_label, method_label
 from vtstudy.report.results import Inputs, Measure, ReportError, mapping, table

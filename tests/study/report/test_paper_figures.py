@@ -8,8 +8,7 @@ import pytest
 from helpers import synthetic_results as synthetic
 from PIL import Image
 
-from vtprune import drawing as survivors
-from vtstudy.report import ReportError, build_report
+from vtstudy.report import ReportError, build_report, survivors
 from vtstudy.report.maps import relative
 
 
