@@ -1,46 +1,69 @@
-# `make reproduce` and `make test` need Python 3.11 or newer and a C compiler, nothing else.
+# Needs Python 3.11 or newer, make and a C compiler, nothing else: the first target that needs .venv makes it.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+# Commands of the environment come first on the path, because DVC runs each stage through the shell.
+RUN    := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: help reproduce test install benchmarks lock clean
+.PHONY: help install reproduce test test-fast check check-reports benchmarks lock clean distclean
 
 help:
-	@echo "make reproduce   re-run the study (DVC) and write reports/index.html"
-	@echo "make test        run the tests, and check that the reports belong to the code"
-	@echo "make benchmarks  time selection, prefill, spectra, shared evaluation and whole answers (on a GPU: the papers' five models at full size)"
-	@echo "make install     only make $(VENV)"
-	@echo "make lock        write requirements.lock from what $(VENV) holds"
+	@echo "make install        make $(VENV) with every locked package"
+	@echo "make reproduce      run the study (DVC) and write reports/index.html"
+	@echo "make test           run all tests"
+	@echo "make test-fast      run the tests that are not marked slow"
+	@echo "make check          lint, format, types and import layers"
+	@echo "make check-reports  check that the committed reports belong to the committed code"
+	@echo "make benchmarks     time selection, prefill, costs, spectra and shared answers (with a GPU: the papers' models in full size)"
+	@echo "make lock           write requirements.lock from the packages in $(VENV)"
+	@echo "make clean          delete caches and build files"
+	@echo "make distclean      delete these, $(VENV), the rendered data, all stored answers and all training states, without a question"
 
 install: $(READY)
 
 $(READY): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vtprune needs Python 3.11 or newer, but " + sys.executable + " is " + sys.version.split()[0] + "; name another with: make PYTHON=python3.12 ...")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vtprune needs Python 3.11 or newer, but " + sys.executable + " is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --requirement requirements.lock
 	$(BIN)/python -m pip install --no-deps --editable .
 	@touch $@
 
-# DVC runs each stage through the shell: the environment's own commands come first there.
 reproduce: install
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro
+	$(RUN) dvc repro
 	@echo "The report: $(CURDIR)/reports/index.html"
 
 test: install
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
+	$(RUN) python -m pytest
+
+test-fast: install
+	$(RUN) python -m pytest -m "not slow"
+
+check: install
+	$(RUN) ruff check
+	$(RUN) ruff format --check
+	$(RUN) mypy
+	$(RUN) lint-imports --no-logo
+
+check-reports: install
+	$(RUN) python .ci/check_reports.py
 
 benchmarks: install
-	$(BIN)/python benchmarks/selection.py
-	$(BIN)/python benchmarks/prefill.py
-	$(BIN)/python benchmarks/cost.py
-	$(BIN)/python benchmarks/spectra.py
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro world
-	$(BIN)/python benchmarks/shared.py
+	$(RUN) python benchmarks/selection.py
+	$(RUN) python benchmarks/prefill.py
+	$(RUN) python benchmarks/cost.py
+	$(RUN) python benchmarks/spectra.py
+	$(RUN) dvc repro world
+	$(RUN) python benchmarks/shared.py
 
 lock: install
-	@echo '# Every version that the committed results were made with; `make lock` writes this file anew.' > requirements.lock
+	@echo '# Every version that the committed results were made with, and the tools of `make check`. Written by `make lock`.' > requirements.lock
 	$(BIN)/python -m pip freeze --exclude-editable | sed -E '/^(nvidia-|cuda-|triton)/ s/$$/ ; sys_platform == "linux"/' >> requirements.lock
 
 clean:
-	rm -rf $(VENV) data/miniature data/predictions data/training
+	rm -rf build dist src/*.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+	find src tests benchmarks .ci -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Training and answering again takes hours.
+distclean: clean
+	rm -rf $(VENV) data/miniature data/answers data/predictions data/training
