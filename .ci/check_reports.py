@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+SHOWN = 5  # files of each stage in the message
 
 
 def main() -> int:
@@ -17,7 +18,8 @@ def main() -> int:
     stages = {stage: changed_files(entries) for stage, entries in json.loads(status.stdout).items()}
     changed = {stage: files for stage, files in stages.items() if files}
     for stage, files in changed.items():
-        print(f"{stage}: {', '.join(files)}", file=sys.stderr)
+        more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
+        print(f"{stage}: {', '.join(files[:SHOWN])}{more}", file=sys.stderr)
     if changed:
         print("The reports do not belong to the code. Run `make reproduce` and commit the results.", file=sys.stderr)
         return 1

@@ -1,11 +1,8 @@
-"""The pipeline names all that its stages run, and the committed reports belong to the committed code."""
+"""The pipeline names all that its stages run."""
 
 import ast
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -23,17 +20,6 @@ STAGES = {
 }
 TABLES = [name for name in STAGES if name.startswith("table")]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
-
-
-def _run(*command: str) -> str:
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def _ignored(path: str) -> bool:
-    return subprocess.run(["git", "check-ignore", "-q", path], cwd=ROOT).returncode == 0
 
 
 def _named_methods(stage: dict, files: set[Path]) -> set[Path]:
@@ -120,27 +106,6 @@ def test_results_are_collected_from_what_the_experiments_write():
     assert set(named) == {
         path for path in written if path.endswith(".csv") and path.replace(".csv", ".json") in written
     }
-
-
-def test_the_committed_reports_belong_to_the_committed_code():
-    """`dvc status` finds nothing changed, but for files that git does not hold (a fresh clone lacks them)."""
-    changed = []
-    for stage, entries in json.loads(_run("dvc", "status", "--json")).items():
-        for entry in entries:
-            if not isinstance(entry, dict):
-                changed.append((stage, entry, ""))
-                continue
-            for what, paths in entry.items():
-                found = paths.items() if isinstance(paths, dict) else [(str(paths), "changed")]
-                changed += [
-                    (stage, what, path, how)
-                    for path, how in found
-                    if not (how in ("deleted", "not in cache") and _ignored(path))
-                ]
-    stages = {stage: [str(what[-2]) for name, *what in changed if name == stage][:4] for stage, *_ in changed}
-    assert not stages, (
-        f"run `make reproduce` and commit what it writes; stages whose inputs or outputs changed, with some of these: {stages}"
-    )
 
 
 def test_every_notebook_is_executed_and_none_holds_outputs():
