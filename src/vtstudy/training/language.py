@@ -149,14 +149,18 @@ def checks(picture: Picture, rng: Random) -> list[Table]:
 
     things = picture.things
     if things:
-        names = {t.name for t in things}
+        names = dict.fromkeys(t.name for t in things)
         pool = [n for n in (*_pool(things[0]), *(PARTNERS[n] for n in names if n in PARTNERS)) if n not in names]
         check("things", names, pool, 6)
         field, values = rng.choice(
             (("color", tuple(COLORS)), ("color", tuple(COLORS)), ("texture", TEXTURES), ("size", ("small", "large")))
         )
-        so = {f"{getattr(t, field)} {t.name}" for t in things}
-        near = [f"{v} {t.name}" for t in things for v in ({getattr(o, field) for o in things} | {rng.choice(values)})]
+        so = dict.fromkeys(f"{getattr(t, field)} {t.name}" for t in things)
+        near = [
+            f"{v} {t.name}"
+            for t in things
+            for v in dict.fromkeys([*(getattr(o, field) for o in things), rng.choice(values)])
+        ]
         check(f"{field} things", so, [w for w in near if w not in so], 5)
         named = unique(things, "name")
         apart = {

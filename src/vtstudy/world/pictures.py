@@ -1,4 +1,4 @@
-"""Sampling pictures: one function per kind of picture, each drawing from a `random.Random`."""
+"""Random pictures of the miniature world: one function for each kind of picture."""
 
 from collections.abc import Callable
 from random import Random
@@ -7,8 +7,8 @@ from vtstudy.world.scene import CHARTS, GRID, QUALITIES, SCENES, Chart, Picture,
 from vtstudy.world.sprites import ARROWS, COLORS, LANDMARKS, MOODS, PEOPLE, POSES, SHAPES, STYLES, TEXTURES, THINGS
 
 NAMES = SHAPES + THINGS
-# As in photographs, some things are more frequent than others, and some come together:
-# POPE's "popular" and "adversarial" questions need both.
+# As in photographs, some things are more frequent than others, and some appear together. POPE's "popular"
+# and "adversarial" questions need both.
 POPULAR = ("circle", "square", "star", "tree", "house", "car")
 PARTNERS = {
     "fish": "boat",
@@ -45,24 +45,30 @@ def word(rng: Random) -> str:
 
 
 def number(rng: Random) -> str:
+    """A number of two or three digits."""
     return str(rng.randint(10, 99) if rng.random() < 0.6 else rng.randint(100, 999))
 
 
 class _Board:
-    """Keeps track of the cells that are taken."""
+    """The grid of a picture, with the cells that are taken."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.taken: set[tuple[int, int]] = set()
 
     def place(self, rng: Random, height: int, width: int, margin: int = 0) -> tuple[int, int] | None:
+        """Take a free rectangle and return its upper left cell; None if 60 random places were not free.
+
+        Args:
+            margin: how many cells around the rectangle must be free too.
+        """
         for _ in range(60):
             row, column = rng.randint(0, GRID - height), rng.randint(0, GRID - width)
-            wanted = {
+            needed = {
                 (r, c)
                 for r in range(row - margin, row + height + margin)
                 for c in range(column - margin, column + width + margin)
             }
-            if not wanted & self.taken:
+            if not needed & self.taken:
                 self.taken |= {(r, c) for r in range(row, row + height) for c in range(column, column + width)}
                 return row, column
         return None
@@ -73,20 +79,21 @@ def _shift(rng: Random) -> tuple[int, int]:
 
 
 def _things(rng: Random, board: _Board, names: list[str], repeat_colors: bool = True) -> tuple[Thing, ...]:
-    """Places one thing a name; where there is no room left, fewer."""
+    """Place one thing for each name; a name for which there is no room is left out."""
     colors = rng.sample(list(COLORS), len(COLORS))
-    out = []
+    things = []
     for i, name in enumerate(names):
         cells = 3 if rng.random() < 0.4 else 2
-        spot = board.place(rng, cells, cells)
-        if spot is None:
+        corner = board.place(rng, cells, cells)
+        if corner is None:
             continue
         color = rng.choice(colors) if repeat_colors and rng.random() < 0.3 else colors[i % len(colors)]
-        out.append(Thing(name, color, *spot, cells, rng.choice(TEXTURES), None, _shift(rng)))
-    return tuple(out)
+        things.append(Thing(name, color, *corner, cells, rng.choice(TEXTURES), None, _shift(rng)))
+    return tuple(things)
 
 
 def _names(rng: Random, count: int) -> list[str]:
+    """Names of things, popular ones and partners of earlier ones more often than others."""
     names: list[str] = []
     while len(names) < count:
         kind = rng.random()
@@ -110,26 +117,33 @@ def _clutter(rng: Random) -> int:
 
 
 def scene(rng: Random) -> Picture:
-    """One to six objects, now and then up to nine (information-dense) or one alone (nearly empty)."""
-    count = 1 if rng.random() < 0.1 else rng.randint(7, 9) if rng.random() < 0.12 else rng.randint(2, 6)
+    """Two to six objects; one in ten pictures has a single object, and nearly as many have seven to nine."""
+    if rng.random() < 0.1:
+        count = 1
+    elif rng.random() < 0.12:
+        count = rng.randint(7, 9)
+    else:
+        count = rng.randint(2, 6)
     things = _things(rng, _Board(), _names(rng, count))
     return Picture("scene", _background(rng), things, clutter=_clutter(rng), seed=rng.getrandbits(30))
 
 
 def sign(rng: Random) -> Picture:
-    """One to four signs with a word or number each, and a few objects."""
-    board, texts = _Board(), []
+    """One to four signs with a word or a number each, and up to three objects."""
+    board = _Board()
+    texts: list[Text] = []
     panels = rng.sample(list(COLORS), rng.choice((1, 2, 2, 3, 4)))
     for panel in panels:
         string = word(rng) if rng.random() < 0.6 else number(rng)
-        spot = board.place(rng, 1, len(string), margin=1)
-        if spot:
-            texts.append(Text(string, *spot, panel))
+        corner = board.place(rng, 1, len(string), margin=1)
+        if corner:
+            texts.append(Text(string, *corner, panel))
     things = _things(rng, board, _names(rng, rng.randint(0, 3)))
     return Picture("sign", _background(rng), things, tuple(texts), clutter=_clutter(rng), seed=rng.getrandbits(30))
 
 
 def chart(rng: Random) -> Picture:
+    """A bar, line or pie chart of two to five values."""
     kind = rng.choice(CHARTS)
     count = rng.randint(2, 4 if kind == "pie" else 5)
     values = rng.sample(range(2 if kind == "pie" else 1, 10), count)
@@ -137,7 +151,7 @@ def chart(rng: Random) -> Picture:
 
 
 def page(rng: Random) -> Picture:
-    """A document page: one to six lines, each a field's name and its value."""
+    """A page of a document: one to six lines, each with a field's name and its value."""
     fields = rng.sample(FIELDS, rng.choice((1, 2, 3, 4, 5, 6)))
     rows = sorted(rng.sample(range(GRID // 2), len(fields)))
     texts = []
@@ -149,36 +163,38 @@ def page(rng: Random) -> Picture:
 
 def snapshot(rng: Random) -> Picture:
     """One object, as a blind person might photograph it: often blurry, dark or noisy."""
-    board = _Board()
     name, cells = rng.choice(NAMES), rng.choice((2, 3))
-    thing = Thing(
-        name, rng.choice(list(COLORS)), *board.place(rng, cells, cells), cells, rng.choice(TEXTURES), None, _shift(rng)
-    )
+    color = rng.choice(list(COLORS))
+    row, column = _free_corner(rng, _Board(), cells)
+    thing = Thing(name, color, row, column, cells, rng.choice(TEXTURES), None, _shift(rng))
     quality = "clear" if rng.random() < 0.4 else rng.choice(QUALITIES[1:])
     return Picture(
         "snapshot", _background(rng), (thing,), quality=quality, clutter=_clutter(rng), seed=rng.getrandbits(30)
     )
 
 
-def _single(kind: str, names: tuple[str, ...], cells=(3,), moods: bool = False) -> Callable[[Random], Picture]:
-    def sample(rng: Random) -> Picture:
+def _free_corner(rng: Random, board: _Board, cells: int, margin: int = 0) -> tuple[int, int]:
+    """A corner for a square on a board that surely has room for it."""
+    corner = board.place(rng, cells, cells, margin)
+    assert corner is not None
+    return corner
+
+
+def _one_thing(
+    kind: str, names: tuple[str, ...], cells: tuple[int, ...] = (3,), moods: bool = False
+) -> Callable[[Random], Picture]:
+    """A kind of picture with one plain thing of these names and, in three of ten, a second one of any name."""
+
+    def draw(rng: Random) -> Picture:
         board, side = _Board(), rng.choice(cells)
         mood = rng.choice(MOODS) if moods else None
-        thing = Thing(
-            rng.choice(names), rng.choice(list(COLORS)), *board.place(rng, side, side), side, "plain", mood, _shift(rng)
-        )
+        name, color = rng.choice(names), rng.choice(list(COLORS))
+        row, column = _free_corner(rng, board, side)
+        thing = Thing(name, color, row, column, side, "plain", mood, _shift(rng))
         extra = _things(rng, board, [rng.choice(NAMES)]) if rng.random() < 0.3 else ()
         return Picture(kind, _background(rng), (thing, *extra), clutter=_clutter(rng), seed=rng.getrandbits(30))
 
-    sample.__name__ = kind
-    return sample
-
-
-portrait = _single("portrait", PEOPLE, moods=True)
-action = _single("action", POSES, (2, 3))
-arrow = _single("arrow", ARROWS, (2, 3))
-landmark = _single("landmark", LANDMARKS, (3, 4))
-artwork = _single("artwork", STYLES, (3, 4))
+    return draw
 
 
 def poster(rng: Random) -> Picture:
@@ -193,28 +209,36 @@ def poster(rng: Random) -> Picture:
     return Picture("poster", rng.choice(("board", "page")), (thing,), (text,))
 
 
-def _written(kind: str, string: Callable[[Random], str]) -> Callable[[Random], Picture]:
-    def sample(rng: Random) -> Picture:
-        line = string(rng)
-        text = Text(line, rng.randint(0, GRID - 1), rng.randint(0, GRID - len(line)))
-        return Picture(kind, rng.choice(("board", "page")), texts=(text,))
-
-    sample.__name__ = kind
-    return sample
+def _one_line(kind: str, line: str, rng: Random) -> Picture:
+    text = Text(line, rng.randint(0, GRID - 1), rng.randint(0, GRID - len(line)))
+    return Picture(kind, rng.choice(("board", "page")), texts=(text,))
 
 
-def _digits(rng: Random) -> tuple[int, int]:
-    a = rng.randint(1, 8)
-    return a, rng.randint(1, 9 - a)
+def _summands(rng: Random) -> tuple[int, int]:
+    """Two digits whose sum is at most 9."""
+    first = rng.randint(1, 8)
+    return first, rng.randint(1, 9 - first)
 
 
-sum_ = _written("sum", lambda rng: "{}+{}=".format(*_digits(rng)))
-code = _written("code", lambda rng: "X={}+{}".format(*_digits(rng)))
-foreign = _written("foreign", lambda rng: rng.choice(list(FOREIGN)))
+def written_sum(rng: Random) -> Picture:
+    """A sum to calculate, such as `3+4=`."""
+    first, second = _summands(rng)
+    return _one_line("sum", f"{first}+{second}=", rng)
+
+
+def code(rng: Random) -> Picture:
+    """A line of a program, such as `X=3+4`."""
+    first, second = _summands(rng)
+    return _one_line("code", f"X={first}+{second}", rng)
+
+
+def foreign(rng: Random) -> Picture:
+    """The name of a colour in another language."""
+    return _one_line("foreign", rng.choice(list(FOREIGN)), rng)
 
 
 def couple(rng: Random) -> Picture:
-    """Two people: whether colour, size and pose agree says how they are related."""
+    """Two people, who are related by their colours, sizes and poses (`vtstudy.world.questions.relation_of`)."""
     relation = rng.choice(("twins", "family", "teammates", "strangers"))
     color, pose, cells = rng.choice(list(COLORS)), rng.choice(POSES), rng.choice((2, 3))
     other_color = rng.choice([c for c in COLORS if c != color])
@@ -225,61 +249,59 @@ def couple(rng: Random) -> Picture:
         "teammates": (other_pose, color, cells),
         "strangers": (pose, other_color, cells),
     }[relation]
-    return _pair(rng, "couple", (pose, color, cells), second)
+    return _two_things(rng, "couple", (pose, color, cells), second)
 
 
 def pair(rng: Random) -> Picture:
-    """Two living things (or one and its surroundings)."""
+    """A bird or a fish, and another living thing."""
     first = rng.choice(("bird", "fish"))
     second = rng.choice(("tree", "flower", "fish") if first == "bird" else ("fish", "bird"))
     colors = rng.sample(list(COLORS), 2)
-    return _pair(rng, "pair", (first, colors[0], rng.choice((2, 3))), (second, colors[1], rng.choice((2, 3))))
+    return _two_things(rng, "pair", (first, colors[0], rng.choice((2, 3))), (second, colors[1], rng.choice((2, 3))))
 
 
 def worker(rng: Random) -> Picture:
-    """A person beside the thing that their work is about."""
+    """A person beside a thing that their job needs."""
     colors = rng.sample(list(COLORS), 2)
     tool = rng.choice(("car", "boat", "flower", "house", "cup", "key"))
-    return _pair(
+    return _two_things(
         rng, "worker", (rng.choice(POSES), colors[0], rng.choice((2, 3))), (tool, colors[1], rng.choice((2, 3)))
     )
 
 
-def _pair(rng: Random, kind: str, *specs: tuple[str, str, int]) -> Picture:
+def _two_things(rng: Random, kind: str, *specs: tuple[str, str, int]) -> Picture:
+    """Plain things with a free cell between them, from `(name, colour, cells)` of each."""
     board = _Board()
-    things = tuple(
-        Thing(name, color, *board.place(rng, cells, cells, margin=1), cells, "plain", None, _shift(rng))
-        for name, color, cells in specs
-    )
-    return Picture(kind, _background(rng), things, clutter=_clutter(rng), seed=rng.getrandbits(30))
+    things = []
+    for name, color, cells in specs:
+        row, column = _free_corner(rng, board, cells, margin=1)
+        things.append(Thing(name, color, row, column, cells, "plain", None, _shift(rng)))
+    return Picture(kind, _background(rng), tuple(things), clutter=_clutter(rng), seed=rng.getrandbits(30))
 
 
 KINDS: dict[str, Callable[[Random], Picture]] = {
-    f.__name__.rstrip("_"): f
-    for f in (
-        scene,
-        sign,
-        chart,
-        page,
-        snapshot,
-        portrait,
-        action,
-        arrow,
-        landmark,
-        artwork,
-        poster,
-        sum_,
-        code,
-        foreign,
-        couple,
-        pair,
-        worker,
-    )
+    "scene": scene,
+    "sign": sign,
+    "chart": chart,
+    "page": page,
+    "snapshot": snapshot,
+    "portrait": _one_thing("portrait", PEOPLE, moods=True),
+    "action": _one_thing("action", POSES, (2, 3)),
+    "arrow": _one_thing("arrow", ARROWS, (2, 3)),
+    "landmark": _one_thing("landmark", LANDMARKS, (3, 4)),
+    "artwork": _one_thing("artwork", STYLES, (3, 4)),
+    "poster": poster,
+    "sum": written_sum,
+    "code": code,
+    "foreign": foreign,
+    "couple": couple,
+    "pair": pair,
+    "worker": worker,
 }
 
 
 def sample(rng: Random, kind: str, *, held_out: bool) -> Picture:
-    """A picture of `kind` from the evaluation's side of the split, or from the training's."""
+    """A random picture of `kind`, for evaluation if `held_out`, otherwise for training."""
     while True:
         picture = KINDS[kind](rng)
         if picture.held_out == held_out:
