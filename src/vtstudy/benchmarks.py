@@ -28,15 +28,16 @@ class Benchmark:
     Attributes:
         title: its name for readers.
         task: lmms-eval's name of the task.
-        dataset: name of the data set on the Hub, without its owner.
+        dataset: name of the data set on the Hub; ``owner/name`` if the owner is not ``lmms-lab-encoder``.
         split: of the data set.
         metric: lmms-eval's name of the metric, without the filter's suffix.
         unit: the metric and its unit, for readers.
         config: of the data set.
         images_config: a second configuration that holds the images (GQA); None if the first holds them.
         scale: factor from lmms-eval's units to the papers'.
-        prompt: how lmms-eval's task words a question; ``{}`` stands for the question. None for a benchmark
+        prompt: how lmms-eval's task words a question; ``{}`` is replaced by the question. None for a benchmark
             that the miniature world does not have: it needs the Hub's data.
+        capitalized: whether the task changes the question's first letter to upper case and the others to lower.
         column: the column's header in the papers' tables, where it differs from the title.
         chance: score of fair guesses; None where it depends on the questions.
         java: whether the task's metrics start a Java process.
@@ -53,6 +54,7 @@ class Benchmark:
     images_config: str | None = None
     scale: float = 100.0
     prompt: str | None = _SHORT
+    capitalized: bool = False
     column: str | None = None
     chance: float | None = None
     java: bool = False
@@ -61,7 +63,7 @@ class Benchmark:
     @property
     def path(self) -> str:
         """The argument of ``datasets.load_dataset``, and the data set's folder under the data root."""
-        return f"{HUB_NAMESPACE}/{self.dataset}"
+        return self.dataset if "/" in self.dataset else f"{HUB_NAMESPACE}/{self.dataset}"
 
     @property
     def in_world(self) -> bool:
@@ -93,8 +95,10 @@ BENCHMARKS: dict[str, Benchmark] = {
         images_config="testdev_balanced_images",
     ),
     "okvqa": Benchmark("OK-VQA", "ok_vqa_val2014", "OK-VQA", "val2014", "exact_match", prompt=_UNANSWERABLE),
-    "vizwiz": Benchmark("VizWiz", "vizwiz_vqa_val", "VizWiz-VQA", "val", "exact_match", prompt=_UNANSWERABLE),
-    "textvqa": Benchmark("TextVQA", "textvqa_val", "textvqa", "validation", "exact_match"),
+    "vizwiz": Benchmark(
+        "VizWiz", "vizwiz_vqa_val", "VizWiz-VQA", "val", "exact_match", prompt=_UNANSWERABLE, capitalized=True
+    ),
+    "textvqa": Benchmark("TextVQA", "textvqa_val", "textvqa", "validation", "exact_match", capitalized=True),
     "chartqa": Benchmark(
         "ChartQA",
         "chartqa",
@@ -143,8 +147,23 @@ BENCHMARKS: dict[str, Benchmark] = {
         prompt=None,
     ),
 }
+ADAPTPRUNE: tuple[str, ...] = (
+    "nocaps",
+    "flickr30k",
+    "vqav2",
+    "gqa",
+    "okvqa",
+    "vizwiz",
+    "textvqa",
+    "chartqa",
+    "docvqa",
+    "pope",
+    "mme",
+    "mmbench",
+)
+"""Keys of the twelve benchmarks of AdaptPrune's Table 1, in its order."""
 WORLD: tuple[str, ...] = tuple(key for key, benchmark in BENCHMARKS.items() if benchmark.in_world)
-"""Keys of the benchmarks that the miniature world has: the twelve of the first paper."""
+"""Keys of the benchmarks that the miniature world has a data set of."""
 
 # MME's sub-tasks: lmms-eval's name of each, and the papers'.
 MME_PERCEPTION = {

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from vtstudy.training.tower import draw_kind, pixels
 from vtstudy.world.pictures import FOREIGN, NAMES, PARTNERS, sample
 from vtstudy.world.prompts import LETTERS, TEMPLATE, prompt, with_options
-from vtstudy.world.questions import COUNTS, QUESTIONS, USES, Question, ask, level, side, unique
+from vtstudy.world.questions import COUNTS, TRAINED, USES, Question, ask, level, side, unique
 from vtstudy.world.scene import GRID, SCENES, Picture, Thing, render
 from vtstudy.world.sprites import ARROWS, COLORS, LANDMARKS, MOODS, PEOPLE, POSES, STYLES, TEXTURES
 
@@ -248,7 +248,7 @@ class _Sequence:
         self.add(parts)
 
     def question(self, q: Question) -> None:
-        text = self.tokens(prompt(q.benchmark, q.text, q.options) + self.turn)
+        text = self.tokens((q.text if q.benchmark == "list" else prompt(q.benchmark, q.text, q.options)) + self.turn)
         answer = q.answer.lower() if q.answer in ("Yes", "No") else q.answer  # the tasks read both alike
         kind = (
             "letters"
@@ -279,7 +279,7 @@ def packed_questions(rng: Random, step: int, tokenizer, tables_from: int) -> tup
     picture = sample(rng, "scene" if rng.random() < 0.25 else draw_kind(rng), held_out=False)
     sequence = _Sequence(tokenizer)
     listed = lists(picture, rng)
-    questions = [q for benchmark in QUESTIONS for q in ask(picture, benchmark, rng) if benchmark != "flickr30k"]
+    questions = [q for benchmark in TRAINED for q in ask(picture, benchmark, rng)]
     rng.shuffle(questions)
     if step < tables_from:
         dense = []

@@ -7,8 +7,8 @@ from transformers import CLIPImageProcessorPil, LlavaProcessor, PreTrainedTokeni
 
 from vtstudy.training.tower import VISUAL_WORDS
 from vtstudy.world.pictures import KINDS, sample
-from vtstudy.world.prompts import PROMPTS, TEMPLATE, prompt
-from vtstudy.world.questions import JOBS, NATURE, PROPERTIES, QUESTIONS, RELATIONS, USES, ask
+from vtstudy.world.prompts import TEMPLATE, prompt
+from vtstudy.world.questions import JOBS, NATURE, PROPERTIES, RELATIONS, TRAINED, USES, ask
 from vtstudy.world.scene import CELL, SIDE
 
 SPECIAL = ("<s>", "</s>", "<pad>", "<unk>", "<image>")
@@ -59,7 +59,7 @@ def vocabulary() -> dict[str, int]:
         words.update(dict.fromkeys(piece for piece, _ in split.pre_tokenize_str(text)))
 
     for text in (
-        *(p.replace("{}", "") for p in PROMPTS.values()),
+        *(prompt(benchmark, "") for benchmark in TRAINED),
         TEMPLATE.format(image="", text=""),
         *USES.values(),
         *PROPERTIES.values(),
@@ -72,7 +72,7 @@ def vocabulary() -> dict[str, int]:
     for kind in KINDS:
         for _ in range(400):
             picture = sample(rng, kind, held_out=False)
-            for benchmark in QUESTIONS:
+            for benchmark in TRAINED:
                 for q in ask(picture, benchmark, rng):
                     add(prompt(benchmark, q.text, q.options))
                     add(q.answer)

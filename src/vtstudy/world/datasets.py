@@ -1,15 +1,14 @@
-"""Makes the twelve data sets of the miniature world, in the schemas of their Hub originals.
+"""The miniature world's data sets: which questions about which pictures each benchmark gets.
 
-``python -m vtstudy.world.datasets --out data/miniature`` reads the counts from ``params.yaml``.
-Every picture is from the evaluation's side of the split (`Picture.held_out`), so that training
-has seen none of them. Beside the data sets it writes ``density.csv``: what each image holds.
+Every picture is held out (`Picture.held_out`): training has seen none of them. `density.csv`, beside the data
+sets, says how much each image shows.
 """
 
 import argparse
 import csv
 import shutil
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 
@@ -23,11 +22,9 @@ from vtstudy.world.pictures import sample
 from vtstudy.world.questions import SOURCES, Question, ask
 from vtstudy.world.scene import Picture, render
 
-_SPLITS = {"human": "human_test", "augmented": "augmented_test"}  # ChartQA's own names
-
 
 def _answers(question: Question, others: list[Question], rng: Random) -> tuple[str, ...]:
-    """As many answers as the original has; of ten annotators up to two disagree."""
+    """As many answers as the original data set has; where it has ten, up to two of them are wrong."""
     if question.references:
         return question.references
     if TABLES[question.benchmark].answers != 10:
@@ -40,17 +37,19 @@ def _answers(question: Question, others: list[Question], rng: Random) -> tuple[s
 
 
 def _quota(benchmark: str, count: int) -> dict[str, int]:
-    """How many questions of each category; one nameless category where there are none."""
-    spec = TABLES[benchmark]
-    names = spec.categories or ("",)
-    each = -(-count // len(names))
-    return dict.fromkeys(names, each + each % 2 if spec.balanced else each)
+    """How many questions each category gets; the only category of a benchmark without categories is empty."""
+    table = TABLES[benchmark]
+    names = table.categories or ("",)
+    per_category = -(-count // len(names))  # rounded up
+    if table.balanced:
+        per_category += per_category % 2
+    return dict.fromkeys(names, per_category)
 
 
 def _choose(
-    benchmark: str, questions: list[Question], have: Counter, quota: dict[str, int], rng: Random
+    benchmark: str, questions: list[Question], have: Counter[str], quota: dict[str, int], rng: Random
 ) -> list[Question]:
-    """Of one picture's questions those to keep, from the category that lacks most of its quota."""
+    """The questions of one picture to keep: some of the category that is furthest from its quota."""
     by_category: dict[str, list[Question]] = {}
     for q in questions:
         by_category.setdefault(q.category if q.category in quota else "", []).append(q)
@@ -58,25 +57,25 @@ def _choose(
     if not lacking:
         return []
     category = min(lacking, key=lambda c: (have[c] / quota[c], c))
-    found, spec = by_category[category], TABLES[benchmark]
-    return (
-        found if spec.balanced else rng.sample(found, min(len(found), quota[category] - have[category], spec.per_image))
-    )
+    candidates, table = by_category[category], TABLES[benchmark]
+    if table.balanced:
+        return candidates
+    return rng.sample(candidates, min(len(candidates), quota[category] - have[category], table.per_image))
 
 
 def make_benchmark(benchmark: str, count: int, seed: int) -> tuple[list[Item], dict[str, Picture]]:
-    """At least `count` questions of `benchmark` and the pictures they are about, the same for a seed."""
+    """At least `count` questions of a benchmark, and by image id the pictures; the same seed gives the same."""
     rng = Random(f"{benchmark}-{seed}")
     quota = _quota(benchmark, count)
-    have: Counter = Counter()
+    have: Counter[str] = Counter()
     items: list[Item] = []
     pictures: dict[str, Picture] = {}
     while any(have[c] < n for c, n in quota.items()):
-        kind = rng.choice(SOURCES[benchmark])
+        kind = rng.choice(SOURCES[benchmark].pictures)
         picture = sample(rng, kind, held_out=True)
         if picture.fingerprint in pictures:
             continue
-        asked = [replace(q, category=_SPLITS.get(q.category, q.category)) for q in ask(picture, benchmark, rng)]
+        asked = ask(picture, benchmark, rng)
         chosen = _choose(benchmark, asked, have, quota, rng)
         for q in chosen:
             have[q.category if q.category in quota else ""] += 1
@@ -88,8 +87,12 @@ def make_benchmark(benchmark: str, count: int, seed: int) -> tuple[list[Item], d
     return items, pictures
 
 
-def make_all(out: Path, counts: dict[str, int], seed: int) -> None:
-    """Writes all twelve data sets and ``density.csv`` to `out`, which is emptied first."""
+def make_all(out: Path, counts: Mapping[str, int], seed: int) -> None:
+    """Write all data sets and `density.csv` to the folder `out`, which is emptied first.
+
+    Args:
+        counts: number of questions by benchmark, and `default` for the others.
+    """
     if out.exists():
         shutil.rmtree(out)
     out.mkdir(parents=True)
@@ -110,7 +113,7 @@ def make_all(out: Path, counts: dict[str, int], seed: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True, help="folder of the data sets; emptied first")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the data sets, which is emptied first")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     args = parser.parse_args()
     settings = yaml.safe_load(args.params.read_text())["world"]

@@ -1,6 +1,6 @@
-"""Files of a Hub data set: PNG bytes, parquet tables and the README that names the configs.
+"""Files of a data set on the Hub: PNG images, parquet tables and the card that names the configurations.
 
-The same input gives the same bytes under the same versions of pillow and pyarrow.
+The same input gives the same bytes under the same versions of pillow, pyarrow and `datasets`.
 """
 
 import hashlib
@@ -10,20 +10,20 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from datasets import Features
+from datasets import Image as ImageFeature
+from huggingface_hub import DatasetCard, DatasetCardData
 from PIL import Image
 
 from vtprune.errors import UserError
 
-# A column is "image", an arrow type by name, [column] for a list or {name: column} for a struct.
-Schema = Mapping[str, object]
-
 
 class DatasetError(UserError):
-    """A data set that lmms-eval could not use; the message is one sentence for the user."""
+    """A data set that lmms-eval could not use."""
 
 
 def png(image: Image.Image) -> bytes:
-    """The image's pixels as an RGB PNG without any metadata."""
+    """The image's pixels as an RGB PNG without metadata."""
     rgb = image.convert("RGB")
     buffer = io.BytesIO()
     # Rebuilt from its pixels, because pillow copies profiles from `info` into the file.
@@ -32,40 +32,20 @@ def png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def arrow_schema(schema: Schema) -> pa.Schema:
-    """The arrow schema, with the metadata by which `datasets` knows the image columns."""
-    from datasets import Features  # slow to import, and readers of the table need none of it
-
-    return Features({name: _feature(kind) for name, kind in schema.items()}).arrow_schema
-
-
-def _feature(kind: object) -> object:
-    from datasets import Image as ImageFeature
-    from datasets import List, Value
-
-    if kind == "image":
-        return ImageFeature()
-    if isinstance(kind, str):
-        return Value(kind)
-    if isinstance(kind, list):
-        return List(_feature(kind[0]))
-    return {name: _feature(part) for name, part in kind.items()}
-
-
-def write_table(stem: Path, schema: Schema, rows: Sequence[Mapping[str, object]]) -> Path:
+def write_table(stem: Path, features: Features, rows: Sequence[Mapping[str, object]]) -> Path:
     """Write `<stem>-<digest of the file>.parquet` and return its path.
 
-    The digest matters: `datasets` keys its cache by the patterns of the README, neither by the
-    root nor by time, so a data set written anew under old names would be read from the cache.
+    The name must hold the digest: `datasets` keys its cache by the file names in the card, not by the folder
+    or by time, so that another table under the same name would be read from the cache.
     """
-    table = pa.Table.from_pylist(list(rows), schema=arrow_schema(schema))
+    table = pa.Table.from_pylist(list(rows), schema=features.arrow_schema)
     buffer = io.BytesIO()
     pq.write_table(
         table,
         buffer,
         row_group_size=1000,
         compression="snappy",
-        # Rows that share an image share its bytes: the dictionary must hold all of them.
+        # Rows about one image share its bytes only if the dictionary holds all images.
         use_dictionary=True,
         dictionary_pagesize_limit=2**28,
         write_statistics=False,
@@ -78,38 +58,50 @@ def write_table(stem: Path, schema: Schema, rows: Sequence[Mapping[str, object]]
 
 
 def write_card(path: Path, title: str, configs: Mapping[str, Mapping[str, str]]) -> None:
-    """Write README.md; `configs` maps a config to its splits, and a split to its file."""
-    lines = ["---", "configs:"]
-    for config, splits in configs.items():
-        lines += [f"- config_name: {config}", "  data_files:"]
-        for split, file in splits.items():
-            lines += [f"  - split: {split}", f"    path: {file}"]
-    lines += ["---", f"# {title}", ""]
+    """Write the data set's card, README.md.
+
+    Args:
+        configs: by configuration and split, the split's file.
+    """
+    metadata = DatasetCardData(
+        configs=[
+            {"config_name": config, "data_files": [{"split": split, "path": file} for split, file in splits.items()]}
+            for config, splits in configs.items()
+        ]
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines), encoding="utf-8")
+    DatasetCard(f"---\n{metadata.to_yaml()}\n---\n# {title}\n").save(path)
 
 
-def check_table(files: Sequence[Path], schema: Schema, name: str) -> pa.Table:
-    """Read the files of one split; a `DatasetError` says what is wrong with them."""
+def check_table(files: Sequence[Path], features: Features, name: str) -> pa.Table:
+    """Read the files of one split.
+
+    Args:
+        name: the data set's title, for errors.
+
+    Raises:
+        DatasetError: for an unreadable file, a missing column, a wrong type, no rows, or a damaged image.
+    """
     parts = []
     for file in files:
         try:
             parts.append(pq.read_table(file))
         except (OSError, pa.ArrowException) as error:
             raise DatasetError(f"{name}: {file.name} is not a readable parquet file.") from error
-    wanted = arrow_schema(schema)
+    schema = features.arrow_schema
     for file, part in zip(files, parts, strict=True):
-        for field in wanted:
+        for field in schema:
             if field.name not in part.column_names:
                 raise DatasetError(f"{name}: column '{field.name}' is missing in {file.name}.")
-            found = part.schema.field(field.name).type
-            if not found.equals(field.type):
-                raise DatasetError(f"{name}: column '{field.name}' of {file.name} has type {found}, not {field.type}.")
-    table = pa.concat_tables([part.select(wanted.names) for part in parts])
+            actual = part.schema.field(field.name).type
+            if not actual.equals(field.type):
+                raise DatasetError(f"{name}: column '{field.name}' of {file.name} has type {actual}, not {field.type}.")
+    table = pa.concat_tables([part.select(schema.names) for part in parts])
     if table.num_rows == 0:
         raise DatasetError(f"{name}: there are no rows.")
-    for column in (column for column, kind in schema.items() if kind == "image"):
-        _check_images(table.column(column), column, name)
+    for column, feature in features.items():
+        if isinstance(feature, ImageFeature):
+            _check_images(table.column(column), column, name)
     return table
 
 

@@ -164,7 +164,7 @@ def render(picture: Picture) -> np.ndarray:
     """The picture's pixels, `[96, 96, 3]` uint8."""
     rng = np.random.default_rng(picture.seed)
     upper, lower = BACKGROUNDS[picture.background]
-    canvas = np.empty((SIDE, SIDE, 3), dtype=np.float32)
+    canvas: np.ndarray = np.empty((SIDE, SIDE, 3), dtype=np.float32)
     canvas[: SIDE // 2], canvas[SIDE // 2 :] = upper, lower
     for _ in range(picture.clutter):
         y, x = rng.integers(0, SIDE - 2, 2)

@@ -15,9 +15,10 @@ from vtstudy.training.language import LENGTH, block_mask, checks, packed_questio
 from vtstudy.training.tokenizer import build_processor, vocabulary
 from vtstudy.training.tower import WORDS
 from vtstudy.world.datasets import make_benchmark
+from vtstudy.world.hub_rows import TABLES
 from vtstudy.world.pictures import KINDS, sample
 from vtstudy.world.prompts import prompt
-from vtstudy.world.questions import QUESTIONS, SOURCES, ask
+from vtstudy.world.questions import SOURCES, ask
 from vtstudy.world.scene import GROUPS, SIDE, dense_labels, render
 
 LETTERS_KIND = [name for name, _ in TARGETS].index("letters")
@@ -39,12 +40,12 @@ def test_pictures_are_the_same_for_a_seed_and_labelled(kind):
         assert set(labels[group].flat) - {""} <= set(WORDS[group])
 
 
-@pytest.mark.parametrize("benchmark", QUESTIONS)
+@pytest.mark.parametrize("benchmark", SOURCES)
 def test_a_data_set_is_balanced_and_the_same_for_a_seed(benchmark):
     items, pictures = make_benchmark(benchmark, 80, seed=7)
     again, _ = make_benchmark(benchmark, 80, seed=7)
     assert items == again and len(items) >= 80
-    assert all(p.held_out and p.kind in SOURCES[benchmark] for p in pictures.values())
+    assert all(p.held_out and p.kind in SOURCES[benchmark].pictures for p in pictures.values())
     count = Counter(i.category for i in items)
     if benchmark == "mme":
         assert set(count) == {*MME_PERCEPTION, *MME_COGNITION}
@@ -86,7 +87,7 @@ def test_the_vocabulary_covers_all_that_is_asked_and_answered(processor):
     for kind in KINDS:
         for _ in range(30):
             picture = sample(rng, kind, held_out=True)
-            for benchmark in QUESTIONS:
+            for benchmark in SOURCES:
                 for q in ask(picture, benchmark, rng):
                     ids = processor.tokenizer(prompt(benchmark, q.text, q.options) + " " + q.answer).input_ids
                     assert unknown not in ids, q
@@ -185,4 +186,4 @@ def test_dense_targets_tell_what_the_picture_holds(processor):
 
 
 def test_every_benchmark_of_the_schemas_has_questions():
-    assert set(QUESTIONS) == set(SOURCES) == set(WORLD)
+    assert set(SOURCES) == set(TABLES) == set(WORLD)
