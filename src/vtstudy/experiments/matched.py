@@ -27,7 +27,7 @@ import torch
 
 from vtprune.methods import Method, SpectralBudget, get_method
 from vtprune.stages import layer_at
-from vtstudy.benchmarks import WORLD
+from vtstudy.benchmarks import ADAPTPRUNE
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.experiments.files import write_csv
 from vtstudy.experiments.runner import evaluator_of, one_sentence, ratios, run
@@ -35,7 +35,7 @@ from vtstudy.experiments.settings import Settings, parse
 from vtstudy.experiments.spec import MEAN, Experiment, Row
 
 # Without MME: its score is a sum over fourteen sub-tasks, so the few questions that are asked here would say nothing of each.
-BENCHMARKS = tuple(name for name in WORLD if name != "mme")
+BENCHMARKS = tuple(name for name in ADAPTPRUNE if name != "mme")
 SPECTRAL = "_spectral"  # what a host's name ends in when its budget is spectral
 Matching = Callable[[Path, float], list[SpectralBudget]]
 """The budgets matched to a fraction of the tokens, SpectralBudget's own assumptions first; as of ``calibrated``."""

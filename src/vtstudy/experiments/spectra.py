@@ -30,7 +30,7 @@ from vtprune.features import Features
 from vtprune.methods import FastV, SpectralBudget
 from vtprune.methods.spectral_budget import SOURCES, image_features
 from vtprune.ops import spectrum
-from vtstudy.benchmarks import BENCHMARKS, WORLD
+from vtstudy.benchmarks import BENCHMARKS, ADAPTPRUNE
 from vtstudy.evaluation.environment import data_root, prepare, quieten
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.experiments.calibration import budgets, calibrate
@@ -123,7 +123,7 @@ def benchmark_images(root: Path, limit: int | None) -> Iterator[tuple[str, str, 
     import pyarrow.parquet as pq
     from PIL import Image
 
-    for name in WORLD:
+    for name in ADAPTPRUNE:
         spec = BENCHMARKS[name]
         config = spec.images_config or spec.config
         stored = {}

@@ -2,12 +2,12 @@
 
 import sys
 
-from vtstudy.benchmarks import WORLD
+from vtstudy.benchmarks import ADAPTPRUNE
 from vtstudy.experiments.spec import Experiment, Row
 
 EXPERIMENT = Experiment(
     name="table1",
-    benchmarks=WORLD,
+    benchmarks=ADAPTPRUNE,
     rows={
         "baseline": Row(),
         "blind": Row(image="blank"),

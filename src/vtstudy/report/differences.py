@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vtstudy.benchmarks import WORLD
+from vtstudy.benchmarks import ADAPTPRUNE
 from vtstudy.report import fmt
 from vtstudy.report.labels import benchmark_label, method_label
 from vtstudy.report.results import Inputs, Measure
@@ -83,7 +83,7 @@ def comparisons(
     inputs: Inputs,
     experiment: str,
     model: str,
-    benchmarks: Sequence[str] = WORLD,
+    benchmarks: Sequence[str] = ADAPTPRUNE,
     scale: bool = True,
 ) -> list[Comparison]:
     """The paired differences of an experiment, in file order, most pruned first; benchmarks in the order given.

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from vtstudy.benchmarks import BENCHMARKS, MMBENCH_GROUPS, WORLD, printed_parts
+from vtstudy.benchmarks import BENCHMARKS, MMBENCH_GROUPS, ADAPTPRUNE, printed_parts
 from vtstudy.report import fmt
 
 # Printed column -> benchmark key of reports/results.csv.
-COLUMNS = {BENCHMARKS[key].column or BENCHMARKS[key].title: key for key in WORLD}
+COLUMNS = {BENCHMARKS[key].column or BENCHMARKS[key].title: key for key in ADAPTPRUNE}
 BENCHMARK_LABELS = {key: benchmark.title for key, benchmark in BENCHMARKS.items()} | {
     "mme_cognition": "MME cognition",
     "mean": "Mean, % of unpruned",

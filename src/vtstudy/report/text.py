@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from vtstudy.benchmarks import WORLD
+from vtstudy.benchmarks import ADAPTPRUNE
 from vtstudy.report import fmt
 from vtstudy.report.claims import NOT_RUN, ClaimResult
 from vtstudy.report.differences import HIGHER, LOWER, OPEN, Comparison
@@ -61,7 +61,7 @@ def questions(
     results: Results,
     model: str,
     experiments: Sequence[str] = (),
-    benchmarks: Sequence[str] = WORLD,
+    benchmarks: Sequence[str] = ADAPTPRUNE,
 ) -> dict[str, int]:
     """By benchmark, how many questions were asked at most (0 if that is not known); MME's count together.
 

