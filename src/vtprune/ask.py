@@ -67,6 +67,7 @@ def ask(
 
     from vtprune.attach import load
     from vtprune.attach.inference import Question, chat_prompt
+    from vtprune.methods import BudgetedMethod
 
     out = Path(out)
     if out.suffix.lower() not in FORMATS:
@@ -89,7 +90,7 @@ def ask(
         pruned_text, pruned_seconds = _timed(model, processor, asked, arguments)
         kept = pruned.kept[0]
     total, left = sum(grid.grid[0] * grid.grid[1] for grid in kept), sum(len(grid.indices) for grid in kept)
-    label = method if getattr(pruner, "keep", None) is None else f"{method}, keep {pruner.keep:g}"
+    label = f"{method}, keep {pruner.keep}" if isinstance(pruner, BudgetedMethod) else method
     image, seen = _seen(model, processor, asked, len(kept))
     panels = [
         (title, picture, mask)

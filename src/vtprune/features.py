@@ -35,6 +35,20 @@ class Patches(NamedTuple):
     present: torch.Tensor
 
 
+class FeatureWidths(NamedTuple):
+    """Widths of a model's features, from which a method counts the FLOPs of its selection.
+
+    Attributes:
+        hidden: of an embedding or hidden state of the decoder.
+        key: of `Features.keys`: a token's key, all heads together.
+        tower_key: of `Patches.keys`: a patch's key, averaged over heads.
+    """
+
+    hidden: int
+    key: int
+    tower_key: int
+
+
 @dataclass(frozen=True)
 class Features:
     """Image tokens of ``b`` prompts, padded to ``n``, just before the layer that prunes them.

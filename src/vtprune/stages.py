@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import torch
 
 from vtprune.errors import UserError
-from vtprune.features import Features, Need
+from vtprune.features import Features, FeatureWidths, Need
 from vtprune.validation import number
 
 
@@ -54,6 +54,15 @@ class Ranking(Protocol):
             ``[b, n]`` for each token the kept one (itself, if it is that) where the mean stands that
             it goes into; -1 for kept tokens that stay as they are, and for dropped ones that are
             gone. None if there are no means.
+        """
+
+    def selection_flops(self, tokens: int, kept: int, widths: FeatureWidths) -> int:
+        """Count the FLOPs of the matrix products in ``select`` and ``merge``.
+
+        Args:
+            tokens: image tokens of the prompt.
+            kept: image tokens that stay.
+            widths: of the model's features.
         """
 
 

@@ -1,81 +1,98 @@
-"""One rule for the numbers and switches that methods and budgets are given.
+"""Checks of the parameters that users give to methods, budgets and functions.
 
-A scalar of NumPy's or torch's, also an array or tensor without dimensions, is the Python value that it
-holds: ``np.int64(3)`` is 3. A bool is no number, and neither is a string.
+A scalar of NumPy or torch, or an array or tensor without dimensions, counts as the Python value that it
+holds: `np.int64(3)` is 3. A bool is not a number, and neither is a string.
 """
 
 import math
 import textwrap
-from dataclasses import fields
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
 from vtprune.errors import UserError
 
 
-def number(name: str, value: Any, wanted: str = "a number", kind: type = Real) -> int | float:
-    """``value`` as a Python number: an int where its type is one of whole numbers, else a float.
+def number(name: str, value: object, expected: str = "a number") -> int | float:
+    """Return `value` as a Python number: an int if its type holds integers, else a float.
 
     Args:
-        name, wanted: of the message, "{name} must be {wanted}, not ...".
-        kind: ``numbers.Integral`` where a float would be wrong, even 3.0.
+        name: of the parameter, for the message.
+        value: to check.
+        expected: for the message "{name} must be {expected}, not {value}".
 
     Raises:
-        ValueError: if it is no number of that kind.
+        UserError: if `value` is not a real number.
     """
-    held = _held(value)
-    if isinstance(held, bool) or not isinstance(held, kind):
-        raise UserError(f"{name} must be {wanted}, not {shown(value)}")
-    return int(held) if isinstance(held, Integral) else float(held)
+    scalar = _scalar(value)
+    if isinstance(scalar, bool) or not isinstance(scalar, Real):
+        raise UserError(f"{name} must be {expected}, not {shorten(value)}")
+    return int(scalar) if isinstance(scalar, Integral) else float(scalar)
 
 
-def whole(name: str, value: Any, wanted: str = "a whole number") -> int:
-    """As :func:`number`, for whole numbers alone."""
-    return number(name, value, wanted, Integral)
+def integer(name: str, value: object, expected: str = "a whole number") -> int:
+    """Return `value` as a Python int. A float is refused, even 3.0."""
+    checked = number(name, value, expected)
+    if not isinstance(checked, int):
+        raise UserError(f"{name} must be {expected}, not {shorten(value)}")
+    return checked
 
 
-def switch(name: str, value: Any) -> bool:
-    """``value`` as True or False. Raises ``ValueError`` for anything else, 1 and 0 too."""
-    held = _held(value)
-    if not isinstance(held, bool):
-        raise UserError(f"{name} must be True or False, not {shown(value)}")
-    return held
+def optional_integer(name: str, value: object) -> int | None:
+    """Return `value` as a Python int, or None if it is None."""
+    return None if value is None else integer(name, value, "a whole number or None")
 
 
-def finite(name: str, value: Any) -> float:
-    """As :func:`number`, a float; infinity, which JSON lacks, is refused (NaN lies in no parameter's range)."""
-    held = float(number(name, value))
-    if math.isinf(held):
-        raise UserError(f"{name} must be a finite number, not {held}")
-    return held
+def boolean(name: str, value: object) -> bool:
+    """Return `value` as True or False. Anything else is refused, also 1 and 0."""
+    scalar = _scalar(value)
+    if not isinstance(scalar, bool):
+        raise UserError(f"{name} must be True or False, not {shorten(value)}")
+    return scalar
 
 
-_PLAIN = {
-    "float": finite,
-    "int": whole,
-    "int | None": lambda name, value: None if value is None else whole(name, value, "a whole number or None"),
-    "bool": switch,
-}
+def finite(name: str, value: object) -> float:
+    """Return `value` as a Python float. Infinity and NaN are refused, because JSON has neither."""
+    checked = float(number(name, value))
+    if not math.isfinite(checked):
+        raise UserError(f"{name} must be a finite number, not {checked}")
+    return checked
 
 
-def make_plain(parameters: Any) -> None:
-    """Turn the fields of a frozen dataclass into what their types say, so that equal values have one signature.
+def positive(name: str, value: object) -> float:
+    """Return `value` as a finite Python float above 0."""
+    checked = finite(name, value)
+    if checked <= 0:
+        raise UserError(f"{name} must be positive, not {checked}")
+    return checked
 
-    Fields of the types ``float``, ``int``, ``int | None`` and ``bool``; others are left as they are.
 
-    Raises:
-        ValueError: for a field that holds something else; says which, what it holds and what would be right.
+def not_negative(name: str, value: object) -> float:
+    """Return `value` as a finite Python float of at least 0."""
+    checked = finite(name, value)
+    if checked < 0:
+        raise UserError(f"{name} must not be negative, not {checked}")
+    return checked
+
+
+def one_of(choices: tuple[str, ...], name: str, value: object) -> None:
+    """Refuse a `value` that is not among the `choices`."""
+    if value not in choices:
+        raise UserError(f"{name} must be one of {', '.join(map(repr, choices))}, not {shorten(value)}")
+
+
+def convert(parameters: object, name: str, rule: Callable[[str, object], object]) -> None:
+    """Replace a field of a frozen dataclass by what a rule of this module returns for it.
+
+    Call it in `__post_init__`. Equal values then compare equal and have one signature, whatever their type was.
     """
-    for field in fields(parameters):
-        kind = field.type.__name__ if isinstance(field.type, type) else str(field.type)
-        if kind in _PLAIN:
-            object.__setattr__(parameters, field.name, _PLAIN[kind](field.name, getattr(parameters, field.name)))
+    object.__setattr__(parameters, name, rule(name, getattr(parameters, name)))
 
 
-def _held(value: Any) -> Any:
-    return value.item() if getattr(value, "ndim", None) == 0 else value
-
-
-def shown(value: Any) -> str:
-    """On one line and short, whatever it is: an array's own text has many."""
+def shorten(value: object) -> str:
+    """Return `repr(value)` on one line of at most 80 characters: an array's own text has many lines."""
     return textwrap.shorten(repr(value), 80, placeholder=" ...")
+
+
+def _scalar(value: Any) -> object:
+    return value.item() if getattr(value, "ndim", None) == 0 else value

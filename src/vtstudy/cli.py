@@ -91,10 +91,10 @@ def _evaluate(arguments: argparse.Namespace, rest: list[str]) -> int:
         data_root(arguments.data)
     prepare(offline=is_local(arguments.checkpoint, arguments.data))
     from vtprune.ask import check_device
-    from vtstudy.evaluation.lmms_model import method_of
+    from vtprune.methods import parse_method
 
     check_device(arguments.device)
-    method = method_of(arguments.method, arguments.keep, **parse_parameters(arguments.param))
+    method = parse_method(arguments.method, arguments.keep, **parse_parameters(arguments.param))
     evaluator = Evaluator(
         arguments.checkpoint,
         arguments.data,

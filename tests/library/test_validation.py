@@ -1,14 +1,13 @@
 """One rule for numbers: NumPy's and torch's scalars are Python's, bools and strings are none."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
 from helpers.given_features import features
 
+from vtprune.errors import UserError
 from vtprune.methods import (
     VTW,
     AdaptPrune,
@@ -168,13 +167,7 @@ def test_a_layer_of_numpys_is_that_layer():
     assert layer_at(np.int64(2), 32) == 2 and layer_at(np.float32(0.25), 32) == 8
 
 
-def test_the_rule_needs_no_numpy():
-    code = "import sys; sys.modules['numpy'] = None; from vtprune.methods import parameters; print(parameters.number('k', 3))"
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert ran.stdout == "3\n", ran.stderr
-
-
 @pytest.mark.parametrize("name", ["radius", "sigma_d", "sigma_s"])
 def test_infinity_is_refused(name):
-    with pytest.raises(ValueError, match=f"^{name} must be a finite number, not inf$"):
+    with pytest.raises(UserError, match=f"^{name} must be a finite number"):
         AdaptPrune(0.1, **{name: float("inf")})

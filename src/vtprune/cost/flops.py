@@ -1,28 +1,30 @@
-"""What a prompt and its answer cost under a pruning method: exact FLOPs of all matrix products, and the cache."""
+"""The cost of a prompt and its answer under a pruning method: exact FLOPs of all matrix products, and the cache."""
 
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import torch
+from transformers import AutoModelForImageTextToText, PretrainedConfig
 
 from vtprune.cost.model_shapes import Shape, shape_of
 from vtprune.errors import UserError
-from vtprune.features import Features
-from vtprune.methods.adaptprune import AdaptPrune
+from vtprune.features import Features, FeatureWidths
 from vtprune.methods.base import Method
-from vtprune.methods.visionzip import VisionZip
-from vtprune.stages import Ranking, Stage, layer_at
+from vtprune.stages import placed
 
 
 @dataclass(frozen=True)
 class Workload:
-    """One prompt with its image, and the answer's length.
+    """One prompt with its image, and the length of the answer.
 
     Attributes:
-        image_tokens: those that a method may drop.
-        text_tokens: all others: text, special tokens, LLaVA-NeXT's newlines.
-        tiles: images that the vision tower sees for it.
-        new_tokens: of the answer; the prompt's own forward gives the first.
+        image_tokens: the tokens that a method may drop.
+        text_tokens: all other tokens: text, special tokens, LLaVA-NeXT's newlines.
+        tiles: images that the vision tower sees for the prompt.
+        new_tokens: tokens of the answer; the forward of the prompt gives the first.
+
+    Raises:
+        UserError: if a number is below 1.
     """
 
     image_tokens: int
@@ -38,17 +40,17 @@ class Workload:
 
 @dataclass(frozen=True)
 class Cost:
-    """FLOPs (a multiply-add is two) by part, and bytes of the key-value cache after the answer.
+    """FLOPs by part (a multiply-add counts as two), and bytes of the key-value cache after the answer.
 
     Attributes:
-        tower, projector: the image's way into the decoder.
+        tower, projector: of the image, before it enters the decoder.
         prefill: the decoder's layers over the prompt.
         head: the output matrix, once for the prompt.
-        scoring: the attention that rankings ask for: one row, (VisionZip) one of the tower, or (FitPrune) all.
-        selection: what rankings compute from them: keys, similarities, means.
+        scoring: the attention that rankings need: one row, one row of the tower (VisionZip), or all rows (FitPrune).
+        selection: the other matrix products of rankings: keys, similarities, means.
         decode: layers and output matrix for all answer tokens after the first.
         cache_bytes: keys and values of all layers.
-        image_tokens: by decoder layer, the image tokens that it sees.
+        image_tokens: the number of image tokens that each decoder layer sees.
     """
 
     tower: int
@@ -68,57 +70,62 @@ class Cost:
 
     @property
     def language(self) -> int:
-        """Everything after the projector, what pruning itself costs included."""
+        """Everything after the projector, including the cost of pruning itself."""
         return self.prefill + self.head + self.scoring + self.selection + self.decode
 
 
 def layer_tokens(method: Method, layers: int, image_tokens: int) -> tuple[int, ...]:
-    """How many image tokens each of the decoder's layers sees under a method's stages.
+    """Return how many image tokens each decoder layer sees under the stages of a method.
 
     Raises:
-        ValueError: if a stage names a layer that is not there, or its budget depends on the image.
+        UserError: if a stage names a layer that the decoder lacks, or its budget depends on the image.
     """
-    seen, left, goal = [image_tokens] * layers, image_tokens, None
-    for layer, stage in _placed(method, layers):
-        counts, goal = stage.counts(_counted(left), goal)
-        left = min(left, int(counts[0]))
-        seen[layer:] = [left] * (layers - layer)
+    seen, remaining, goal = [image_tokens] * layers, image_tokens, None
+    for layer, stage in placed(method, layers).items():
+        counts, goal = stage.counts(_features_of_count(remaining), goal)
+        remaining = min(remaining, int(counts[0]))
+        seen[layer:] = [remaining] * (layers - layer)
     return tuple(seen)
 
 
-def cost(config: Any, method: Method, workload: Workload, *, cache_bytes_per_value: int = 2) -> Cost:
-    """The cost of one prompt and its answer; a batch of equal prompts costs so many times as much.
+def cost(
+    config: PretrainedConfig | Shape, method: Method, workload: Workload, *, cache_bytes_per_value: int = 2
+) -> Cost:
+    """Compute the cost of one prompt and its answer. A batch of n equal prompts costs n times as much.
 
-    Counted are the products of matrices and the patch convolution, as ``torch.utils.flop_counter``
-    counts them. Left out, there and here, are norms, activations, softmax and the like; and, here
-    alone, the rotary embedding's angles (positions times frequencies, below 1e-6 of a real model).
+    All matrix products and the patch convolution count, as in `torch.utils.flop_counter`. Norms,
+    activations, softmax and the like count neither there nor here. The products for the rotary embedding's angles
+    (positions times frequencies, below 1e-6 of a real model) count there, but not here.
 
     Args:
-        config: of a supported transformers model (:func:`vtprune.cost.model_shapes.shape_of`), or its Shape.
+        config: of a supported transformers model (see `vtprune.cost.model_shapes.shape_of`), or its shape.
+        method: the pruning method.
+        workload: the prompt and the length of the answer.
         cache_bytes_per_value: 2 for bfloat16 and float16.
 
     Raises:
-        ValueError: see :func:`vtprune.cost.model_shapes.shape_of` and :func:`layer_tokens`.
+        UserError: see `vtprune.cost.model_shapes.shape_of` and `layer_tokens`.
     """
     shape = config if isinstance(config, Shape) else shape_of(config)
     decoder, text, image = shape.decoder, workload.text_tokens, workload.image_tokens
+    widths = FeatureWidths(hidden=decoder.width, key=decoder.key_width, tower_key=shape.tower.head_dim)
     seen = layer_tokens(method, decoder.layers, image)
     prefill = sum(decoder.layer(text + tokens, text + tokens) for tokens in seen)
     head = 2 * decoder.width * shape.vocabulary
 
     scoring = selection = 0
-    for layer, stage in _placed(method, decoder.layers):
+    for layer, stage in placed(method, decoder.layers).items():
         before = seen[layer - 1] if layer else image
         if seen[layer] == before:
-            continue  # nothing to drop: the ranking is not asked
+            continue  # no token is dropped, so the ranking is not called
         row = 2 * decoder.heads * decoder.head_dim * (text + before)
         if "attention" in stage.ranking.needs:
             scoring += row
         if "received" in stage.ranking.needs:  # all rows, then their sums over text and over image tokens
             scoring += (row + 4 * (text + before)) * (text + before)
-        if "tower" in stage.ranking.needs:  # what each tile's class token pays
+        if "tower" in stage.ranking.needs:  # the attention of each tile's class token
             scoring += workload.tiles * 2 * shape.tower.width * (shape.patches + 1)
-        selection += _selection(stage.ranking, image, seen[layer], shape)
+        selection += stage.ranking.selection_flops(image, seen[layer], widths)
 
     decode = 0
     for added in range(1, workload.new_tokens):
@@ -137,43 +144,18 @@ def cost(config: Any, method: Method, workload: Workload, *, cache_bytes_per_val
     )
 
 
-def parameters(config: Any) -> int:
-    """How many parameters the model of that configuration has, tied ones once; nothing is allocated."""
-    from transformers import AutoModelForImageTextToText
-
+def parameters(config: PretrainedConfig) -> int:
+    """Count the parameters of the model with that configuration, tied ones once. Nothing is allocated."""
     with torch.device("meta"):
         model = AutoModelForImageTextToText.from_config(config)
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def _placed(method: Method, layers: int) -> list[tuple[int, Stage]]:
-    """The stages with their layers in this decoder, by layer."""
-    placed = sorted(((layer_at(stage.layer, layers), stage) for stage in method.stages()), key=lambda pair: pair[0])
-    for layer, _ in placed:
-        if not 0 <= layer < layers:
-            raise UserError(f"{method.name} prunes before layer {layer}, but the model has {layers} layers")
-    return placed
+def _features_of_count(tokens: int) -> Features:
+    """Return features of which only the number of tokens is known, for budgets that depend on nothing else."""
 
-
-def _selection(ranking: Ranking, tokens: int, kept: int, shape: Shape) -> int:
-    """FLOPs of a ranking's own matrix products: AdaptPrune's and VisionZip's alone have any.
-
-    AdaptPrune's keys are projected anew from the layer's input, for all of the prompt's image tokens.
-    VisionZip compares the tower's keys, averaged over heads, with its targets', and averages embeddings.
-    """
-    decoder = shape.decoder
-    if isinstance(ranking, AdaptPrune) and ranking.similarity:
-        return 2 * tokens * decoder.width * decoder.key_width + 2 * tokens * tokens * decoder.key_width
-    if isinstance(ranking, VisionZip):
-        return 2 * ranking.contextual_of(kept) * tokens * (shape.tower.head_dim + decoder.width)
-    return 0
-
-
-def _counted(tokens: int) -> Features:
-    """Image tokens of which only the number is known: enough for a budget that depends on nothing else."""
-
-    def unknown(*_: Any) -> NoReturn:
-        raise UserError("this method's budget depends on the image, so its cost is not known beforehand")
+    def unknown(*_: object) -> NoReturn:
+        raise UserError("this method's budget depends on the image, so its cost cannot be computed in advance")
 
     return Features(
         valid=torch.ones(1, tokens, dtype=torch.bool),

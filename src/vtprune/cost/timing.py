@@ -60,13 +60,6 @@ class LoopAdaptPrune(AdaptPrune):
         return chosen.to(scores.device)
 
 
-class FusedAdaptPrune(AdaptPrune):
-    """AdaptPrune with its loop as one kernel (CUDA and Triton alone). Not registered: it is here to be timed."""
-
-    name = FUSED
-    fused = True
-
-
 class _Stopwatch:
     """Seconds between calls, the device's work included."""
 
@@ -141,7 +134,7 @@ def variants(keep: float, device: torch.device) -> dict[str, Method]:
         if name in known
     }
     if device.type == "cuda" and find_spec("triton"):
-        found[FUSED] = FusedAdaptPrune(keep)
+        found[FUSED] = AdaptPrune(keep, backend="triton")
     return {**found, LOOP: LoopAdaptPrune(keep)}
 
 

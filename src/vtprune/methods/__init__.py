@@ -1,9 +1,11 @@
-"""The pruning methods: which image tokens of a prompt stay, and how many."""
+"""The pruning methods: which image tokens of a prompt stay, and how many.
 
-# The registry: a method is known once it is imported, so each has its line here.
+A method is in the registry once its module is imported, so each method has a line here.
+"""
+
 from vtprune.methods.adaptprune import AdaptPrune
 from vtprune.methods.avgpool3x3 import AvgPool3x3
-from vtprune.methods.base import Method, get_method, methods, register
+from vtprune.methods.base import BudgetedMethod, Method, SingleStageMethod, get_method, methods, parse_method, register
 from vtprune.methods.budget import Count, Fraction, as_budget
 from vtprune.methods.fastv import FastV
 from vtprune.methods.fitprune import FitPrune
@@ -22,6 +24,7 @@ __all__ = [
     "VTW",
     "AdaptPrune",
     "AvgPool3x3",
+    "BudgetedMethod",
     "Count",
     "FastV",
     "FitPrune",
@@ -33,11 +36,13 @@ __all__ = [
     "PyramidDrop",
     "Random3x3",
     "RandomPruning",
+    "SingleStageMethod",
     "SkipPruning",
     "SpectralBudget",
     "VisionZip",
     "as_budget",
     "get_method",
     "methods",
+    "parse_method",
     "register",
 ]

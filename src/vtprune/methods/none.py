@@ -1,3 +1,5 @@
+"""The unpruned model."""
+
 from dataclasses import dataclass
 from typing import ClassVar
 

@@ -1,4 +1,4 @@
-"""Pure functions on tensors that methods are made of."""
+"""Pure functions on tensors, from which methods are built."""
 
 from vtprune.ops.geometry import centre_prior, grid_positions, paper_positions
 from vtprune.ops.nms import adaptive_nms, adaptive_nms_reference

@@ -1,7 +1,7 @@
-"""Where tokens lie, in the units of the paper's 24x24 grid.
+"""Positions of tokens, in the units of AdaptPrune's 24x24 grid.
 
-One rule carries the paper's hyper-parameters to any grid: positions are rescaled, the parameters
-never are. A cell of an ``h x w`` grid counts as ``24 / sqrt(h * w)`` cells of the paper's.
+One rule applies the paper's hyper-parameters to any grid: positions are rescaled, the parameters
+never are. A cell of an `h x w` grid counts as `24 / sqrt(h * w)` cells of the paper's grid.
 """
 
 import torch
@@ -11,36 +11,39 @@ PAPER_HALF_SIDE = 12.0  # the centre prior's coordinates run over linspace(-12, 
 
 
 def grid_positions(height: int, width: int, device: torch.device | str | None = None) -> torch.Tensor:
-    """``[height * width, 2]`` (row, column) of a grid's cells, row by row."""
+    """Return `[height * width, 2]`: (row, column) of the cells of a grid, row by row."""
     cell = torch.arange(height * width, device=device)
     return torch.stack((cell // width, cell % width), dim=-1)
 
 
 def paper_positions(positions: torch.Tensor, grids: torch.Tensor) -> torch.Tensor:
-    """Positions in cells of the paper's grid, float32.
+    """Rescale positions to cells of the paper's grid.
 
     Args:
-        positions: ``[..., 2]`` (row, column) in cells of the token's own grid.
-        grids: ``[..., 2]`` (height, width) of that grid in cells, broadcastable to ``positions``.
+        positions: `[..., 2]` (row, column) in cells of the token's grid.
+        grids: `[..., 2]` (height, width) of that grid in cells, broadcastable to `positions`.
+
+    Returns:
+        `[..., 2]` float32.
     """
     area = grids.to(torch.float32).prod(dim=-1, keepdim=True)
     return positions.to(torch.float32) * (PAPER_GRID / area.sqrt())
 
 
 def centre_prior(positions: torch.Tensor, grids: torch.Tensor, sigma: float = 12.0) -> torch.Tensor:
-    """AdaptPrune's distribution correction (section 4.1): a Gaussian about the image's midpoint.
+    """Compute AdaptPrune's distribution correction (section 4.1): a Gaussian about the image's midpoint.
 
-    Each axis runs from -12 at the first cell's centre to 12 at the last one's, whatever the grid
-    (0 where it has one cell only), so ``sigma=12`` is one at the edge on every grid. Not
-    normalised: 1 at the midpoint.
+    Each axis runs from -12 at the centre of the first cell to 12 at the centre of the last one, whatever the
+    grid (0 where it has one cell only). So with `sigma=12` the edge is one standard deviation away on every grid.
+    The Gaussian is not normalised: it is 1 at the midpoint.
 
     Args:
-        positions: ``[..., 2]`` (row, column) in cells of the token's own grid.
-        grids: ``[..., 2]`` (height, width) of that grid in cells, broadcastable to ``positions``.
+        positions: `[..., 2]` (row, column) in cells of the token's grid.
+        grids: `[..., 2]` (height, width) of that grid in cells, broadcastable to `positions`.
         sigma: standard deviation, in twelfths of half the grid's side.
 
     Returns:
-        ``[...]`` float32 factors in (0, 1].
+        `[...]` float32 factors in (0, 1].
     """
     last = (grids - 1).to(torch.float32)
     centred = positions.to(torch.float32) * (2 * PAPER_HALF_SIDE) / last.clamp(min=1) - PAPER_HALF_SIDE

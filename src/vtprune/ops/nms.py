@@ -1,11 +1,15 @@
 """Adaptive non-maximum suppression (AdaptPrune, section 4.3 and Algorithm 1)."""
 
 from importlib.util import find_spec
+from typing import Literal
 
 import torch
 
 from vtprune.errors import UserError
-from vtprune.validation import number, whole
+from vtprune.validation import integer, number
+
+Backend = Literal["torch", "triton"]
+BACKENDS = ("torch", "triton")
 
 
 @torch.no_grad()
@@ -20,62 +24,62 @@ def adaptive_nms(
     radius: float,
     valid: torch.Tensor | None = None,
     groups: torch.Tensor | None = None,
-    fused: bool = False,
+    backend: Backend = "torch",
 ) -> torch.Tensor:
-    """Choose ``keep`` tokens one by one, each lowering the scores of its neighbours.
+    """Choose `keep` tokens one by one, each lowering the scores of its neighbours.
 
-    The token ``i`` with the highest score among those not yet chosen is taken, then (equations 1-3)
-    every token ``j`` within ``radius`` of it has its score multiplied by::
+    The token `i` with the highest score among those not yet chosen is taken. Then (equations 1-3)
+    the score of every token `j` within `radius` of it is multiplied by
 
         1 - exp(-|p_i - p_j|^2 / (2 sigma_d^2)) * exp(-(1 - cos(k_i, k_j))^2 / (2 sigma_s^2))
 
-    Ties go to the lowest index, also once all scores are 0. Nothing is chosen twice. Works on one
+    Ties go to the lowest index, also once all scores are 0. No token is chosen twice. The function works on one
     image or on a batch, on any device, without a host synchronisation per chosen token. The
-    arithmetic is float32 whatever the inputs' type; memory is one float32 ``[b, n, n]`` matrix.
+    arithmetic is float32 whatever the inputs' type. It needs the memory of one float32 `[b, n, n]` matrix.
 
     Args:
-        scores: ``[n]`` or ``[b, n]``, not negative.
-        keys: ``[n, d]`` or ``[b, n, d]``; may be None where ``sigma_s`` is.
-        positions: ``[n, 2]`` or ``[b, n, 2]``; ``sigma_d`` and ``radius`` are in their unit.
-        keep: how many to choose; 0 and more than there are is allowed. For a batch also an integer
-            tensor ``[b]``, one count per row.
-        sigma_d: width of the distance decay; None leaves it out (that factor is 1).
-        sigma_s: width of the similarity decay; None leaves it out, as in the ablation's row (c).
-        radius: Euclidean, inclusive; beyond it nothing is suppressed.
-        valid: bool like ``scores``; tokens marked False are never chosen.
-        groups: integers like ``scores`` (the image or tile of each token); suppression stays
+        scores: `[n]` or `[b, n]`, not negative.
+        keys: `[n, d]` or `[b, n, d]`; may be None where `sigma_s` is.
+        positions: `[n, 2]` or `[b, n, 2]`, in the unit of `sigma_d` and `radius`.
+        keep: how many tokens to choose; 0 is allowed, and so is more than there are. For a batch also an
+            integer tensor `[b]`, one count per row.
+        sigma_d: width of the distance decay. None leaves it out (that factor is 1).
+        sigma_s: width of the similarity decay. None leaves it out, as in the ablation's row (c).
+        radius: Euclidean distance, inclusive, beyond which nothing is suppressed.
+        valid: bool like `scores`; tokens marked False are never chosen.
+        groups: integers like `scores` (the image or tile of each token). Suppression stays
             within a group.
-        fused: run the loop as one Triton kernel, on a CUDA device; the choice is the same.
+        backend: `torch`, or `triton` to run the loop as one kernel on a CUDA device. Both choose the
+            same tokens. The kernel has been tested in Triton's interpreter only, never on a GPU.
 
     Returns:
-        Indices in the order chosen: ``[min(keep, n)]``, or ``[b, largest count]`` in which rows
+        Indices in the order chosen: `[min(keep, n)]`, or `[b, largest count]`, in which rows
         that chose fewer end in -1.
 
     Raises:
-        ValueError: on shapes that do not fit together, a negative ``keep`` or ``radius``, a sigma that
-            is not positive, or what is no number; on ``fused`` without CUDA or Triton.
+        UserError: on shapes that do not fit together, a negative `keep` or `radius`, a sigma that
+            is not positive, or a value that is not a number; on `triton` without CUDA or Triton.
     """
-    if fused and not (scores.is_cuda and find_spec("triton")):
-        raise UserError("the fused selection needs scores on a CUDA device, and Triton installed")
+    if backend == "triton":
+        _check_triton(scores)
     if not isinstance(keep, torch.Tensor):
-        keep = whole("keep", keep, "a whole number or a tensor of them")
+        keep = integer("keep", keep, "a whole number or a tensor of them")
     radius = number("radius", radius)
     sigma_d = None if sigma_d is None else number("sigma_d", sigma_d, "a number or None")
     sigma_s = None if sigma_s is None else number("sigma_s", sigma_s, "a number or None")
     _check(scores, keys, positions, keep, sigma_d, sigma_s, radius, valid, groups)
     if scores.ndim == 1:
-        one = [None if t is None else t[None] for t in (keys, positions, valid, groups)]
         chosen = adaptive_nms(
             scores[None],
-            one[0],
-            one[1],
+            None if keys is None else keys[None],
+            positions[None],
             keep,
             sigma_d=sigma_d,
             sigma_s=sigma_s,
             radius=radius,
-            valid=one[2],
-            groups=one[3],
-            fused=fused,
+            valid=None if valid is None else valid[None],
+            groups=None if groups is None else groups[None],
+            backend=backend,
         )[0]
         return chosen if valid is None else chosen[chosen >= 0]
 
@@ -85,12 +89,12 @@ def adaptive_nms(
     if steps == 0 or rows == 0:
         return chosen
 
-    remaining = _remaining(keys, positions, groups, sigma_d, sigma_s, radius)
+    remaining = remaining_scores(keys, positions, groups, sigma_d, sigma_s, radius)
     scores = scores.float()
     taken = torch.zeros_like(scores, dtype=torch.bool) if valid is None else ~valid
     counts = torch.minimum((~taken).sum(dim=1), torch.as_tensor(keep, device=scores.device))
-    if fused:
-        from vtprune.ops.nms_triton import greedy  # here, as Triton is not needed otherwise
+    if backend == "triton":
+        from vtprune.ops.nms_triton import greedy  # needs Triton, which is not installed everywhere
 
         return greedy(scores, remaining, taken, counts, steps)
     for step in range(steps):
@@ -111,15 +115,15 @@ def adaptive_nms_reference(
     sigma_s: float | None,
     radius: float,
 ) -> torch.Tensor:
-    """Algorithm 1 as a plain loop, for one image: the oracle of :func:`adaptive_nms`.
+    """Algorithm 1 as a plain loop, for one image: the oracle that tests compare `adaptive_nms` with.
 
-    Arguments and result are those of :func:`adaptive_nms` for one image. It runs on the CPU and is
-    slow on purpose: every line stands for one of the paper's. The one departure is that chosen
-    tokens leave ``T`` (the published code can choose one again once all scores are 0).
+    Arguments and result are those of `adaptive_nms` for one image. The function runs on the CPU and is
+    slow on purpose: every line matches one of the paper's. It departs from the paper in one point: chosen
+    tokens leave `T` (the published code can choose one again once all scores are 0).
     """
     s = scores.detach().cpu().float().clone()
     p = positions.detach().cpu().float()
-    unit = None if sigma_s is None else _unit(keys.detach().cpu())
+    unit = None if sigma_s is None or keys is None else _unit(keys.detach().cpu())
     one = torch.ones(())
     retained: list[int] = []
     while len(retained) < min(keep, len(s)):
@@ -130,15 +134,25 @@ def adaptive_nms_reference(
         for j in torch.nonzero(squared <= radius * radius).flatten().tolist():
             d_spatial = one if sigma_d is None else torch.exp(-squared[j] / (2 * sigma_d**2))
             d_similarity = one
-            if sigma_s is not None:
+            if sigma_s is not None and unit is not None:
                 sim = torch.dot(unit[best], unit[j]).float()
                 d_similarity = torch.exp(-(1 - sim).square() / (2 * sigma_s**2))
             s[j] = s[j] * (1 - d_spatial * d_similarity)
     return torch.tensor(retained, dtype=torch.long)
 
 
-def _remaining(keys, positions, groups, sigma_d, sigma_s, radius) -> torch.Tensor:
-    """``[b, n, n]``: what is left of token j's score once token i is chosen (equations 1-3)."""
+def remaining_scores(
+    keys: torch.Tensor | None,
+    positions: torch.Tensor,
+    groups: torch.Tensor | None,
+    sigma_d: float | None,
+    sigma_s: float | None,
+    radius: float,
+) -> torch.Tensor:
+    """Return `[b, n, n]` float32: the factor of token j's score once token i is chosen (equations 1-3).
+
+    Arguments are those of `adaptive_nms` for a batch.
+    """
     p = positions.float()
     squared = (p[:, :, None, 0] - p[:, None, :, 0]).square_()
     squared += (p[:, :, None, 1] - p[:, None, :, 1]).square_()
@@ -147,7 +161,7 @@ def _remaining(keys, positions, groups, sigma_d, sigma_s, radius) -> torch.Tenso
         far |= groups[:, :, None] != groups[:, None, :]
     # In place from here on: the time goes into moving these matrices, not into the arithmetic.
     decay = torch.ones_like(squared) if sigma_d is None else squared.neg_().div_(2 * sigma_d**2).exp_()
-    if sigma_s is not None:
+    if sigma_s is not None and keys is not None:
         unit = _unit(keys)
         similarity = (unit @ unit.transpose(1, 2)).float()
         decay *= similarity.neg_().add_(1).square_().neg_().div_(2 * sigma_s**2).exp_()
@@ -155,24 +169,41 @@ def _remaining(keys, positions, groups, sigma_d, sigma_s, radius) -> torch.Tenso
 
 
 def _unit(keys: torch.Tensor) -> torch.Tensor:
-    """Keys scaled to length 1 (a zero key stays 0, so its similarity to everything is 0).
+    """Scale keys to length 1. A zero key stays 0, so its similarity to every other key is 0.
 
-    In float64 on the CPU: there the last bit of a float32 product depends on the shape of the whole
-    batch, and with it which of two equal tokens wins. Elsewhere that costs more than it is worth.
+    The result is float64 on the CPU. There the last bit of a float32 product depends on the shape of the
+    batch, and it would decide which of two equal tokens wins. On other devices float64 is too slow.
     """
     keys = keys.to(torch.float64 if keys.device.type == "cpu" else torch.float32)
     return keys / torch.linalg.vector_norm(keys, dim=-1, keepdim=True).clamp(min=1e-30)
 
 
-def _check(scores, keys, positions, keep, sigma_d, sigma_s, radius, valid, groups) -> None:
+def _check_triton(scores: torch.Tensor) -> None:
+    if not scores.is_cuda:
+        raise UserError(f"backend 'triton' needs tensors on a CUDA device, not on {scores.device}")
+    if not find_spec("triton"):
+        raise UserError("backend 'triton' needs the package triton, which is not installed")
+
+
+def _check(
+    scores: torch.Tensor,
+    keys: torch.Tensor | None,
+    positions: torch.Tensor,
+    keep: int | torch.Tensor,
+    sigma_d: float | None,
+    sigma_s: float | None,
+    radius: float,
+    valid: torch.Tensor | None,
+    groups: torch.Tensor | None,
+) -> None:
     shape = tuple(scores.shape)
     if len(shape) not in (1, 2):
         raise UserError(f"scores must be [n] or [b, n], not of shape {list(shape)}")
     if tuple(positions.shape) != (*shape, 2):
         raise UserError(f"positions must be of shape {[*shape, 2]}, not {list(positions.shape)}")
     if sigma_s is not None and (keys is None or tuple(keys.shape[:-1]) != shape):
-        found = "None" if keys is None else list(keys.shape)
-        raise UserError(f"keys must be of shape {[*shape, 'd']} unless sigma_s is None, not {found}")
+        actual = "None" if keys is None else list(keys.shape)
+        raise UserError(f"keys must be of shape {[*shape, 'd']} unless sigma_s is None, not {actual}")
     for name, tensor in (("valid", valid), ("groups", groups)):
         if tensor is not None and tuple(tensor.shape) != shape:
             raise UserError(f"{name} must be of shape {list(shape)} like scores, not {list(tensor.shape)}")

@@ -1,4 +1,8 @@
-"""The greedy loop of adaptive NMS in one GPU launch, instead of a few launches per chosen token. Needs Triton."""
+"""The greedy loop of adaptive NMS as one Triton kernel, instead of a few GPU launches per chosen token.
+
+The kernel has been tested in Triton's interpreter only: it never ran on a GPU. It is off by default; select it
+by `AdaptPrune(backend="triton")` or `adaptive_nms(..., backend="triton")`.
+"""
 
 import torch
 import triton
@@ -7,7 +11,7 @@ import triton.language as tl
 
 @triton.jit
 def _greedy_row(scores, remaining, taken, counts, chosen, tokens, steps, BLOCK: tl.constexpr):
-    """One program per row: its scores stay in registers, one line of ``remaining`` is read per step."""
+    """Run the loop of one row. Its scores stay in registers; each step reads one line of `remaining`."""
     row = tl.program_id(0).to(tl.int64)
     token = tl.arange(0, BLOCK)
     inside = token < tokens
@@ -23,19 +27,20 @@ def _greedy_row(scores, remaining, taken, counts, chosen, tokens, steps, BLOCK: 
 def greedy(
     scores: torch.Tensor, remaining: torch.Tensor, taken: torch.Tensor, counts: torch.Tensor, steps: int
 ) -> torch.Tensor:
-    """Choose the highest score, multiply the scores by the chosen token's line, and again.
+    """Choose the highest score, multiply all scores by the chosen token's line of `remaining`, and repeat.
 
-    The same float32 comparisons and products in the same order as the loop in
-    :func:`vtprune.ops.nms.adaptive_nms`, so the same choice bit for bit.
+    The float32 comparisons and products are those of the loop in `vtprune.ops.nms.adaptive_nms`, in the same
+    order, so the choice is the same bit for bit.
 
     Args:
-        scores: ``[b, n]`` float32.
-        remaining: ``[b, n, n]`` float32, what is left of token j's score once i is chosen.
-        taken: ``[b, n]`` bool, what is not to be chosen.
-        counts: ``[b]`` how many to choose, at most ``steps`` and at most as many as are not taken.
+        scores: `[b, n]` float32.
+        remaining: `[b, n, n]` float32, the factor of token j's score once token i is chosen.
+        taken: `[b, n]` bool, tokens that must not be chosen.
+        counts: `[b]` how many to choose, at most `steps` and at most as many as are not taken.
+        steps: the largest count.
 
     Returns:
-        ``[b, steps]`` indices, rows that choose fewer ending in -1.
+        `[b, steps]` indices; rows that choose fewer end in -1.
     """
     rows, tokens = scores.shape
     chosen = torch.full((rows, steps), -1, dtype=torch.long, device=scores.device)

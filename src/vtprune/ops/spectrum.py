@@ -1,44 +1,45 @@
 """Spectral energies of feature matrices, and the smallest rank that holds a share of them.
 
-Three routes to the same numbers: the singular values (``svd``), the eigenvalues of the smaller Gram
-matrix (``gram``), and a randomised range finder (``randomised``; Halko, Martinsson and Tropp, SIAM
+Three routes lead to the same numbers: the singular values (`svd`), the eigenvalues of the smaller Gram
+matrix (`gram`), and a randomised range finder (`randomised`; Halko, Martinsson and Tropp, SIAM
 Review 53, 2011, algorithm 4.4), which E-AdaPrune proposes for its cost of O(n d t + t^2 d).
 
-Everything of the features' size is computed in float32, also under autocast. What is made of that is
+Matrices of the features' size are computed in float32, also under autocast. The smaller results are
 float64: the total, the eigenvalues of the small matrices, and running sums. In float32 each of these
-errs by up to 2e-6 of the energy, and one more singular value may hold as little: of hidden states
-with one dominant direction, at a quarter of the tokens, 1e-5. (On GPUs, leave PyTorch's setting that
-float32 products are not cut to TF32: the bounds here reckon with float32's rounding.)
+would have an error of up to 2e-6 of the energy, and one more singular value may hold as little: 1e-5 in hidden
+states with one dominant direction, at a quarter of the tokens. On GPUs, keep PyTorch's default that
+float32 products are not reduced to TF32: the bounds here assume float32's rounding.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, wraps
-from typing import Any
+from typing import Concatenate, Literal, ParamSpec, TypeVar
 
 import torch
 
 from vtprune.errors import UserError
-from vtprune.validation import number, whole
+from vtprune.validation import integer, number, one_of
 
-ROUTES = ("svd", "gram", "randomised")
+Route = Literal["svd", "gram", "randomised"]
+ROUTES: tuple[Route, ...] = ("svd", "gram", "randomised")
 ROUNDING = 1e-5
-"""Share of the energy that float32 may lose: it is taken off every target."""
-_MARGIN = 1e-6  # by which randomised sums must miss or meet a target to count: their own rounding
-_PROBES, _STEPS = 10, 4  # of the estimate of what lies outside the range that was found
+"""The share of the energy that float32 may lose. It is subtracted from every target."""
+_MARGIN = 1e-6  # randomised sums must miss or meet a target by more than this, their rounding
+_PROBES, _STEPS = 10, 4  # of the estimate of the energy outside the computed range
 _LEAST_CHI = 0.3  # chi-squared with 10 degrees of freedom falls below it with a chance of 6e-7
 
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Leading energies of ``b`` matrices, largest first.
+    """Leading energies of `b` matrices, largest first.
 
     Attributes:
-        shares: ``[b, t]`` float64, each energy over the total (0 where that is 0).
-        slack: ``[b, t]`` float64, how much the running sum of ``shares`` may be too low, at most;
-            0 for the exact routes, possibly infinite for the randomised one. It is never too high.
-        total: ``[b]`` float32, all energies together: for power 2 the squared Frobenius norm,
+        shares: `[b, t]` float64, each energy divided by the total (0 where that is 0).
+        slack: `[b, t]` float64, a bound on how much the running sum of `shares` is too low. It is
+            0 for the exact routes and possibly infinite for the randomised one. The sum is never too high.
+        total: `[b]` float32, the sum of all energies: for power 2 the squared Frobenius norm,
             which is exact whatever the route.
     """
 
@@ -47,9 +48,17 @@ class Spectrum:
     total: torch.Tensor
 
 
-def _in_float32(function: Callable[..., Any]) -> Callable[..., Any]:
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _in_float32(
+    function: Callable[Concatenate[torch.Tensor, P], R],
+) -> Callable[Concatenate[torch.Tensor, P], R]:
+    """Decorate a function of a tensor: no gradients, and no autocast to a smaller type."""
+
     @wraps(function)
-    def computed(x: torch.Tensor, *args: Any, **options: Any) -> Any:
+    def computed(x: torch.Tensor, *args: P.args, **options: P.kwargs) -> R:
         with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
             return function(x, *args, **options)
 
@@ -61,7 +70,7 @@ def spectrum(
     x: torch.Tensor,
     valid: torch.Tensor | None = None,
     *,
-    route: str = "gram",
+    route: Route = "gram",
     rank: int = 32,
     oversampling: int = 8,
     iterations: int = 2,
@@ -69,28 +78,29 @@ def spectrum(
     centre: bool = False,
     power: float = 2.0,
 ) -> Spectrum:
-    """Leading energies ``s_i ** power`` of each matrix's singular values.
+    """Compute the leading energies `s_i ** power` from each matrix's singular values.
 
-    ``svd`` and ``gram`` give all ``min(n, d)`` of them, ``randomised`` the first ``rank``. Rows
-    (tokens) that are not valid count as absent. The same ``seed`` gives the same result, whatever
-    else is in the batch.
+    `svd` and `gram` give all `min(n, d)` energies, `randomised` the first `rank`. Rows
+    (tokens) that are not valid count as absent. The same `seed` gives the same result for a matrix, whatever
+    other matrices are in the batch.
 
     Args:
-        x: ``[b, n, d]`` of any floating type, on any device.
-        valid: ``[b, n]`` bool; None for all.
-        route: one of ``ROUTES``.
+        x: `[b, n, d]` of any floating type, on any device.
+        valid: `[b, n]` bool; None for all.
+        route: one of `ROUTES`.
         rank: the randomised route's target rank t.
         oversampling: columns that it computes beyond t.
-        iterations: power iterations; each multiplies by ``x`` and its transpose once more.
+        iterations: power iterations; each multiplies by `x` and its transpose once more.
         seed: of its random projections.
         centre: subtract the mean token first.
-        power: 2 for energies; others need the route ``svd`` (the Gram matrix has squared the small
-            singular values into rounding, and of randomised ones the total is not known).
+        power: 2 for energies. Others need the route `svd` (the Gram matrix squares the small
+            singular values, so that they are lost in rounding; for the randomised route the total would be
+            unknown).
 
     Raises:
-        ValueError: for a parameter that is out of range, or features that are empty or hold NaN or infinity.
+        UserError: for a parameter that is out of range, or features that are empty or hold NaN or infinity.
     """
-    rank, oversampling, iterations, power = as_route(route, rank, oversampling, iterations, power)
+    rank, oversampling, iterations, power = check_route(route, rank, oversampling, iterations, power)
     x, size = _normalised(x, valid, centre)
     if route == "randomised":
         columns = min(rank + oversampling, *x.shape[1:])
@@ -113,7 +123,7 @@ def energy_rank(
     *,
     least: int = 0,
     most: int | None = None,
-    route: str = "randomised",
+    route: Route = "randomised",
     rank: int = 32,
     oversampling: int = 8,
     iterations: int = 2,
@@ -121,33 +131,33 @@ def energy_rank(
     centre: bool = False,
     power: float = 2.0,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The smallest k of each matrix whose first k energies make up the share ``energy`` of all.
+    """Find the smallest k of each matrix whose first k energies make up the share `energy` of all.
 
-    All routes give the same k. The randomised one knows the total exactly, so it stops at the first
-    ``rank`` for which its bounds leave a single k (within ``least`` and ``most``); until then it
-    doubles ``rank`` for the matrices in doubt, and takes the Gram matrix once the projection would
-    be half as wide as they are. It errs only if the estimate of what it left out does, with a
+    All routes give the same k. The randomised route knows the total exactly, so it stops at the first
+    `rank` for which its bounds leave a single k (within `least` and `most`). Until then it
+    doubles `rank` for the matrices in doubt, and it takes the Gram matrix once the projection would
+    be half as wide as they are. It is wrong only if its estimate of the energy outside the projection is, with a
     chance below one in a million.
 
-    Every target is met within ``ROUNDING``, which is taken off it: the sum has to reach
-    ``energy`` - 1e-5, so 1.0 asks for all but what float32 cannot tell from 0. A matrix without any
+    Every target is met within `ROUNDING`, which is subtracted from it: the sum has to reach
+    `energy` - 1e-5, so 1.0 asks for all that float32 can tell from 0. A matrix without any
     energy (a constant image, centred) has k = 0.
 
     Args:
-        x, valid, route, rank, oversampling, iterations, seed, centre, power: see :func:`spectrum`.
+        x, valid, route, rank, oversampling, iterations, seed, centre, power: see `spectrum`.
         energy: in (0, 1].
-        least, most: the result is clamped to them; ``most`` wins over ``least``, and the number of
+        least, most: the result is clamped to them. `most` wins over `least`, and the number of
             valid tokens over both.
 
     Returns:
-        ``[b]`` the ranks, and ``[b]`` the target rank at which each was settled (``min(n, d)`` where
-        it took all energies).
+        `[b]` the ranks, and `[b]` the target rank at which each was certain (`min(n, d)` where
+        all energies were computed).
 
     Raises:
-        ValueError: as :func:`spectrum`, and for an ``energy`` out of range.
+        UserError: as `spectrum`, and for an `energy` out of range.
     """
-    energy = as_energy(energy)
-    rank, oversampling, iterations, power = as_route(route, rank, oversampling, iterations, power)
+    energy = check_energy(energy)
+    rank, oversampling, iterations, power = check_route(route, rank, oversampling, iterations, power)
     _check_shape(x, valid)
     rows, tokens, width = x.shape
     available = x.new_full((rows,), tokens, dtype=torch.long) if valid is None else valid.sum(dim=1)
@@ -183,48 +193,57 @@ def energy_rank(
 
 
 def ranks_at(shares: torch.Tensor, energy: float) -> torch.Tensor:
-    """``[b]`` the smallest k whose shares sum to ``energy``; as :func:`energy_rank`, of all shares ``[b, t]``."""
-    return _reached(shares, as_energy(energy) - ROUNDING, shares.shape[1])
+    """Find the smallest k whose first k shares sum to `energy`, as `energy_rank` does from a matrix.
+
+    Args:
+        shares: `[b, t]`, all shares of each matrix.
+        energy: in (0, 1].
+
+    Returns:
+        `[b]` integers.
+    """
+    return _reached(shares, check_energy(energy) - ROUNDING, shares.shape[1])
 
 
-def as_energy(energy: float) -> float:
-    """The same share as a Python float. Raises ``ValueError`` unless it lies in (0, 1]."""
-    energy = float(number("energy", energy))
-    if not 0 < energy <= 1:
-        raise UserError(f"energy must lie in (0, 1], not be {energy!r}")
-    return energy
+def check_energy(energy: object) -> float:
+    """Return `energy` as a Python float. Raise `UserError` unless it lies in (0, 1]."""
+    checked = float(number("energy", energy))
+    if not 0 < checked <= 1:
+        raise UserError(f"energy must lie in (0, 1], not be {checked!r}")
+    return checked
 
 
-def as_route(route: str, rank: int, oversampling: int, iterations: int, power: float) -> tuple[int, int, int, float]:
-    """All but the first as Python numbers. Raises ``ValueError`` unless there is such a route and it takes them."""
-    if route not in ROUTES:
-        raise UserError(f"route must be one of {', '.join(ROUTES)}, not {route!r}")
-    rank, oversampling, iterations = (
-        whole("rank", rank),
-        whole("oversampling", oversampling),
-        whole("iterations", iterations),
-    )
-    for name, value, least in (("rank", rank, 1), ("oversampling", oversampling, 0), ("iterations", iterations, 0)):
+def check_route(
+    route: Route, rank: object, oversampling: object, iterations: object, power: object
+) -> tuple[int, int, int, float]:
+    """Return the options of a route, all but its name, as Python numbers.
+
+    Raises:
+        UserError: if there is no such route, or it does not accept an option.
+    """
+    one_of(ROUTES, "route", route)
+    checked = (integer("rank", rank), integer("oversampling", oversampling), integer("iterations", iterations))
+    for name, value, least in zip(("rank", "oversampling", "iterations"), checked, (1, 0, 0), strict=True):
         if value < least:
             raise UserError(f"{name} must be at least {least}, not {value}")
-    power = float(number("power", power))
-    if not (power > 0 and math.isfinite(power)):
-        raise UserError(f"power must be positive, not {power}")
-    if power != 2 and route != "svd":
-        raise UserError(f"a power of {power:g} needs the route 'svd': '{route}' knows energies, which are squares")
-    return rank, oversampling, iterations, power
+    exponent = float(number("power", power))
+    if not (exponent > 0 and math.isfinite(exponent)):
+        raise UserError(f"power must be positive, not {exponent}")
+    if exponent != 2 and route != "svd":
+        raise UserError(f"a power of {exponent:g} needs the route 'svd': '{route}' computes squares only")
+    return (*checked, exponent)
 
 
 def _check_shape(x: torch.Tensor, valid: torch.Tensor | None) -> None:
     if x.ndim != 3 or (valid is not None and valid.shape != x.shape[:2]):
-        found = "" if valid is None else f" with valid of shape {list(valid.shape)}"
-        raise UserError(f"features must be of shape [b, n, d], not {list(x.shape)}{found}")
+        mask = "" if valid is None else f" with valid of shape {list(valid.shape)}"
+        raise UserError(f"features must be of shape [b, n, d], not {list(x.shape)}{mask}")
     if not (x.shape[1] and x.shape[2]):
         raise UserError(f"features must have at least one token and one dimension, not be of shape {list(x.shape)}")
 
 
 def _normalised(x: torch.Tensor, valid: torch.Tensor | None, centre: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    """``x`` in float32 with Frobenius norm 1 (0 if it has no energy), and ``[b]`` the norm it had."""
+    """Return `x` in float32 with Frobenius norm 1 (0 if it has no energy), and `[b]` its norm before."""
     _check_shape(x, valid)
     x = x.float()
     if valid is not None:
@@ -239,34 +258,34 @@ def _normalised(x: torch.Tensor, valid: torch.Tensor | None, centre: bool) -> tu
         present = x.new_ones(x.shape[:2]) if valid is None else valid.to(x.dtype)
         mean = x.sum(dim=1, keepdim=True) / present.sum(dim=1).clamp(min=1)[:, None, None]
         x = (x - mean) * present[..., None]
-        left = _norm(x).float()
-        # Of equal tokens the mean's rounding alone is left: that is no energy.
-        norm = torch.where(left > 1e-6 * norm, left, 0.0)
+        centred_norm = _norm(x).float()
+        # Of equal tokens, the rounding of the mean is all that remains: that is no energy.
+        norm = torch.where(centred_norm > 1e-6 * norm, centred_norm, 0.0)
     x = torch.where((norm > 0)[:, None, None], x / norm.clamp(min=1e-30)[:, None, None], 0.0)
     return x, norm * largest
 
 
 def _gram(x: torch.Tensor) -> torch.Tensor:
-    """``[b, min(n, d)]`` float64 squared singular values over their sum, largest first."""
+    """Return `[b, min(n, d)]` float64 squared singular values over their sum, largest first."""
     gram = x @ x.mT if x.shape[1] <= x.shape[2] else x.mT @ x
     return torch.linalg.eigvalsh(gram.double()).flip(-1).clamp(min=0) / _norm(x).square().clamp(min=1e-30)[:, None]
 
 
 def _norm(x: torch.Tensor) -> torch.Tensor:
-    """``[b]`` float64 Frobenius norms."""
+    """Return `[b]` float64 Frobenius norms."""
     return torch.linalg.vector_norm(x, dim=(1, 2), dtype=torch.float64)
 
 
 def _randomised(x: torch.Tensor, columns: int, iterations: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """``[b, columns]`` float64 leading energies of ``x`` over the sum of all, and their sums' slack.
+    """Return `[b, columns]` float64 leading energies of `x` over the sum of all, and the slack of their sums.
 
-    With ``A = x x^T`` and an orthonormal ``Q`` of its approximate range, the energies are the
-    eigenvalues ``theta`` of ``H = Q^T A Q``, which are never too high. The slack bounds the sum of
+    With `A = x x^T` and an orthonormal `Q` of its approximate range, the energies are the
+    eigenvalues `theta` of `H = Q^T A Q`, which are never too high. The slack bounds the sum of
     A's first j eigenvalues: in a basis whose first part are H's eigenvectors, A has the blocks
-    ``[[theta, E^T], [E, G]]``, and for any positive diagonal D it is at most (in the Loewner order)
-    ``[[theta + D, 0], [0, G + E D^-1 E^T]]``. With ``d_i = theta_j - theta_i`` beyond j, and up to j
-    proportional to the residuals ``e_i`` (E's column norms), those blocks' first j eigenvalues lie
-    in the first block as long as ``room`` is positive, and D adds ``(e_1 + ... + e_j)^2 / room``.
+    `[[theta, E^T], [E, G]]`, and for any positive diagonal D it is at most (in the Loewner order)
+    `[[theta + D, 0], [0, G + E D^-1 E^T]]`. With `d_i = theta_j - theta_i` beyond j, and up to j
+    proportional to the residuals `e_i` (E's column norms), those blocks' first j eigenvalues lie
+    in the first block as long as `room` is positive, and D adds `(e_1 + ... + e_j)^2 / room`.
     """
     q = torch.linalg.qr(x @ _gaussian(x.shape[2], columns, seed, x.device)).Q
     for _ in range(iterations):
@@ -278,20 +297,20 @@ def _randomised(x: torch.Tensor, columns: int, iterations: int, seed: int) -> tu
     energies, vectors = energies.flip(-1).clamp(min=0) / total.clamp(min=1e-30), vectors.flip(-1)
     residuals = torch.linalg.vector_norm((image - q @ small) @ vectors.float(), dim=1).double()
 
-    # Neither x's energy outside Q's range nor its largest eigenvalue (of G) is more than what is left.
-    left = ((total > 0).double() - energies.sum(dim=1, keepdim=True)).clamp(min=0)
-    outside = torch.minimum(left, _outside(x, q, seed)[:, None])
+    # Neither x's energy outside Q's range nor its largest eigenvalue (of G) exceeds the remaining energy.
+    remaining = ((total > 0).double() - energies.sum(dim=1, keepdim=True)).clamp(min=0)
+    outside = torch.minimum(remaining, energy_outside(x, q, seed)[:, None])
     gaps = (energies[:, :, None] - energies[:, None, :]).clamp(min=_MARGIN / 10)
     beyond = (residuals.square()[:, None, :] / gaps).triu(diagonal=1).sum(dim=2)
     room = energies - outside - beyond
     slack = residuals.cumsum(dim=1).square() / room.clamp(min=1e-30)
-    return energies, torch.where(room > 0, torch.minimum(slack, left), left)
+    return energies, torch.where(room > 0, torch.minimum(slack, remaining), remaining)
 
 
-def _outside(x: torch.Tensor, q: torch.Tensor, seed: int) -> torch.Tensor:
-    """``[b]`` a bound on the largest energy of what ``q`` leaves of ``x``, by powers of random probes.
+def energy_outside(x: torch.Tensor, q: torch.Tensor, seed: int) -> torch.Tensor:
+    """Return `[b]` a bound on the largest energy of R, the part of `x` outside `q`, from powers of random probes.
 
-    For M = R^T R with the largest eigenvalue m, ``|M^s Z|^2`` is at least ``m^(2s)`` times a
+    For M = R^T R with the largest eigenvalue m, `|M^s Z|^2` is at least `m^(2s)` times a
     chi-squared number: the probes' components along the eigenvector.
     """
     z = _gaussian(x.shape[2], _PROBES, seed + 1, x.device).expand(len(x), -1, -1)
@@ -307,12 +326,12 @@ def _outside(x: torch.Tensor, q: torch.Tensor, seed: int) -> torch.Tensor:
 
 @lru_cache(maxsize=16)
 def _gaussian(rows: int, columns: int, seed: int, device: torch.device) -> torch.Tensor:
-    """``[rows, columns]``, drawn on the CPU so that every device gets the same; kept, as drawing costs."""
+    """Draw `[rows, columns]` on the CPU, so that every device gets the same. Cached, because drawing is slow."""
     return torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed)).to(device)
 
 
 def _reached(shares: torch.Tensor, target: float, never: int) -> torch.Tensor:
-    """``[b]`` the first k whose shares sum to ``target``, 0 where there are none; ``never`` if none does."""
+    """Return `[b]` the first k whose shares sum to `target`; 0 without energy, `never` if no k reaches it."""
     short = (shares.double().cumsum(dim=1) < target).sum(dim=1)
     ranks = torch.where(short < shares.shape[1], short + 1, never)
     return torch.where(shares[:, 0] > 0, ranks, 0)

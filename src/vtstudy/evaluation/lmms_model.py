@@ -17,8 +17,7 @@ from tqdm import tqdm
 from vtprune.attach import load
 from vtprune.attach.inference import Question, answer, chat_prompt
 from vtprune.errors import UserError
-from vtprune.methods.base import Method, get_method
-from vtprune.validation import number
+from vtprune.methods.base import Method, parse_method
 from vtstudy.evaluation.answer_cache import PredictionStore, Shelf
 from vtstudy.evaluation.cache_key import checkpoint_digest, data_name, question_digest, software
 from vtstudy.evaluation.errors import EvaluationError
@@ -52,31 +51,6 @@ class Loaded:
         model, processor = load(path_or_id, **options)
         commit = getattr(model.config, "_commit_hash", None)
         return cls(model, processor, checkpoint_digest(path_or_id, commit))
-
-
-def method_of(name: str, keep: float | None = None, **parameters: Any) -> Method:
-    """A method by its name; ``keep`` is a fraction in (0, 1], and only 1 fits the method ``none``.
-
-    Raises:
-        ValueError: if there is no such method or parameter, or it refuses a value.
-    """
-    if keep is not None:
-        keep = float(number("keep", _read(keep), "a fraction in (0, 1]"))
-        if not 0 < keep <= 1:
-            raise UserError(f"keep must lie in (0, 1], not {keep:g}")
-        if name != "none":
-            parameters["keep"] = keep
-        elif keep != 1:
-            raise UserError(f"method 'none' keeps every token, so keep must be 1, not {keep:g}")
-    return get_method(name, **parameters)
-
-
-def _read(text: Any) -> Any:
-    """A number that a command line gave as text; anything else as it is."""
-    try:
-        return float(text) if isinstance(text, str) else text
-    except ValueError:
-        return text
 
 
 class PrunedModel(lmms):
@@ -125,7 +99,7 @@ class PrunedModel(lmms):
         **parameters: Any,
     ) -> None:
         super().__init__()
-        self.method = method if isinstance(method, Method) else method_of(method, keep, **parameters)
+        self.method = method if isinstance(method, Method) else parse_method(method, keep, **parameters)
         if image not in IMAGES:
             raise UserError(f"image must be one of {', '.join(IMAGES)}, not {image!r}")
         if not str(batch_size).isdecimal() or int(batch_size) < 1:

@@ -21,10 +21,10 @@ PAIRS = (("fastv", "adaptprune"), ("fastv", "random"), ("adaptprune", "random"))
 
 
 def measure(study: Study) -> None:
-    from vtstudy.evaluation.lmms_model import method_of
+    from vtprune.methods import parse_method
 
     settings, lines = study.settings, []
-    methods = {(name, keep): method_of(name, keep) for keep in ratios(settings) for name in METHODS}
+    methods = {(name, keep): parse_method(name, keep) for keep in ratios(settings) for name in METHODS}
     for benchmark in settings.benchmarks:
         questions = [question for _, question in study.prompts(benchmark)]
         images = study.images(benchmark, len(questions))

@@ -50,11 +50,11 @@ class Row:
         Raises:
             ValueError: if the method refuses it.
         """
-        from vtstudy.evaluation.lmms_model import method_of
+        from vtprune.methods import parse_method
         from vtstudy.evaluation.requests import Variant
 
         kept = {"keep": keep} if self.takes_keep else {}
-        return Variant(method_of(self.method, **kept, **self.parameters), self.image)
+        return Variant(parse_method(self.method, **kept, **self.parameters), self.image)
 
 
 @dataclass(frozen=True)

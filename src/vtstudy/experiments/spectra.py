@@ -74,7 +74,7 @@ class Recorder:
             x, valid = image_features(features, source)
             self.shares[source, centre].append(spectrum(x, valid, route="svd", centre=centre).shares.cpu())
         for name, budget in self.budgets.items():
-            self.counted[name].append(torch.stack(budget.settled(features), dim=1).cpu())
+            self.counted[name].append(torch.stack(budget.count_with_rank(features), dim=1).cpu())
         return features.valid.sum(dim=1)
 
     def signature(self) -> str:

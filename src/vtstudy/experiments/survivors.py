@@ -36,14 +36,14 @@ class SurvivorSettings(FigureSettings):
 
 
 def measure(study: Study) -> None:
-    from vtstudy.evaluation.lmms_model import method_of
+    from vtprune.methods import parse_method
 
     settings = study.settings
     if not 0 < settings.fixed <= 1:
         raise EvaluationError(f"fixed must lie in (0, 1], not {settings.fixed:g}")
     if settings.examples < 1:
         raise EvaluationError(f"examples must be at least 1, not {settings.examples}")
-    methods = {(name, keep): method_of(name, keep) for keep in ratios(settings) for name in METHODS}
+    methods = {(name, keep): parse_method(name, keep) for keep in ratios(settings) for name in METHODS}
     examples, survivors, positions = [], [], []
     for benchmark in settings.benchmarks:
         asked = study.prompts(benchmark)

@@ -65,7 +65,7 @@ def test_cached_generation_equals_recomputation(models, family, decoder, method)
     torch.testing.assert_close(torch.cat(out.logits), logits, rtol=1e-4, atol=1e-4)
     length, total = inputs["input_ids"].shape[1], int((inputs["input_ids"] == IMAGE).sum())
     # The budget is exact over all image tokens, newlines, tiles and thumbnails alike.
-    assert len(kept) == int(method.keep * total)
+    assert len(kept) == int(method.keep.fraction * total)
     cached = [out.past_key_values.get_seq_length(layer) for layer in (0, 1)]
     assert cached == [length + 4, length - total + len(kept) + 4]
 
@@ -176,7 +176,7 @@ def test_extreme_aspect_ratios_of_llava_next(models, size, grid):
             tokens = generate(model, inputs, tokens=3)
             assert pruned.kept[0][1].grid == grid
             kept = flat(pruned.kept[0])
-        assert len(kept) == int(method.keep * (16 + grid[0] * grid[1]))
+        assert len(kept) == int(method.keep.fraction * (16 + grid[0] * grid[1]))
         assert tokens[0].tolist() == recompute(model, inputs, {1: kept}, tokens=3)[0]
 
 

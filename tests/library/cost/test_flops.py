@@ -169,7 +169,7 @@ def test_tokens_by_layer():
     assert layer_tokens(get_method("fastv", keep=0.1), 4, 576) == (576, 576, 57, 57)
     assert layer_tokens(get_method("pyramiddrop"), 4, 576) == (576, 288, 144, 72)
     assert layer_tokens(get_method("visionzip", keep=64), 2, 576) == (64, 64)
-    with pytest.raises(ValueError, match="the model has 2 layers"):
+    with pytest.raises(ValueError, match="fastv.*2 layers"):
         layer_tokens(get_method("fastv", keep=0.1), 2, 576)
 
 

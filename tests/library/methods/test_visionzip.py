@@ -72,7 +72,7 @@ def test_choice_and_means_equal_the_papers_words(given, contextual):
 def test_the_papers_budgets():
     """54 + 10 of 64 tokens, 108 + 20 of 128, 162 + 30 of 192 (its section 4.1)."""
     method = VisionZip(64)
-    assert [(count, method.contextual_of(count)) for count in (64, 128, 192, 6, 1)] == [
+    assert [(count, method.contextual_count(count)) for count in (64, 128, 192, 6, 1)] == [
         (64, 10),
         (128, 20),
         (192, 30),
@@ -89,5 +89,5 @@ def test_the_papers_budgets():
 def test_parameters():
     assert VisionZip(0.1).signature() == {"name": "visionzip", "contextual": 10 / 64, "keep": 0.1}
     for wrong in (-0.1, 1.0, 2, float("nan")):
-        with pytest.raises(ValueError, match=r"^contextual must be a share of the budget in \[0, 1\), not [^\n]*$"):
+        with pytest.raises(ValueError, match="^contextual must be"):
             VisionZip(0.1, contextual=wrong)

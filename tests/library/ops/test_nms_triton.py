@@ -17,7 +17,7 @@ CHECK = """
 import torch
 from vtprune.ops import grid_positions
 from vtprune.ops.nms_triton import greedy
-from vtprune.ops.nms import _remaining, adaptive_nms
+from vtprune.ops.nms import remaining_scores, adaptive_nms
 
 generator = torch.Generator().manual_seed(0)
 rows, height, width = 3, 4, 5
@@ -30,7 +30,7 @@ valid = torch.rand(rows, n, generator=generator) > 0.2
 keep = torch.tensor([n, 0, 7])  # all of them, so that scores run out; none; some
 shapes = dict(sigma_d=1.5, sigma_s=0.5, radius=5.0)
 loop = adaptive_nms(scores, keys, positions, keep, valid=valid, **shapes)
-remaining = _remaining(keys, positions, None, 1.5, 0.5, 5.0)
+remaining = remaining_scores(keys, positions, None, 1.5, 0.5, 5.0)
 counts = torch.minimum(valid.sum(dim=1), keep)
 assert torch.equal(greedy(scores, remaining, ~valid, counts, loop.shape[1]), loop), (rows, n)
 assert (loop >= 0).any()
@@ -53,9 +53,9 @@ def test_the_fused_selection_chooses_as_the_loop_on_a_gpu(rows, side, keep):
     keys = (5 + torch.randn(rows, side * side, 64, generator=generator)).cuda()
     positions = grid_positions(side, side).expand(rows, -1, -1).cuda()
     loop = adaptive_nms(scores, keys, positions, keep, **PAPER)
-    assert torch.equal(adaptive_nms(scores, keys, positions, keep, fused=True, **PAPER), loop)
+    assert torch.equal(adaptive_nms(scores, keys, positions, keep, backend="triton", **PAPER), loop)
 
 
 def test_fused_is_refused_where_it_cannot_run():
-    with pytest.raises(ValueError, match="fused selection needs"):
-        adaptive_nms(torch.rand(4), torch.rand(4, 2), grid_positions(2, 2), 2, fused=True, **PAPER)
+    with pytest.raises(ValueError, match="triton"):
+        adaptive_nms(torch.rand(4), torch.rand(4, 2), grid_positions(2, 2), 2, backend="triton", **PAPER)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from vtprune.features import Features
 from vtprune.methods import AdaptPrune, FastV, RandomPruning, SpectralBudget, get_method
 from vtprune.ops import energy_rank, grid_positions, spectrum
-from vtprune.ops.spectrum import ROUNDING, _outside
+from vtprune.ops.spectrum import ROUNDING, energy_outside
 
 FEW = settings(max_examples=60, deadline=None, derandomize=True)
 KINDS = ("decaying", "steep", "steps", "flat", "low-rank", "duplicated", "zero", "random", "one spike")
@@ -100,7 +100,7 @@ def test_the_estimate_of_what_is_left_is_a_bound_and_not_a_wild_one():
     q = torch.linalg.svd(x).U[:, :, :10]
     left = torch.linalg.svdvals(x)[0, 10].square()
     for seed in range(20):
-        assert left <= _outside(x, q, seed) <= 5 * left
+        assert left <= energy_outside(x, q, seed) <= 5 * left
 
 
 def test_too_small_a_target_rank_is_enlarged():
@@ -200,7 +200,7 @@ def test_every_threshold_is_met_within_rounding(route, energy):
         x = torch.diag(torch.tensor([first, 1 - first] + [0.0] * 98, dtype=torch.float64).sqrt()).float()[None]
         assert energy_rank(x, energy, route=route, rank=4)[0].item() == rank
         assert SpectralBudget(energy, route=route).count(features(x)).item() == rank
-    assert ROUNDING == 1e-5 and "``energy`` - 1e-5" in SpectralBudget.__doc__
+    assert ROUNDING == 1e-5
 
 
 def test_powers():
@@ -311,8 +311,8 @@ def test_features_that_are_not_finite(route, bad):
         ({"energy": 0.9, "k_min": 0}, "k_min must be at least 1, not 0"),
         ({"energy": 0.9, "k_min": 0.1}, "k_min must be a whole number, not 0.1"),
         ({"energy": 0.9, "k_min": 9, "k_max": 8}, "k_max must be at least k_min, which is 9, not 8"),
-        ({"energy": 0.9, "features": "pixels"}, "features must be one of vision, projected, hidden"),
-        ({"energy": 0.9, "route": "qr"}, "route must be one of svd, gram, randomised"),
+        ({"energy": 0.9, "features": "pixels"}, "features must be one of .*vision"),
+        ({"energy": 0.9, "route": "qr"}, "route must be one of .*gram"),
         ({"energy": 0.9, "rank": 0}, "rank must be at least 1, not 0"),
         ({"energy": 0.9, "power": 1}, "power of 1 needs the route 'svd'"),
         ({"energy": 0.9, "power": -1, "route": "svd"}, "power must be positive"),
