@@ -1,145 +1,274 @@
-"""The command ``vtstudy``. What a user can mend is one sentence on stderr and exit code 2."""
+"""The command `vtstudy`: evaluate models, run the experiments of the study, and write the report.
 
-import argparse
+Each command imports what it needs, because most of the imports load torch, which takes seconds.
+"""
+
 import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from vtprune.command import parse_parameters
-from vtprune.errors import UserError
+import typer
 
-DEFAULT_BENCHMARKS = "pope"
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from vtstudy.evaluation.scoring import Scores
+
+app = typer.Typer(
+    help="Evaluate pruning methods on benchmarks, and re-run the studies of AdaptPrune and E-AdaPrune.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Params = Annotated[Path, typer.Option(help="File of parameters, such as params/lite.yaml.")]
+ModelKey = Annotated[str | None, typer.Option("--model", help="Key of a model in the parameters. Default: the first.")]
+Out = Annotated[Path, typer.Option(help="Folder of the report; the results are in its folder `results`.")]
+Data = Annotated[str | None, typer.Option(help="Folder of the data sets, in place of `evaluation.data`.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Ask at most this many questions of each benchmark.")]
+Answers = Annotated[Path, typer.Option(help="Folder of the answer cache.")]
+Device = Annotated[str | None, typer.Option(help="Such as cpu or cuda:1. Default: a GPU if there is one.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Measure again, even if these times are stored.")]
+
+PARAMS = Path("params.yaml")
+OUT = Path("reports")
+ANSWERS = Path("data/answers")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    parser = _parser()
-    arguments, rest = parser.parse_known_args(argv)
-    if rest and arguments.command != "report":
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    try:
-        return arguments.run(arguments, rest)
-    except KeyboardInterrupt:
-        print("vtstudy: stopped; answers made so far are stored", file=sys.stderr)
-        return 130
-    except UserError as error:
-        print(f"vtstudy: {error}", file=sys.stderr)
-        return 2
+    arguments = sys.argv[1:] if argv is None else argv
+    if "--help" in arguments:  # needs no torch, and cannot fail
+        app(args=arguments, prog_name="vtstudy", standalone_mode=False)
+        return 0
+    from vtprune.command import run
+
+    return run(app, arguments, name="vtstudy", interrupted="stopped; answers made so far are stored")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="vtstudy", description="Visual token pruning for vision-language models.")
-    commands = parser.add_subparsers(dest="command", required=True)
-
-    evaluate = commands.add_parser("evaluate", help="score a checkpoint with a method on benchmarks")
-    evaluate.add_argument("--checkpoint", required=True, help="a folder, or an id on the Hugging Face Hub")
-    evaluate.add_argument("--method", default="none", help="one of those that `vtprune methods` lists (default: none)")
-    evaluate.add_argument("--keep", type=float, help="fraction of the image tokens that stay, in (0, 1]")
-    evaluate.add_argument(
-        "--param", action="append", default=[], metavar="NAME=VALUE", help="another parameter of the method"
-    )
-    evaluate.add_argument(
-        "--benchmarks", default=DEFAULT_BENCHMARKS, help="by name, with commas between, or all (default: pope)"
-    )
-    evaluate.add_argument("--data", help="folder of local data sets, such as data/miniature (default: from the Hub)")
-    evaluate.add_argument(
-        "--image", choices=("shown", "blank"), default="shown", help="blank: a grey image in place of each"
-    )
-    evaluate.add_argument(
-        "--store", default="data/predictions", help="folder of predictions (default: data/predictions)"
-    )
-    evaluate.add_argument("--batch-size", type=int, default=8, help="questions at a time (default: 8)")
-    evaluate.add_argument("--limit", type=int, help="only so many questions of each benchmark, to try things out")
-    evaluate.add_argument("--max-new-tokens", type=int, help="at most so many, whatever the task says")
-    evaluate.add_argument("--device", help="such as cpu or cuda:1 (default: a GPU if there is one)")
-    evaluate.add_argument("--dtype", help="such as bfloat16 (default: the checkpoint's own)")
-    evaluate.set_defaults(run=_evaluate)
-
-    plan = commands.add_parser("plan", help="say how many answers a profile will need, before it is run")
-    plan.add_argument("--params", default="params.yaml", help="such as params/paper.yaml (default: params.yaml)")
-    plan.add_argument(
-        "--commands", metavar="OUT", help="print the commands instead, with results and report in the folder OUT"
-    )
-    plan.add_argument(
-        "--pictures",
-        metavar="FOLDER",
-        type=Path,
-        help="with --commands: pictures that no benchmark shows, to calibrate E-AdaPrune's budgets on",
-    )
-    plan.set_defaults(run=_plan)
-
-    report = commands.add_parser(
-        "report", help="write the report; options as of `python -m vtstudy.report`", add_help=False
-    )
-    report.set_defaults(run=_report)
-    return parser
-
-
-def _evaluate(arguments: argparse.Namespace, rest: list[str]) -> int:
+@app.command()
+def evaluate(
+    checkpoint: Annotated[str, typer.Option(help="A folder, or an id on the Hugging Face Hub.")],
+    method: Annotated[str, typer.Option(help="A method that `vtprune methods` lists.")] = "none",
+    keep: Annotated[float | None, typer.Option(help="Fraction of the image tokens that stays, in (0, 1].")] = None,
+    param: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Another parameter of the method.")
+    ] = None,
+    benchmarks: Annotated[str, typer.Option(help="Names with commas between, or all.")] = "pope",
+    data: Annotated[str | None, typer.Option(help="Folder of local data sets. Default: from the Hub.")] = None,
+    image: Annotated[Literal["shown", "blank"], typer.Option(help="blank: a grey image in place of each.")] = "shown",
+    answers: Answers = ANSWERS,
+    batch_size: Annotated[int, typer.Option(min=1, help="Questions in a batch.")] = 8,
+    limit: Limit = None,
+    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Upper bound on the length of an answer.")] = None,
+    device: Device = None,
+    dtype: Annotated[str | None, typer.Option(help="Such as bfloat16. Default: the checkpoint's own.")] = None,
+) -> None:
+    """Score a checkpoint with a method on benchmarks."""
+    from vtprune.ask import check_device
+    from vtprune.command import parse_parameters, print_table
+    from vtprune.methods import parse_method
     from vtstudy.benchmarks import WORLD, check_benchmarks
     from vtstudy.evaluation.environment import data_root, prepare
     from vtstudy.evaluation.harness import Evaluator, is_local
     from vtstudy.evaluation.requests import Variant
     from vtstudy.world.hub_rows import validate
 
-    names = list(WORLD) if arguments.benchmarks == "all" else arguments.benchmarks.split(",")
+    names = list(WORLD) if benchmarks == "all" else benchmarks.split(",")
     check_benchmarks(names)
-    if arguments.batch_size < 1:
-        raise UserError(f"batch-size must be at least 1, not {arguments.batch_size}")
-    if arguments.data is not None:
-        data_root(arguments.data)
-    prepare(offline=is_local(arguments.checkpoint, arguments.data))
-    from vtprune.ask import check_device
-    from vtprune.methods import parse_method
-
-    check_device(arguments.device)
-    method = parse_method(arguments.method, arguments.keep, **parse_parameters(arguments.param))
+    if data is not None:
+        data_root(data)
+    prepare(offline=is_local(checkpoint, data))
+    check_device(device)
     evaluator = Evaluator(
-        arguments.checkpoint,
-        arguments.data,
-        store=arguments.store,
-        batch_size=arguments.batch_size,
-        limit=arguments.limit,
-        max_new_tokens=arguments.max_new_tokens,
-        device=arguments.device,
-        dtype=arguments.dtype,
+        checkpoint,
+        data,
+        store=answers,
+        batch_size=batch_size,
+        limit=limit,
+        max_new_tokens=max_new_tokens,
+        device=device,
+        dtype=dtype,
         check_data=validate,
     )
-    scores = evaluator.evaluate(Variant(method, arguments.image), names)
-    _print_table(scores)
-    return 0
+    variant = Variant(parse_method(method, keep, **parse_parameters(param or [])), image)
+    print_table(_score_table(evaluator.evaluate(variant, names)))
 
 
-def _plan(arguments: argparse.Namespace, rest: list[str]) -> int:
-    from vtstudy.experiments.plan import commands, table
+@app.command()
+def plan(
+    params: Params = PARAMS,
+    commands: Annotated[
+        Path | None, typer.Option(metavar="OUT", help="Print the commands that run the plan, with the report in OUT.")
+    ] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(help="With --commands: a folder of pictures to calibrate spectral budgets on.")
+    ] = None,
+) -> None:
+    """Count the answers that a profile needs, before it is run."""
+    from vtprune.command import print_table
+    from vtprune.errors import UserError
+    from vtstudy.config import load
+    from vtstudy.experiments import plan as planning
 
-    params = Path(arguments.params)
-    if arguments.pictures and not arguments.commands:
-        raise UserError("--pictures goes with --commands: the plan is the same for any pictures")
-    print(
-        "\n".join(commands(params, Path(arguments.commands), arguments.pictures))
-        if arguments.commands
-        else table(params)
+    if commands is not None:
+        print("\n".join(planning.commands(params, commands, pictures)))
+        return
+    if pictures is not None:
+        raise UserError("--pictures needs --commands: the plan is the same for all pictures")
+    table, sentences = planning.plan_table(load(params))
+    print_table(table)
+    for sentence in sentences:
+        print(f"{sentence}.")
+
+
+@app.command()
+def answer(
+    model: ModelKey = None,
+    params: Params = PARAMS,
+    out: Out = OUT,
+    data: Data = None,
+    limit: Limit = None,
+    answers: Answers = ANSWERS,
+    device: Device = None,
+    summary: Annotated[Path, typer.Option(help="Folder of the summary.")] = Path("data/answered"),
+) -> None:
+    """Make the answers of all experiments for one model, and write a summary of them."""
+    from vtstudy.config import load
+    from vtstudy.experiments.answers import answer_all
+
+    path, left_out = answer_all(
+        load(params), model, out / "results", summary, data=data, limit=limit, answers=str(answers), device=device
     )
-    return 0
+    for name in left_out:
+        print(f"vtstudy: {name} is left out, because no energies were calibrated for it", file=sys.stderr)
+    print(path)
 
 
-def _report(arguments: argparse.Namespace, rest: list[str]) -> int:
-    from vtstudy.report.__main__ import main as report
+@app.command()
+def run(
+    experiment: Annotated[
+        str, typer.Argument(metavar="EXPERIMENT", help="An experiment, such as table1, figure2 or eadaprune.")
+    ],
+    model: ModelKey = None,
+    params: Params = PARAMS,
+    out: Out = OUT,
+    data: Data = None,
+    limit: Limit = None,
+    answers: Answers = ANSWERS,
+    device: Device = None,
+) -> None:
+    """Run one experiment, and write its results."""
+    from vtstudy.config import load
+    from vtstudy.experiments.registry import get_experiment
 
-    return report(rest)
+    entry = get_experiment(experiment)
+    settings = entry.settings_of(
+        load(params), model, out=str(out / "results"), data=data, limit=limit, answers=str(answers), device=device
+    )
+    print(entry.run(settings))
 
 
-def _print_table(scores: dict[str, Any]) -> None:
+@app.command()
+def spectra(params: Params = PARAMS, out: Out = OUT, answers: Answers = ANSWERS) -> None:
+    """Measure the spectra of the miniature world's pictures, and calibrate the energies of spectral budgets."""
+    run("spectra", params=params, out=out, answers=answers)
+
+
+@app.command()
+def calibrate(
+    pictures: Annotated[Path, typer.Option(help="Folder of pictures that no benchmark shows.")],
+    model: ModelKey = None,
+    params: Params = PARAMS,
+    out: Out = OUT,
+    device: Device = None,
+) -> None:
+    """Calibrate the energies of spectral budgets on pictures of your own, for the checkpoint of a model."""
+    from vtstudy.config import load
+    from vtstudy.experiments import calibrate as calibration
+    from vtstudy.experiments.registry import get_experiment
+
+    settings = get_experiment("eadaprune").settings_of(load(params), model, out=str(out / "results"), device=device)
+    print(calibration.run(settings, calibration.find_pictures(pictures)))
+
+
+@app.command()
+def world(params: Params = PARAMS, data: Data = None) -> None:
+    """Render the pictures and write the data sets of the miniature world."""
+    from vtprune.errors import UserError
+    from vtstudy.config import load
+    from vtstudy.world.datasets import make_all
+
+    config = load(params)
+    folder = data or config.evaluation.data
+    if config.world is None or folder is None:
+        raise UserError(f"{params} must have the section 'world' and the folder 'evaluation.data' for its data sets")
+    make_all(Path(folder), config.world.questions, config.world.seed)
+    print(folder)
+
+
+@app.command()
+def costs(out: Out = OUT) -> None:
+    """Compute the FLOPs and cache sizes of the papers' models (Table 3), and compare ways to count FLOPs."""
+    from vtstudy.experiments.costs import write_costs
+
+    print(*write_costs(out / "results"), sep="\n")
+
+
+@app.command()
+def timings(
+    params: Params = PARAMS,
+    model: ModelKey = None,
+    out: Out = OUT,
+    rounds: Annotated[int, typer.Option(min=2, help="Measured rounds, after one of warm-up.")] = 7,
+) -> None:
+    """Time the methods on this machine (Table 3), as ratios to the unpruned model."""
+    from vtstudy.config import load
+    from vtstudy.experiments.timings import measure_timings
+
+    print(measure_timings(out / "results", Path(load(params).model(model).checkpoint), rounds=rounds))
+
+
+@app.command()
+def svd_latency(
+    out: Out = OUT,
+    recorded: Annotated[Path, typer.Option(help="Folder of a GPU's recorded times.")] = Path("reports/recorded"),
+    rounds: Annotated[int, typer.Option(min=2, help="Measured rounds of a shape, at most.")] = 5,
+) -> None:
+    """Time the ways to compute a spectral budget on this machine, and add a GPU's recorded times."""
+    from vtstudy.experiments.svd_latency import measure_latency
+
+    print(measure_latency(out / "results", recorded, rounds))
+
+
+@app.command()
+def collect(params: Params = PARAMS, out: Out = OUT) -> None:
+    """Join the results of all experiments to results.csv and provenance.json."""
+    from vtstudy.config import load
+    from vtstudy.experiments import collect as collecting
+
+    names = collecting.collect(out / "results" / "scores", out, load(params))
+    print(f"{out / 'results.csv'}: {', '.join(names)}")
+
+
+def _score_table(scores: "Mapping[str, Scores]") -> "Table":
+    """Scores with their bootstrap intervals, a benchmark a row."""
+    from rich.table import Table
+
     from vtstudy.evaluation.bootstrap import bootstrap, interval
 
-    print(f"{'benchmark':14}{'metric':22}{'score':>9}{'95 % interval':>22}{'questions':>11}")
-    for name, found in scores.items():
-        draws = bootstrap(found.values[:, None], found.strata, found.images, resamples=2000, seed=0, name=name)
+    table = Table("benchmark", "metric")
+    for column in ("score", "95 % interval", "questions"):
+        table.add_column(column, justify="right")
+    for name, score in scores.items():
+        draws = bootstrap(score.values[:, None], score.strata, score.images, resamples=2000, seed=0, name=name)
         low, high = interval(draws[:, 0])
         between = "" if math.isnan(low) else f"{low:.2f} to {high:.2f}"
-        print(f"{name:14}{found.metric:22}{found.value:9.2f}{between:>22}{found.questions:11d}")
+        table.add_row(name, score.metric, f"{score.value:.2f}", between, str(score.questions))
+    return table
 
 
 if __name__ == "__main__":

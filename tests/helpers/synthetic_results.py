@@ -103,7 +103,7 @@ def write(folder: Path, found: list[dict], profile: str = "miniature", columns: 
     checkpoint = "data/checkpoints/miniature-llava" if profile == "miniature" else "llava-hf/llava-1.5-7b-hf"
     models = {"llava-7b": {"paper": "LLaVA-1.5-7B", "checkpoint": checkpoint}}
     (folder / "params.yaml").write_text(
-        json.dumps({"report": {"tolerances": {"default": 1.0, "mme": 20}}, "evaluation": {"models": models}})
+        json.dumps({"report": {"tolerances": {"default": 1.0, "mme": 20}}, "models": models})
     )
     return {
         "results": folder / "results.csv",

@@ -1,11 +1,6 @@
 """The command: what it prints, and one sentence for every mistake."""
 
-import csv
-import json
-import shlex
-
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import torch
 from helpers import ROOT
@@ -17,13 +12,6 @@ from vtprune import drawing as survivors
 from vtprune.ask import Answer, _panels
 from vtprune.attach.prompt import Kept
 from vtprune.methods import Count, VisionZip, methods
-from vtstudy.evaluation.errors import EvaluationError
-from vtstudy.experiments import calibrate, table1
-from vtstudy.experiments import runner as common
-from vtstudy.experiments.matched import MatchedSettings
-from vtstudy.experiments.plan import SECOND, questions
-from vtstudy.experiments.plan import plan as entries_of
-from vtstudy.experiments.settings import Settings, parse
 
 
 @pytest.fixture(scope="module")
@@ -34,240 +22,12 @@ def place(tmp_path_factory):
     return write_data(folder / "data", "pope").parent
 
 
-def evaluate(place, **options) -> int:
-    given = {
-        "checkpoint": place / "tiny-llava",
-        "data": place / "data",
-        "store": place / "store",
-        "benchmarks": "pope",
-        "device": "cpu",
-        "max-new-tokens": 3,
-    } | options
-    return cli.main(["evaluate", *(part for key, value in given.items() for part in (f"--{key}", str(value)))])
-
-
 def test_methods(capsys):
     assert cli.main(["methods"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == sorted(methods())
     for line in lines:
         assert len(line.split()) > 3 and len(line) < 130, f"one short line a method, not {line!r}"
-
-
-def test_evaluate_prints_a_table(place, capsys):
-    assert evaluate(place, method="adaptprune", keep=0.5, param="reading=as_written", limit=8) == 0
-    row = capsys.readouterr().out.splitlines()[-1].split()
-    assert row[:2] == ["pope", "pope_accuracy"] and row[-1] == "8"
-    assert row[4] == "to"
-    # The first four questions show one image, which says nothing about another: a score without an interval.
-    assert evaluate(place, method="adaptprune", keep=0.5, param="reading=as_written", limit=4) == 0
-    name, metric, score, asked = capsys.readouterr().out.splitlines()[-1].split()
-    assert (name, metric, asked) == ("pope", "pope_accuracy", "4") and 0 <= float(score) <= 100
-
-
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        ({"method": "nope"}, "there is no method 'nope'"),
-        ({"benchmarks": "pope,popes"}, "there is no benchmark 'popes'"),
-        ({"method": "fastv", "keep": 1.5}, "keep must lie in (0, 1], not 1.5"),
-        ({"method": "fastv", "keep": 0}, "keep must lie in (0, 1], not 0"),
-        ({"method": "fastv"}, "needs the parameter 'keep'"),
-        ({"method": "fastv", "keep": 0.5, "param": "layer=9"}, "layer must lie between 1 and 3"),
-        ({"method": "fastv", "keep": 0.5, "param": "layer"}, "--param takes NAME=VALUE"),
-        ({"method": "fastv", "keep": 0.5, "param": "colour=red"}, "no parameter 'colour'"),
-        ({"method": "fastv", "keep": 0.5, "param": "keep=0.3"}, "--param does not take keep: give it by --keep"),
-        ({"device": "cuda:99"}, "device cuda:99 is not available"),
-        ({"device": "tpu7"}, "there is no device 'tpu7'"),
-        ({"checkpoint": "/nowhere/at/all"}, "there is no such folder"),
-        ({"data": "/nowhere"}, "there are no data sets"),
-        ({"store": "/dev/null/store"}, "cannot be written"),
-        ({"benchmarks": "gqa"}, "there is no lmms-lab-encoder/GQA"),
-        ({"batch-size": 0}, "batch-size must be at least 1"),
-        ({"limit": 0}, "limit must be at least 1"),
-    ],
-)
-def test_mistakes(place, capsys, options, sentence):
-    assert evaluate(place, **options) == 2
-    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("vtprune: ")]
-    assert len(said) == 1 and sentence in said[0]
-
-
-def refused(place, capsys, **options) -> str:
-    assert evaluate(place, **options) == 2
-    return capsys.readouterr().err
-
-
-def test_damaged_checkpoints(place, capsys, tmp_path):
-    for file in (place / "tiny-llava").iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    weights = tmp_path / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:1000])
-    assert "its weights cannot be loaded" in refused(place, capsys, checkpoint=tmp_path)
-    config = tmp_path / "config.json"
-    config.write_text(config.read_text().replace("LlavaForConditionalGeneration", "LlavaNextForConditional"))
-    assert "is not supported" in refused(place, capsys, checkpoint=tmp_path)
-
-
-def test_damaged_data(place, capsys, tmp_path):
-    write_data(tmp_path, "pope")
-    (table,) = tmp_path.rglob("*.parquet")
-    whole = pq.read_table(table)
-    pq.write_table(whole.drop_columns(["answer"]), table)
-    assert "column 'answer' is missing" in refused(place, capsys, data=tmp_path)
-    rows = whole.to_pylist()
-    rows[2]["image"]["bytes"] = b"no picture"
-    pq.write_table(type(whole).from_pylist(rows, schema=whole.schema), table)
-    assert "the image in row 2 of column 'image' cannot be decoded" in refused(place, capsys, data=tmp_path)
-
-
-def plan(tmp_path, capsys, figures=None, **evaluation) -> tuple[int, str]:
-    models = {"llava-7b": {"paper": "LLaVA-1.5-7B", "checkpoint": "somewhere"}}
-    (tmp_path / "params.yaml").write_text(
-        json.dumps({"profile": "lite", "evaluation": {"models": models} | evaluation, "figures": figures or {}})
-    )
-    code = cli.main(["plan", "--params", str(tmp_path / "params.yaml")])
-    said = capsys.readouterr()
-    return code, said.out + said.err
-
-
-def test_a_plan_counts_what_is_not_made_yet(tmp_path, capsys):
-    code, text = plan(tmp_path, capsys)
-    lines = {line.split()[0]: line.split() for line in text.splitlines()}
-    everything = 301132  # questions of the twelve full benchmarks
-    assert code == 0 and lines["table1"][3:] == ["7", f"{everything:,}", f"{7 * everything:,}"]
-    # Of Table 8's cells, four are of Table 1; the other two are asked MME's 2374 questions.
-    assert lines["table8"][3:] == ["6", "2,374", "4,748"]
-    assert "InternVL2-2B has no checkpoint" in text and "table2" not in lines
-    assert "has no figures.eadaprune, figures.energy and figures.sensitivity" in text and not set(SECOND) & set(lines)
-
-
-def test_a_plan_shares_the_first_questions(tmp_path, capsys):
-    """Of Figure 5's cells, three are Table 1's, which are asked more questions; a spectral budget is asked as any cell."""
-    figures = {
-        "figure5": {"keeps": [0.2, 0.1], "limit": 10},
-        "eadaprune": {"hosts": ["fastv"], "keeps": [0.1], "limit": 60, "benchmarks": ["pope"]},
-        "energy": {"energies": [0.5, 0.9], "limit": 60, "benchmarks": ["pope"]},
-    }
-    code, text = plan(tmp_path, capsys, figures, limit=50)
-    lines = {line.split()[0]: line.split() for line in text.splitlines()}
-    assert code == 0 and lines["figure5"][3:] == ["7", "80", "240"]  # fastv, adaptprune and random at 0.2
-    assert lines["eadaprune"][3:] == ["3", "60", "80"]  # ten questions more of two cells, all of the third
-    assert lines["energy"][3:] == ["3", "60", "120"]
-    assert "tokens are counted of 240 prompts" in text and "has no figures.sensitivity, so" in text
-
-
-def test_a_plan_counts_local_data_and_limits(place, tmp_path, capsys):
-    code, text = plan(tmp_path, capsys, limit={"default": 10, "mme": None})
-    assert code == 0 and "2,484" in text  # 11 benchmarks of 10 questions, MME in whole
-    code, text = plan(tmp_path, capsys, data=str(place / "data"))
-    assert code == 2 and "holds no lmms-lab-encoder/NoCaps" in text
-    code, text = plan(tmp_path, capsys, limit={"popes": 3})
-    assert code == 2 and "there is no benchmark 'popes'" in text
-    code, text = plan(
-        tmp_path,
-        capsys,
-        {"eadaprune": {"hosts": ["fastv"], "benchmarks": ["mmvet"]}},
-        limit={"default": 4, "mmvet": None},
-    )
-    assert code == 0 and " 218 " in text
-
-
-@pytest.mark.parametrize(("profile", "answers"), [("lite", 1_057_216), ("paper", 15_658_859)])
-def test_the_profiles_can_be_planned(capsys, profile, answers):
-    assert cli.main(["plan", "--params", str(ROOT / "params" / f"{profile}.yaml")]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    total = next(line for line in lines if line.startswith(f"profile {profile}, in all"))
-    assert int(total.split()[-1].replace(",", "")) == answers
-
-
-def test_the_commands_of_a_profile_are_those_of_its_plan(capsys):
-    """Each can be parsed by the module that it names; the last ones read what the first ones write."""
-    params = str(ROOT / "params" / "paper.yaml")
-    lines = commands(capsys, params)
-    assert lines[0] == "# without --pictures, a folder to calibrate on, eadaprune is left out"
-    *experiments, collected, report = map(shlex.split, lines[1:])
-    written = written_by(experiments, "paper")
-    assert len(written) == 8 and collected[3:-2] == written and report[2] == "vtstudy.report"
-    assert "runs/it/results.csv" in report and report[report.index("--figures") + 1] == "runs/it/results"
-    # With pictures to calibrate on, the second paper's comparison is run and collected, too.
-    *experiments, calibration, comparison, collected, report = map(
-        shlex.split, commands(capsys, params, "--pictures", "my pictures")
-    )
-    assert calibration[2:3] + calibration[-4:] == [
-        "vtstudy.experiments.calibrate",
-        "--pictures",
-        "my pictures",
-        "--out",
-        "runs/it/results",
-    ]
-    assert calibrate.main(calibration[3:]) == 2 and "my pictures holds no pictures" in capsys.readouterr().err
-    assert comparison[2] == "vtstudy.experiments.eadaprune"
-    assert (
-        collected[3:-2] == written_by([*experiments, comparison], "paper", "runs/it/results/calibration.csv")
-        and len(collected[3:-2]) == 9
-    )
-    assert cli.main(["plan", "--params", params, "--pictures", "here"]) == 2
-    assert "--pictures goes with --commands" in capsys.readouterr().err
-
-
-def test_the_commands_of_the_miniature_calibrate_on_its_world(capsys):
-    *experiments, collected, _ = map(shlex.split, commands(capsys, str(ROOT / "params.yaml")))
-    names = [command[2].rpartition(".")[2] for command in experiments]
-    assert names[-4:] == ["spectra", *SECOND] and "runs/it/results/spectra.csv" in collected
-    assert parse("spectra", experiments.pop(-4)[3:]).out == "runs/it/results"
-    assert set(written_by(experiments, "miniature", "runs/it/results/spectra/calibration.csv")) < set(collected)
-
-
-def commands(capsys, params, *more) -> list[str]:
-    assert cli.main(["plan", "--params", params, "--commands", "runs/it", *more]) == 0
-    return capsys.readouterr().out.splitlines()
-
-
-def written_by(experiments, profile, calibration=None) -> list[str]:
-    """The files that the commands write, as their modules understand them."""
-    written = []
-    for command in experiments:
-        name = command[2].rpartition(".")[2]
-        settings = parse(name, command[3:], MatchedSettings if name in SECOND else Settings)
-        written.append(f"{settings.out}/{settings.name}.csv")
-        assert settings.profile == profile and settings.store.startswith("runs/it/predictions/")
-        assert name not in ("eadaprune", "sensitivity") or settings.calibration == calibration
-    return written
-
-
-def test_the_miniature_is_planned_without_its_data(tmp_path, monkeypatch):
-    """As many cells and questions of each as the committed results have, of every experiment."""
-    monkeypatch.chdir(tmp_path)
-    found, _ = entries_of(ROOT / "params.yaml")
-    assert {entry.experiment for entry in found} >= set(SECOND)
-    for entry in found:
-        name = f"{entry.experiment}-{entry.model}" if entry.experiment in ("table1", "table2") else entry.experiment
-        with (ROOT / "reports/results" / f"{name}.csv").open() as file:
-            rows = [row for row in csv.DictReader(file) if "/" not in row["benchmark"] and row["benchmark"] != "mean"]
-        cells = {
-            (row["method"], row["keep"]) for row in rows if " - " not in row["method"] and row["method"] != "chance"
-        }
-        assert len(cells) == entry.cells, name
-        assert sum(int(row["n"]) for row in rows if row["method"] == "baseline") == entry.questions, name
-
-
-def test_questions_that_cannot_be_counted(tmp_path, capsys):
-    code, text = plan(tmp_path, capsys, data="nowhere")
-    assert code == 2 and "nowhere is not there, and no world.questions say how many" in text
-    with pytest.raises(EvaluationError, match="MM-Vet has no data set in the miniature world"):
-        questions(Settings(data="nowhere"), "mmvet", {"default": 400})
-
-
-def test_experiments_say_one_sentence_too(tmp_path, capsys):
-    assert common.main(table1.EXPERIMENT, ["--params", str(tmp_path / "params.yaml")]) == 2
-    assert "params.yaml cannot be read" in capsys.readouterr().err
-
-
-def test_bugs_keep_their_traceback(place, monkeypatch):
-    monkeypatch.setattr("vtstudy.evaluation.harness.check_benchmarks", lambda names: [][0])
-    with pytest.raises(IndexError):
-        evaluate(place)
 
 
 def ask(place, tmp_path, *more, image=None, question="What color is the Cup?", out="seen.png") -> int:

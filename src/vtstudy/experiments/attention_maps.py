@@ -9,13 +9,12 @@ of a finite sample lowers a correlation; how far is seen from that of two halves
 questions, about different images.
 """
 
-import sys
 from itertools import combinations
 
 import numpy as np
 
 from vtstudy.evaluation.bootstrap import interval
-from vtstudy.experiments.figure_runner import Study, main
+from vtstudy.experiments.figure_runner import Study
 
 LAST = 0.25
 
@@ -131,7 +130,3 @@ def late_share(maps: np.ndarray) -> np.ndarray:
     """Share of the attention along the last axis that its last quarter receives: ``[..., n]`` to ``[...]``."""
     tokens = maps.shape[-1]
     return maps[..., tokens - round(LAST * tokens) :].sum(axis=-1) / maps.sum(axis=-1)
-
-
-if __name__ == "__main__":
-    sys.exit(main("figure2", measure))

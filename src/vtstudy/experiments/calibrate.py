@@ -6,10 +6,7 @@ The pictures should be none that a benchmark shows. Writes ``calibration.csv`` f
 ``figures.eadaprune`` and SpectralBudget's own assumptions.
 """
 
-import argparse
-import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -17,15 +14,13 @@ from typing import Any
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.experiments.calibration import budgets, calibrate
 from vtstudy.experiments.files import write_csv
-from vtstudy.experiments.matched import MatchedSettings
-from vtstudy.experiments.runner import one_sentence, ratios
-from vtstudy.experiments.settings import read
+from vtstudy.experiments.settings import SpectralSettings
 from vtstudy.experiments.spectra import DEFAULT, record, shares_of
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
-def pictures(folder: Path) -> list[Path]:
+def find_pictures(folder: Path) -> list[Path]:
     """The files of a folder's pictures, by name.
 
     Raises:
@@ -37,7 +32,7 @@ def pictures(folder: Path) -> list[Path]:
     return files
 
 
-def run(settings: MatchedSettings, files: Sequence[Path]) -> Path:
+def run(settings: SpectralSettings, files: Sequence[Path]) -> Path:
     """Record the pictures' spectra, one picture at a time, and write the energies that match the settings' keep ratios.
 
     Each picture's fixed budget is that part of its own tokens. The energy matches the mean of these, so pictures may
@@ -63,7 +58,7 @@ def run(settings: MatchedSettings, files: Sequence[Path]) -> Path:
     longest = max(part.shape[1] for part in parts)
     shares = torch.cat([pad(part, (0, longest - part.shape[1])) for part in parts])  # what is not there has no energy
     rows = []
-    for keep in ratios(settings):
+    for keep in settings.ratios():
         fixed = fmean(max(1, int(count * keep)) for count in tokens)
         energy = calibrate(shares, fixed)
         mean = budgets(shares, energy).double().mean().item()
@@ -91,26 +86,3 @@ def _opened(file: Path) -> Any:
             return image.convert("RGB")
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # pillow's own for broken files
         raise EvaluationError(f"the picture {file} cannot be read: replace it, or take it out of the folder") from error
-
-
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m vtstudy.experiments.calibrate", description="Calibrate spectral budgets."
-    )
-    parser.add_argument(
-        "--params", type=Path, default=Path("params.yaml"), help="read its keys evaluation and figures.eadaprune"
-    )
-    parser.add_argument("--model", help="one of evaluation.models (default: its first)")
-    parser.add_argument("--pictures", type=Path, required=True, help="folder of pictures that no benchmark shows")
-    parser.add_argument("--out", default="reports/results", help="folder of the results")
-    options = parser.parse_args(argv)
-
-    def work() -> Path:
-        settings = read(options.params, "eadaprune", MatchedSettings, options.model)
-        return run(replace(settings, out=options.out), pictures(options.pictures))
-
-    return one_sentence("calibrate", work)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,92 +1,80 @@
-"""``python -m vtstudy.experiments.collect``: one results.csv and one provenance.json out of all experiments'."""
+"""One results.csv and one provenance.json from the results of all experiments."""
 
-import argparse
 import json
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+import pandas as pd
+
+from vtstudy.config import Config
 from vtstudy.evaluation.errors import EvaluationError
+from vtstudy.experiments.files import write
+from vtstudy.experiments.registry import EXPERIMENTS
+from vtstudy.results_table import read_results, to_csv
+
+Facts = dict[str, object]
 
 
-def collect(files: Sequence[Path], out: Path) -> list[str]:
-    """Write ``results.csv`` and ``provenance.json`` to ``out``; returns the runs' names, in their order.
+def collect(folder: Path, out: Path, config: Config) -> list[str]:
+    """Write `results.csv` and `provenance.json`; returns the names of the collected files, in their order.
 
     Args:
-        files: CSVs of experiments; beside each stands the JSON of its facts.
+        folder: holds the experiments' CSV files and, beside each, the JSON file of its facts.
+        out: where the two files are written.
+        config: says which experiments there are; their order is that of `EXPERIMENTS`, then that of the models.
 
     Raises:
-        EvaluationError: if one or its facts cannot be read, or they do not belong together.
+        EvaluationError: if a file belongs to no experiment, its facts cannot be read, or the files differ in their
+            profile.
+        TableError: if a file is not a table of results.
     """
-    header, lines, runs = None, [], {}
-    for path in files:
-        try:
-            first, *rest = path.read_text(encoding="utf-8").splitlines()
-        except OSError as error:
-            raise EvaluationError(f"{path} cannot be read ({error.strerror}): run its experiment first") from error
-        except ValueError as error:
-            raise EvaluationError(f"{path} holds no results") from error
-        if header not in (None, first):
-            raise EvaluationError(f"{path} has other columns than {files[0].name}")
-        header = first
-        lines += rest
-        try:
-            runs[path.stem] = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise EvaluationError(
-                f"{path.with_suffix('.json')} cannot be read, so it is not known what was run"
-            ) from error
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "results.csv").write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
-    (out / "provenance.json").write_text(json.dumps(_joined(runs), indent=2) + "\n", encoding="utf-8")
-    return list(runs)
+    stems = [entry.file_stem(model) for entry in EXPERIMENTS.values() for model in entry.models(config)]
+    paths = {path.stem: path for path in folder.glob("*.csv")}
+    unknown = sorted(set(paths) - set(stems))
+    if unknown:
+        raise EvaluationError(f"{paths[unknown[0]]} belongs to no experiment of the parameters: delete it")
+    if not paths:
+        raise EvaluationError(f"{folder} holds no results: run an experiment first")
+    frames: list[pd.DataFrame] = []
+    facts: dict[str, Facts] = {}
+    for stem in stems:
+        if stem in paths:
+            frames.append(read_results(paths[stem]))
+            facts[stem] = _read_facts(paths[stem].with_suffix(".json"))
+    write(out / "results.csv", to_csv(pd.concat(frames, ignore_index=True)))
+    write(out / "provenance.json", json.dumps(_joined(facts), indent=2) + "\n")
+    return list(facts)
 
 
-def _joined(runs: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The facts of all: common ones as they are, times and counts added up."""
-    profiles = sorted({run["profile"] for run in runs.values()})
+def _read_facts(path: Path) -> Facts:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise EvaluationError(f"{path} cannot be read, so the facts of its run are not known") from error
+
+
+def _joined(facts: Mapping[str, Facts]) -> Facts:
+    """The facts of all runs: common values once, other values by run, times and counts added."""
+    profiles = sorted({str(run["profile"]) for run in facts.values()})
     if len(profiles) > 1:
         raise EvaluationError(f"the experiments were run under different profiles: {', '.join(profiles)}")
-    joined: dict[str, Any] = {"profile": profiles[0]}
+    joined: Facts = {"profile": profiles[0]}
     for key in ("commit", "model", "checkpoint", "checkpoint_digest", "versions", "machine"):
-        joined[key] = _common({name: run.get(key) for name, run in runs.items()})
-    settings = [run.get("parameters") or {} for run in runs.values()]
+        joined[key] = _common({name: run.get(key) for name, run in facts.items()})
+    parameters = {name: run["parameters"] for name, run in facts.items() if isinstance(run.get("parameters"), dict)}
     joined["parameters"] = {
-        key: _common(
-            {name: run["parameters"][key] for name, run in runs.items() if key in (run.get("parameters") or {})}
-        )
-        for key in dict.fromkeys(key for own in settings for key in own)
+        key: _common({name: own[key] for name, own in parameters.items() if key in own})
+        for key in dict.fromkeys(key for own in parameters.values() for key in own)
     }
-    joined["dirty"] = any(run.get("dirty") for run in runs.values())
-    joined["seconds"] = round(sum(run["seconds"] for run in runs.values()), 1)
+    joined["dirty"] = any(run.get("dirty") for run in facts.values())
+    joined["seconds"] = round(sum(run["seconds"] for run in facts.values()), 1)
     for count in ("answers", "prompts_shown"):
-        joined[count] = sum(run[count] for run in runs.values())
-    joined["seconds_by_experiment"] = {name: run["seconds"] for name, run in runs.items()}
+        joined[count] = sum(run[count] for run in facts.values())
+    joined["seconds_by_experiment"] = {name: run["seconds"] for name, run in facts.items()}
     return joined
 
 
-def _common(values: dict[str, Any]) -> Any:
-    """The one value of all experiments, or each one's."""
+def _common(values: Mapping[str, object]) -> object:
+    """The one value of all runs, or the value of each run."""
     first = next(iter(values.values()))
-    return first if all(value == first for value in values.values()) else values
-
-
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m vtstudy.experiments.collect", description=__doc__)
-    parser.add_argument(
-        "results", nargs="+", type=Path, metavar="CSV", help="results of an experiment, in the order wanted"
-    )
-    parser.add_argument("--out", default="reports", help="where results.csv and provenance.json are written")
-    arguments = parser.parse_args(argv)
-    try:
-        names = collect(arguments.results, Path(arguments.out))
-    except EvaluationError as error:
-        print(f"vtprune collect: {error}", file=sys.stderr)
-        return 2
-    print(f"{Path(arguments.out) / 'results.csv'}: {', '.join(names)}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return first if all(value == first for value in values.values()) else dict(values)

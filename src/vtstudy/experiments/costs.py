@@ -7,8 +7,6 @@ from configurations alone, so they are the same bytes on every machine. Measured
 ``timings.csv`` (the miniature, :mod:`vtstudy.experiments.timings`) and ``reports/recorded`` (a GPU).
 """
 
-import argparse
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -94,20 +92,9 @@ def _saved(pruned: int, whole: int) -> str:
     return f"{100 * (1 - pruned / whole):.2f}"
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m vtstudy.experiments.costs",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--out", type=Path, default=Path("reports/results"), help="folder of cost.csv and conventions.csv"
-    )
-    out = parser.parse_args(argv).out
-    print(write_csv(out / "cost.csv", cost_rows()))
-    print(write_csv(out / "conventions.csv", convention_rows()))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def write_costs(folder: Path) -> list[Path]:
+    """Write `cost.csv` and `conventions.csv` to a folder; returns their paths."""
+    return [
+        write_csv(folder / "cost.csv", cost_rows()),
+        write_csv(folder / "conventions.csv", convention_rows()),
+    ]

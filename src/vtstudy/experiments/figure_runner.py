@@ -5,21 +5,23 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from vtstudy.benchmarks import check_benchmarks, limit_of
+from vtstudy.benchmarks import limit_of
 from vtstudy.evaluation.bootstrap import bootstrap
 from vtstudy.evaluation.errors import EvaluationError
-from vtstudy.experiments.files import write, write_csv
-from vtstudy.experiments.provenance import facts
-from vtstudy.experiments.results import Row, row_of, to_csv
-from vtstudy.experiments.runner import evaluator_of, one_sentence
-from vtstudy.experiments.settings import FigureSettings, parse
+from vtstudy.experiments.files import scores_file, write, write_csv
+from vtstudy.experiments.provenance import checkpoint_facts, facts
+from vtstudy.experiments.results import Row, row_of, write_results
+from vtstudy.experiments.runner import evaluator_of
+from vtstudy.experiments.settings import FigureSettings
+
+AnyFigureSettings = TypeVar("AnyFigureSettings", bound=FigureSettings)
 
 
-class Study:
+class Study(Generic[AnyFigureSettings]):
     """What a figure's experiment measures with, and where it puts what it finds.
 
     Attributes:
@@ -31,10 +33,7 @@ class Study:
         shown: prompts shown to the model so far.
     """
 
-    def __init__(self, name: str, settings: FigureSettings, bar: Any) -> None:
-        check_benchmarks(settings.benchmarks)
-        if not settings.benchmarks:
-            raise EvaluationError(f"{name} needs benchmarks: name them in params.yaml as figures.{name}.benchmarks")
+    def __init__(self, name: str, settings: AnyFigureSettings, bar: Any) -> None:
         self.name, self.settings, self.bar = name, settings, bar
         self.evaluator = evaluator_of(settings)
         self.folder = Path(settings.out) / name
@@ -93,14 +92,7 @@ class Study:
         write_csv(self.folder / f"{name}.csv", rows, digits=6)
 
 
-def main(
-    name: str, measure: Callable[[Study], None], argv: list[str] | None = None, kind: type = FigureSettings
-) -> int:
-    """The command of a figure's module; what a user can mend is one sentence and exit code 2."""
-    return one_sentence(name, lambda: run(name, measure, parse(name, argv, kind)))
-
-
-def run(name: str, measure: Callable[[Study], None], settings: FigureSettings) -> Path:
+def run(name: str, measure: Callable[[Study[AnyFigureSettings]], None], settings: AnyFigureSettings) -> Path:
     """Write ``<out>/<name>.csv`` (rows of results.csv), ``<name>.json`` and the folder ``<name>``; returns the CSV's path.
 
     Raises:
@@ -112,8 +104,8 @@ def run(name: str, measure: Callable[[Study], None], settings: FigureSettings) -
     with tqdm(desc=name, total=0, unit="prompt", dynamic_ncols=True) as bar:
         study = Study(name, settings, bar)
         measure(study)
-    path = write(Path(settings.out) / f"{name}.csv", to_csv(study.rows))
+    path = write_results(scores_file(settings.out, name), study.rows)
     seconds = time.perf_counter() - start
-    found = facts(settings, study.evaluator.loaded, seconds=seconds, questions=study.shown)
+    found = facts(settings, **checkpoint_facts(study.evaluator.loaded), seconds=seconds, questions=study.shown)
     write(path.with_suffix(".json"), json.dumps(found, indent=2) + "\n")
     return path

@@ -1,29 +1,40 @@
-"""Files of results, written whole or not at all; CSVs of results that are not scores."""
+"""Result files: where they are, and how they are written completely or not at all."""
 
 import csv
 import io
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from vtprune.errors import UserError
 
 
+def scores_file(results: Path | str, name: str) -> Path:
+    """The file of an experiment's rows of results.csv, in the folder of the results; its facts are a JSON beside it."""
+    return Path(results) / "scores" / f"{name}.csv"
+
+
 def write(path: Path, text: str) -> Path:
-    """All of it or nothing: through a file beside it. Makes the folder."""
+    """Write a text file through a temporary file beside it, so that a stopped run leaves no half of it.
+
+    Makes the folder, and returns the path.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
     return path
 
 
-def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], digits: int | None = None) -> Path:
-    """Columns are the first row's keys, None is empty; floats have so many significant ``digits``, or all.
+def write_csv(path: Path, rows: Iterable[Mapping[str, object]], digits: int | None = None) -> Path:
+    """Write rows as a CSV file. The first row's keys are the columns, and None is an empty field.
+
+    Args:
+        digits: significant digits of floats; None for all.
 
     Raises:
-        ValueError: if there are no rows, or one has other columns.
+        UserError: if there are no rows.
+        ValueError: if a row has other columns than the first.
     """
     rows = list(rows)
     if not rows:

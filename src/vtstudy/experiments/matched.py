@@ -17,112 +17,21 @@ is achieved differs from the fixed budget; it stands beside each score (``<exper
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from vtprune.methods import Method, SpectralBudget, get_method
+from vtprune.methods import Method
 from vtprune.stages import layer_at
-from vtstudy.benchmarks import ADAPTPRUNE
-from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.experiments.files import write_csv
-from vtstudy.experiments.runner import evaluator_of, one_sentence, ratios, run
-from vtstudy.experiments.settings import Settings, parse
-from vtstudy.experiments.spec import MEAN, Experiment, Row
-
-# Without MME: its score is a sum over fourteen sub-tasks, so the few questions that are asked here would say nothing of each.
-BENCHMARKS = tuple(name for name in ADAPTPRUNE if name != "mme")
-SPECTRAL = "_spectral"  # what a host's name ends in when its budget is spectral
-Matching = Callable[[Path, float], list[SpectralBudget]]
-"""The budgets matched to a fraction of the tokens, SpectralBudget's own assumptions first; as of ``calibrated``."""
-
-
-@dataclass(frozen=True)
-class MatchedSettings(Settings):
-    """Of an experiment with spectral budgets.
-
-    Attributes:
-        hosts: methods whose budget is made spectral, by name.
-        benchmarks: empty for ``BENCHMARKS``.
-        energies: tau of spectral budgets that match no fixed one.
-        calibration: the file in which the stage ``spectra`` says which energy matches which fixed budget.
-    """
-
-    hosts: tuple[str, ...] = ("fastv",)
-    benchmarks: tuple[str, ...] = ()
-    energies: tuple[float, ...] = ()
-    calibration: str = "reports/results/spectra/calibration.csv"
-
-
-@dataclass(frozen=True)
-class Spectral(Row):
-    """A host with a spectral budget.
-
-    Attributes:
-        budgets: by the fraction of the tokens that they are matched to.
-        free: a budget that is matched to none, in place of those.
-    """
-
-    budgets: Mapping[float, SpectralBudget] = field(default_factory=dict)
-    free: SpectralBudget | None = None
-
-    @property
-    def takes_keep(self) -> bool:
-        return self.free is None
-
-    def cell(self, keep: float) -> Any:
-        from vtstudy.evaluation.requests import Variant
-
-        return Variant(get_method(self.method, keep=self.free or self.budgets[keep], **self.parameters), self.image)
-
-
-def calibrated(path: Path, target: float) -> list[SpectralBudget]:
-    """The budgets that the stage ``spectra`` matched to a fixed one, SpectralBudget's own assumptions first.
-
-    They take the exact routes, which give what the randomised one gives and are faster on matrices this small.
-
-    Args:
-        path: ``spectra/calibration.csv``.
-        target: the fixed budget, as a fraction of the tokens.
-
-    Raises:
-        EvaluationError: if the file cannot be read, or nothing was matched to that budget.
-    """
-    import pandas as pd
-
-    try:
-        frame = pd.read_csv(path)
-    except OSError as error:
-        raise EvaluationError(
-            f"{path} cannot be read ({error.strerror}): run the stage spectra first, or vtstudy.experiments.calibrate on pictures of your own"
-        ) from error
-    found = [
-        SpectralBudget(
-            row.energy,
-            k_min=int(row.k_min),
-            k_max=None if np.isnan(row.k_max) else int(row.k_max),
-            features=row.features,
-            centre=bool(row.centre),
-            power=float(row.power),
-            route="gram" if row.power == 2 else "svd",
-        )
-        for row in frame[np.isclose(frame["target"], target)].itertuples()
-    ]
-    first = [budget for budget in found if assumed(budget) == assumed(SpectralBudget(1.0))]
-    if not first:
-        raise EvaluationError(
-            f"{path} matches no spectral budget to {target:g} of the tokens: add it to spectra.targets in params.yaml, or calibrate for it"
-        )
-    return first + [budget for budget in found if budget not in first]
-
-
-def assumed(budget: SpectralBudget) -> tuple[str, bool, float, int, int | None]:
-    """What the paper's summaries leave open, and this budget assumes."""
-    return budget.features, budget.centre, budget.power, budget.k_min, budget.k_max
+from vtstudy.experiments.runner import evaluator_of, run
+from vtstudy.experiments.sensitivity import variant_rows
+from vtstudy.experiments.settings import SpectralSettings
+from vtstudy.experiments.spec import Experiment
+from vtstudy.results_table import MEAN
 
 
 @torch.inference_mode()
@@ -197,7 +106,7 @@ def _line(method, keep, energy, benchmark, n, tokens, by_layer, sd=None, least=N
 
 
 def run_matched(
-    experiment: Experiment, settings: MatchedSettings
+    experiment: Experiment, settings: SpectralSettings
 ) -> tuple[Path, dict[tuple[str, float | None], np.ndarray], int]:
     """Count the tokens of every pruned cell, write ``<experiment>/tokens.csv``, then run as any experiment.
 
@@ -213,10 +122,10 @@ def run_matched(
     start = time.perf_counter()
     evaluator = evaluator_of(settings)
     cells = {
-        (name, keep if row.takes_keep else None): row.cell(keep).method
-        for keep in ratios(settings)
-        for name, row in experiment.rows.items()
-        if row.method != "none"
+        (name, keep if spec.takes_keep else None): spec.variant(keep).method
+        for keep in settings.ratios()
+        for name, spec in experiment.variants.items()
+        if spec.method != "none"
     }
     for method in cells.values():
         method.attach(evaluator.loaded.model)  # refuses a layer that the model does not have
@@ -234,11 +143,14 @@ def run_matched(
     return path, dict(zip(cells, left, strict=True)), images
 
 
-def main(name: str, experiment: Callable[[MatchedSettings], Experiment], argv: list[str] | None = None) -> int:
-    """The command of an experiment's module; what a user can mend is one sentence and exit code 2."""
+def run_comparison(experiment: Experiment, settings: SpectralSettings) -> Path:
+    """Run an experiment with spectral budgets; returns the path of its results."""
+    return run_matched(experiment, settings)[0]
 
-    def work() -> Path:
-        settings = parse(name, argv, MatchedSettings)
-        return run_matched(experiment(settings), settings)[0]
 
-    return one_sentence(name, work)
+def run_sensitivity(experiment: Experiment, settings: SpectralSettings) -> Path:
+    """Run the experiment sensitivity, which also writes `sensitivity/variants.csv`; returns the path of its results."""
+    path, tokens, images = run_matched(experiment, settings)
+    rows = variant_rows(experiment, tokens, images)
+    write_csv(Path(settings.out) / experiment.name / "variants.csv", rows)
+    return path

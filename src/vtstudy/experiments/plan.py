@@ -1,25 +1,24 @@
-"""What a profile will cost before it is run: how many questions each experiment asks."""
+"""What a profile costs before it is run: the number of answers that each experiment needs, and the commands."""
 
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
 from pathlib import Path
-from typing import Any
+
+from rich.table import Table
 
 from vtprune.methods import SpectralBudget
+from vtstudy.benchmarks import BENCHMARKS, check_available, limit_of
+from vtstudy.config import Config, Limit, load
 from vtstudy.evaluation.errors import EvaluationError
-from vtstudy.experiments.matched import MatchedSettings, Matching, assumed
-from vtstudy.experiments.runner import ratios
-from vtstudy.experiments.settings import Settings, load, read
-from vtstudy.experiments.spec import Experiment
+from vtstudy.evaluation.requests import Variant
+from vtstudy.experiments.eadaprune import Matching, assumptions
+from vtstudy.experiments.registry import EXPERIMENTS
+from vtstudy.experiments.spectra import POWERS, VARIANTS
 
-TABLES = ("table1", "table2", "table4", "table5", "table6_7", "table8", "figure5")
-CALIBRATED = ("eadaprune", "sensitivity")  # match budgets to fixed ones, at energies that are calibrated first
-SECOND = ("eadaprune", "energy", "sensitivity")  # of the second paper: run where params.yaml says how, under figures
-# Rows of the splits that the tasks load, as their cards on the Hub say.
-FULL = {
+# Rows of the splits that the tasks load, as the data sets' cards on the Hub say.
+QUESTIONS_ON_THE_HUB = {
     "nocaps": 4500,
     "flickr30k": 31783,
     "vqav2": 214354,
@@ -40,122 +39,128 @@ FULL = {
 
 
 @dataclass(frozen=True)
-class Entry:
+class PlannedRun:
     """One experiment on one model.
 
     Attributes:
-        cells: methods at their keep ratios.
-        questions: of all its benchmarks, asked of each cell.
-        new: answers that no experiment before it has made, where those of a model share a store (as ``commands`` has it).
-        shown: prompts that are shown to the model to count the tokens left, before their answers are made.
+        experiment: the experiment's name.
+        model: the model's key.
+        checkpoint: the model's checkpoint.
+        variants: number of variants, at all keep ratios.
+        questions: of all benchmarks together, for one variant.
+        new_answers: answers that no earlier experiment of the plan needs.
     """
 
     experiment: str
     model: str
     checkpoint: str
-    cells: int
+    variants: int
     questions: int
-    new: int
-    shown: int
+    new_answers: int
 
 
-def plan(params: Path) -> tuple[list[Entry], list[str]]:
-    """What would be run, and a sentence for whatever would not.
+def plan(config: Config) -> tuple[list[PlannedRun], list[str]]:
+    """The runs of all experiments that ask questions, and a sentence for each that would be left out.
 
     Raises:
-        EvaluationError, ValueError: one sentence that says what is wrong.
+        UserError: if a benchmark's questions cannot be counted, or a setting is wrong.
     """
-    given = load(params)
-    models, world = given["evaluation"]["models"], (given.get("world") or {}).get("questions")
-    named = [name for name in SECOND if name in (given.get("figures") or {})]
-    entries, absent = [], {}
-    made: dict[tuple, int] = {}  # by what is answered, how many of the first questions
-    for name in (*TABLES, *named):
-        module = import_module(f"{__package__}.{name}")
-        for paper in Experiment.papers if name in SECOND else module.EXPERIMENT.papers:
-            model = next((key for key, entry in models.items() if entry["paper"] == paper), None)
-            if model is None:
-                absent.setdefault(paper, []).append(name)
-                continue
-            settings = read(params, name, MatchedSettings if name in SECOND else Settings, model)
-            options = [_uncalibrated(given)] if name in CALIBRATED else []
-            experiment = module.experiment(settings, *options) if name in SECOND else module.EXPERIMENT
-            keeps = ratios(settings, experiment.keeps)
-            cells = {row.cell(keep) for row in experiment.rows.values() for keep in keeps}
-            counts = {b: questions(settings, b, world) for b in experiment.benchmarks}
-            new, asked = 0, sum(counts.values())
-            for key, count in (((model, cell, b), count) for cell in cells for b, count in counts.items()):
-                new += max(0, count - made.get(key, 0))
-                made[key] = max(count, made.get(key, 0))
-            shown = asked * sum(cell.method.name != "none" for cell in cells) if name in SECOND else 0
-            entries.append(Entry(name, model, settings.checkpoint, len(cells), asked, new, shown))
-    sentences = [
-        f"{paper} has no checkpoint in {params}, so {_list(names)} would leave it out"
-        for paper, names in absent.items()
+    runs: list[PlannedRun] = []
+    sentences: list[str] = []
+    most_asked: dict[tuple[str, Variant, str], int] = {}  # answers are of a benchmark's first questions
+    without_checkpoint: dict[str, list[str]] = {}
+    for name, entry in EXPERIMENTS.items():
+        if entry.specify is None:
+            continue
+        for paper in entry.papers:
+            if config.first_of(paper) is None:
+                without_checkpoint.setdefault(paper, []).append(name)
+        for model in entry.models(config):
+            settings = entry.settings_of(config, model)
+            experiment = entry.specify(settings, _uncalibrated(config))
+            keeps = settings.ratios(experiment.keeps)
+            variants = {spec.variant(keep) for spec in experiment.variants.values() for keep in keeps}
+            counts = {
+                benchmark: question_count(config, benchmark, settings.limit) for benchmark in experiment.benchmarks
+            }
+            new_answers = 0
+            for variant in variants:
+                for benchmark, count in counts.items():
+                    before = most_asked.get((model, variant, benchmark), 0)
+                    new_answers += max(0, count - before)
+                    most_asked[model, variant, benchmark] = max(count, before)
+            runs.append(PlannedRun(name, model, settings.checkpoint, len(variants), sum(counts.values()), new_answers))
+    sentences += [
+        f"{paper} has no checkpoint in the parameters, so {_joined(names)} would leave it out"
+        for paper, names in without_checkpoint.items()
     ]
-    if len(named) < len(SECOND):
-        lacking = [f"figures.{name}" for name in SECOND if name not in named]
-        sentences.append(f"{params} has no {_list(lacking)}, so E-AdaPrune's experiments of that name would not be run")
-    return entries, sentences
+    without_section = [
+        f"experiments.{name}"
+        for name, entry in EXPERIMENTS.items()
+        if entry.specify is not None and entry.has_section and entry.section(config) is None
+    ]
+    if without_section:
+        sentences.append(f"the parameters have no {_joined(without_section)}, so these would not be run")
+    return runs, sentences
 
 
-def _list(words: list[str]) -> str:
-    return " and ".join([", ".join(words[:-1])] * (len(words) > 1) + words[-1:])
+def _joined(words: list[str]) -> str:
+    """Such as "a, b and c"."""
+    if len(words) == 1:
+        return words[0]
+    return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def _uncalibrated(given: Mapping[str, Any]) -> Matching:
-    """As many budgets as are calibrated for a fixed one, whatever their energies will be: no two are the same.
+def _uncalibrated(config: Config) -> Matching:
+    """Gives as many different budgets as will be calibrated for a fixed one; their energies are not known yet.
 
-    Args:
-        given: a params.yaml; the stage ``spectra`` calibrates all variants, ``calibrate`` (without that section) one.
+    `vtstudy spectra` calibrates budgets with all assumptions, `vtstudy calibrate` the default budget alone.
     """
-    from vtstudy.experiments.spectra import POWERS, VARIANTS
 
     def budgets(path: Path, target: float) -> list[SpectralBudget]:
-        first = SpectralBudget(target)
-        if "spectra" not in given:
-            return [first]
+        default = SpectralBudget(target)
+        if config.spectra is None:
+            return [default]
         crossed = [
-            SpectralBudget(target, features=f, centre=c, power=p, route="svd") for f, c in VARIANTS for p in POWERS
+            SpectralBudget(target, features=features, centre=centre, power=power, route="svd")
+            for features, centre in VARIANTS
+            for power in POWERS
         ]
-        within = [SpectralBudget(target, k_min=2 + n) for n, _ in enumerate(given["spectra"].get("limits") or ())]
-        return [first, *(budget for budget in crossed if assumed(budget) != assumed(first)), *within]
+        others = [budget for budget in crossed if assumptions(budget) != assumptions(default)]
+        limited = [SpectralBudget(target, k_min=2 + number) for number in range(len(config.spectra.limits))]
+        return [default, *others, *limited]
 
     return budgets
 
 
-def questions(settings: Settings, benchmark: str, world: Mapping[str, int] | None = None) -> int:
-    """How many questions a benchmark asks: as many as the Hub's split has, or as its local folder holds.
+def question_count(config: Config, benchmark: str, limit: Limit) -> int:
+    """How many questions of a benchmark are asked.
 
-    Args:
-        world: by benchmark, how many the miniature world makes (others: ``default``), where the folder is not there yet.
+    The benchmark has as many as the Hub's split, as its local folder, or as the miniature world will make.
 
     Raises:
-        EvaluationError: if the local questions cannot be counted, or the data set is not among them.
+        UserError: if the local questions cannot be counted, or the benchmark is not among the local data.
     """
-    from vtstudy.benchmarks import check_available, check_benchmarks, limit_of
-
-    check_benchmarks([benchmark])
-    if settings.data is None:
-        there = FULL[benchmark]
+    data = config.evaluation.data
+    if data is None:
+        available = QUESTIONS_ON_THE_HUB[benchmark]
     else:
         check_available(benchmark, local=True)
-        if Path(settings.data).is_dir():
-            there = _rows(settings.data, benchmark)
-        elif world:
-            there = world.get(benchmark, world["default"])
+        if Path(data).is_dir():
+            available = _local_count(data, benchmark)
+        elif config.world is not None:
+            available = config.world.count(benchmark)
         else:
             raise EvaluationError(
-                f"{settings.data} is not there, and no world.questions say how many it will hold, so its questions cannot be counted"
+                f"{data} is not there, and the parameters have no section 'world' that says how many questions it "
+                "will have"
             )
-    return min(there, limit_of(settings.limit, benchmark) or there)
+    return min(available, limit_of(limit, benchmark) or available)
 
 
 @cache
-def _rows(data: str, benchmark: str) -> int:
-    import pyarrow.parquet as pq
-
-    from vtstudy.benchmarks import BENCHMARKS
+def _local_count(data: str, benchmark: str) -> int:
+    import pyarrow.parquet as pq  # only where data are local
 
     spec = BENCHMARKS[benchmark]
     files = sorted((Path(data) / spec.path).glob(spec.pattern(spec.config)))
@@ -164,84 +169,57 @@ def _rows(data: str, benchmark: str) -> int:
     return sum(pq.read_metadata(file).num_rows for file in files)
 
 
-def table(params: Path) -> str:
-    """The plan as text."""
-    profile: Any = load(params)["profile"]
-    entries, sentences = plan(params)
-    lines = [f"{'experiment':12}{'model':14}{'checkpoint':44}{'cells':>6}{'questions':>11}{'answers to make':>17}"]
-    for e in entries:
-        lines.append(f"{e.experiment:12}{e.model:14}{e.checkpoint:44}{e.cells:6}{e.questions:11,}{e.new:17,}")
-    lines.append(f"{f'profile {profile}, in all':87}{sum(e.new for e in entries):17,}")
-    if counting := [e for e in entries if e.shown]:
-        names = _list([e.experiment for e in counting])
-        lines.append(
-            f"Besides, tokens are counted of {sum(e.shown for e in counting):,} prompts, at the cost of a one-token answer each ({names})."
+def plan_table(config: Config) -> tuple[Table, list[str]]:
+    """The plan as a table, and the sentences below it."""
+    runs, sentences = plan(config)
+    table = Table("experiment", "model", "checkpoint", title=None)
+    for column in ("variants", "questions", "answers to make"):
+        table.add_column(column, justify="right")
+    for run in runs:
+        table.add_row(
+            run.experiment,
+            run.model,
+            run.checkpoint,
+            str(run.variants),
+            f"{run.questions:,}",
+            f"{run.new_answers:,}",
         )
-    return "\n".join([*lines, *(f"{sentence}." for sentence in sentences)])
+    table.add_section()
+    table.add_row(f"all of {config.profile}", "", "", "", "", f"{sum(run.new_answers for run in runs):,}")
+    return table, sentences
 
 
 def commands(params: Path, out: Path, pictures: Path | None = None) -> list[str]:
-    """The shell commands that run the plan without DVC, their results and report in ``out``.
-
-    A model's experiments share one store of predictions, so that no answer is made twice and a run
-    that was stopped goes on where it was.
+    """The shell commands that run the plan without DVC, with results and report in the folder `out`.
 
     Args:
         pictures: folder of pictures that no benchmark shows, to calibrate spectral budgets on. The miniature world
-            makes its own; elsewhere the experiments that need them are left out without it, and a comment says so.
+            makes its own. Other profiles leave out the experiments that need them, with a comment.
+
+    Raises:
+        UserError: if the parameters are wrong.
     """
-    results, world = out / "results", "spectra" in load(params)
-    calibration = results / "spectra" / "calibration.csv" if world else results / "calibration.csv"
-    found: list[list[Any]] = []
-    names, left_out, ready = [], [], False
-    for e in plan(params)[0]:
-        common = ["--params", params, "--model", e.model]
-        if e.experiment in CALIBRATED and not ready:
-            if not world and pictures is None:
-                left_out.append(e.experiment)
-                continue
-            how = ["spectra"] if world else ["calibrate", "--pictures", pictures]
-            found.append(["python", "-m", f"vtstudy.experiments.{how[0]}", *common, *how[1:], "--out", results])
-            names += ["spectra"] * world
-            ready = True
-        names.append(f"{e.experiment}-{e.model}")
-        found.append(
-            [
-                "python",
-                "-m",
-                f"vtstudy.experiments.{e.experiment}",
-                *common,
-                "--name",
-                names[-1],
-                "--store",
-                out / "predictions" / e.model,
-                "--out",
-                results,
-            ]
-        )
-        if e.experiment in CALIBRATED:
-            found[-1] += ["--calibration", calibration]
-    found.append(
-        ["python", "-m", "vtstudy.experiments.collect", *(results / f"{name}.csv" for name in names), "--out", out]
-    )
-    found.append(
-        [
-            "python",
-            "-m",
-            "vtstudy.report",
-            "--params",
-            params,
-            "--results",
-            out / "results.csv",
-            "--provenance",
-            out / "provenance.json",
-            "--figures",
-            results,
-            "--out",
-            out,
-        ]
-    )
-    lines = [shlex.join(map(str, command)) for command in found]
+    config = load(params)
+    runs, _ = plan(config)
+    common: list[str | Path] = ["--params", params, "--out", out]
+    calibrated = {name for name, entry in EXPERIMENTS.items() if entry.calibrated}
+    models: Mapping[str, None] = dict.fromkeys(run.model for run in runs)
+    lines: list[list[str | Path]] = []
+    left_out: list[str] = []
+    if config.spectra is not None:
+        lines.append(["vtstudy", "run", "spectra", *common])
+    elif pictures is not None:
+        lines.append(["vtstudy", "calibrate", *common, "--pictures", pictures])
+    else:
+        left_out = list(dict.fromkeys(run.experiment for run in runs if run.experiment in calibrated))
+    lines += [["vtstudy", "answer", *common, "--model", model] for model in models]
+    lines += [
+        ["vtstudy", "run", run.experiment, *common, "--model", run.model]
+        for run in runs
+        if run.experiment not in left_out
+    ]
+    lines += [["vtstudy", "collect", *common], ["vtstudy", "report", *common]]
+    texts = [shlex.join(map(str, line)) for line in lines]
     if left_out:
-        lines.insert(0, f"# without --pictures, a folder to calibrate on, {_list(left_out)} is left out")
-    return lines
+        texts.insert(0, f"# without --pictures, a folder to calibrate on, {_joined(left_out)} is left out")
+    return texts

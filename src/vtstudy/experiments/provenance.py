@@ -1,61 +1,89 @@
-"""The facts of a run: what was run, on what, and how long it took."""
+"""The facts of a run: the code, the settings, the machine, and the times."""
 
 import os
 import platform
 import subprocess
-from dataclasses import asdict
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import torch
 
 from vtstudy.experiments.settings import Settings
 
+if TYPE_CHECKING:
+    from vtstudy.evaluation.lmms_model import Loaded
+
 PACKAGES = ("torch", "transformers", "lmms-eval", "datasets", "accelerate", "numpy", "pandas", "pillow")
 
+# Settings that say where files are, not what was run; the experiment spectra reports its section itself.
+NOT_PARAMETERS = {"profile", "checkpoint", "answers", "out", "name", "spectra"}
 
-def facts(settings: Settings, loaded: Any, *, seconds: float, answers: int = 0, questions: int = 0) -> dict[str, Any]:
-    """Plain JSON data.
+
+def facts(
+    settings: Settings,
+    *,
+    digest: str,
+    device: torch.device,
+    dtype: torch.dtype,
+    seconds: float,
+    answers: int = 0,
+    questions: int = 0,
+) -> dict[str, object]:
+    """The facts of a run as plain JSON data.
 
     Args:
-        loaded: the checkpoint in memory.
-        seconds: of the whole run.
-        answers: in all cells together, questions x cells; also those that were stored already.
-        questions: shown to the model to look at what it does, as often as each was, without its answer.
+        digest: of the checkpoint's files.
+        device: where the model runs.
+        dtype: precision of its weights.
+        seconds: how long the run took.
+        answers: number of answers of all variants, including stored ones.
+        questions: number of prompts that were shown to the model without making an answer.
     """
-    parameters = {
-        key: value
-        for key, value in asdict(settings).items()
-        if key not in ("checkpoint", "store", "reuse", "out", "name")
-    }
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
-        "profile": parameters.pop("profile"),
-        "commit": _git("rev-parse", "--short=12", "HEAD"),
-        # What the pipeline itself writes does not count: DVC deletes a stage's outputs before it runs.
-        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":/!reports", ":/!dvc.lock")),
+        "profile": settings.profile,
+        **code_facts(),
         "seconds": round(seconds, 1),
         "answers": answers,
         "prompts_shown": questions,
         "model": settings.model,
         "checkpoint": settings.checkpoint,
-        "checkpoint_digest": loaded.digest,
-        "parameters": parameters,
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
-        "machine": _machine(loaded.model),
+        "checkpoint_digest": digest,
+        "parameters": settings.model_dump(exclude=NOT_PARAMETERS),
+        "versions": versions(PACKAGES),
+        "machine": machine_facts() | {"gpu": gpu, "dtype": str(dtype).removeprefix("torch.")},
     }
 
 
-def _machine(model: Any) -> dict[str, Any]:
-    import torch
+def checkpoint_facts(loaded: "Loaded") -> dict[str, Any]:
+    """The arguments of `facts` for a checkpoint in memory."""
+    return {"digest": loaded.digest, "device": loaded.model.device, "dtype": loaded.model.dtype}
 
-    gpu = torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else None
+
+def code_facts() -> dict[str, object]:
+    """The commit of this repository, and whether its files differ from it; None where git does not know.
+
+    Reports and dvc.lock do not count as differences, because the pipeline itself writes them.
+    """
+    status = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":/!reports", ":/!dvc.lock")
+    return {"commit": _git("rev-parse", "--short=12", "HEAD"), "dirty": bool(status)}
+
+
+def machine_facts() -> dict[str, object]:
+    """The machine that a run uses."""
     return {
         "system": platform.system(),
         "architecture": platform.machine(),
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "gpu": gpu,
-        "dtype": str(model.dtype).removeprefix("torch."),
     }
+
+
+def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str | None]:
+    """The versions of Python and of the packages; None for a package that is not installed."""
+    return {"python": platform.python_version()} | {name: _version(name) for name in packages}
 
 
 def _version(name: str) -> str | None:
@@ -67,9 +95,9 @@ def _version(name: str) -> str | None:
 
 def _git(*arguments: str) -> str | None:
     try:
-        found = subprocess.run(
+        done = subprocess.run(
             ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=30, check=True
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return found.stdout.strip()
+    return done.stdout.strip()

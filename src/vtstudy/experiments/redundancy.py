@@ -8,12 +8,10 @@ have another one among their eight neighbours, in percent. Intervals are bootstr
 images, each with its questions, the same ones for every method.
 """
 
-import sys
-
 import numpy as np
 
-from vtstudy.experiments.figure_runner import Study, main
-from vtstudy.experiments.runner import ratios
+from vtprune.methods import get_method
+from vtstudy.experiments.figure_runner import Study
 
 METHODS = ("fastv", "adaptprune", "random")
 METRICS = ("neighbour_similarity", "neighbour_key_similarity", "adjacency")
@@ -21,10 +19,8 @@ PAIRS = (("fastv", "adaptprune"), ("fastv", "random"), ("adaptprune", "random"))
 
 
 def measure(study: Study) -> None:
-    from vtprune.methods import parse_method
-
     settings, lines = study.settings, []
-    methods = {(name, keep): parse_method(name, keep) for keep in ratios(settings) for name in METHODS}
+    methods = {(name, keep): get_method(name, keep=keep) for keep in settings.ratios() for name in METHODS}
     for benchmark in settings.benchmarks:
         questions = [question for _, question in study.prompts(benchmark)]
         images = study.images(benchmark, len(questions))
@@ -60,7 +56,7 @@ def _results(
     column = {key: number for number, key in enumerate(values)}
     for (name, keep), found in values.items():
         study.add(f"{name} {metric}", keep, benchmark, metric, found.mean(), asked, draws[:, column[name, keep]])
-    for keep in ratios(study.settings):
+    for keep in study.settings.ratios():
         for a, b in PAIRS:
             gap = values[a, keep].mean() - values[b, keep].mean()
             sample = draws[:, column[a, keep]] - draws[:, column[b, keep]]
@@ -107,7 +103,3 @@ def _squared_distances(cells: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
 def unit(vectors: np.ndarray) -> np.ndarray:
     """``[..., d]`` scaled to length 1; a zero vector stays 0."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-30)
-
-
-if __name__ == "__main__":
-    sys.exit(main("figure3", measure))

@@ -1,22 +1,22 @@
 """Rows of results.csv: scores, paired differences, and the mean of percents, with intervals."""
 
-import csv
-import io
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from vtstudy.evaluation.bootstrap import bootstrap, estimate, interval, percent_of
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.evaluation.scoring import Scores
-from vtstudy.experiments.spec import BASELINE, MEAN, Experiment
-
-COLUMNS = ("experiment", "model", "method", "keep", "benchmark", "metric", "value", "n", "ci_low", "ci_high")
-PERCENT = "percent_of_baseline"
+from vtstudy.experiments.files import write
+from vtstudy.experiments.spec import BASELINE, Experiment
+from vtstudy.results_table import COLUMNS, DIFFERENCE, MEAN, PERCENT, to_csv
 
 Row = dict[str, Any]
+"""A row of results.csv by column."""
 
 
 def rows_of(
@@ -36,14 +36,14 @@ def rows_of(
     of a sub-task of MME), and neither have its differences and the mean that it is part of.
 
     Args:
-        scores: by row of the experiment, then by benchmark.
+        scores: by name of a variant, then by benchmark.
         chance: by benchmark.
         level: of the intervals, in percent.
 
     Raises:
         EvaluationError: if two cells did not answer the same questions.
     """
-    names = list(experiment.rows)
+    names = list(experiment.variants)
     benchmarks = [*experiment.benchmarks, *(b for b in scores[BASELINE] if b not in experiment.benchmarks)]
     found: list[Row] = []
 
@@ -52,7 +52,7 @@ def rows_of(
         ratios = (
             {None}
             if method == "chance"
-            else {experiment.rows[part].ratio(keep) for part in method.split(" - ")} - {1.0}
+            else {experiment.variants[part].ratio(keep) for part in method.split(" - ")} - {1.0}
         )
         ratio = min(ratios - {None}, default=None) if ratios else 1.0
         found.append(row_of(experiment.name, model, method, ratio, benchmark, metric, value, n, draws, level))
@@ -64,7 +64,7 @@ def rows_of(
             add("chance", benchmark, metric, chance[benchmark], n, None)
         for pair in experiment.pairs:
             a, b = (names.index(part) for part in pair.split(" - "))
-            add(pair, benchmark, f"difference:{metric}", float(point[a] - point[b]), n, draws[:, a] - draws[:, b])
+            add(pair, benchmark, f"{DIFFERENCE}{metric}", float(point[a] - point[b]), n, draws[:, a] - draws[:, b])
 
     base = names.index(BASELINE)
     points, percents, asked = [], [], 0
@@ -104,19 +104,6 @@ def row_of(
     return dict(zip(COLUMNS, (experiment, model, method, keep, benchmark, metric, value, n, low, high), strict=True))
 
 
-def to_csv(rows: list[Row]) -> str:
-    """CSV with four decimals, so that the last bits of an addition do not show."""
-    file = io.StringIO()
-    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({name: _written(value) for name, value in row.items()})
-    return file.getvalue()
-
-
-def _written(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{round(value, 4) + 0.0:.4f}".rstrip("0").rstrip(".")
-    return str(value)
+def write_results(path: Path, rows: Sequence[Row]) -> Path:
+    """Write rows of results.csv to a file; returns its path."""
+    return write(path, to_csv(pd.DataFrame(list(rows), columns=list(COLUMNS))))

@@ -1,36 +1,17 @@
 """Run an experiment: evaluate its cells, write its results and the facts of the run."""
 
 import json
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vtprune.errors import UserError
-from vtstudy.benchmarks import check_benchmarks
-from vtstudy.evaluation.errors import EvaluationError
-from vtstudy.experiments.files import write
-from vtstudy.experiments.provenance import facts
-from vtstudy.experiments.results import rows_of, to_csv
-from vtstudy.experiments.settings import Settings, parse
+from vtstudy.benchmarks import check_benchmarks, limit_of
+from vtstudy.evaluation.requests import Request
+from vtstudy.experiments.files import scores_file, write
+from vtstudy.experiments.provenance import checkpoint_facts, facts
+from vtstudy.experiments.results import rows_of, write_results
+from vtstudy.experiments.settings import Settings
 from vtstudy.experiments.spec import Experiment
-
-
-def main(experiment: Experiment, argv: list[str] | None = None) -> int:
-    """The command of an experiment's module; what a user can mend is one sentence and exit code 2."""
-    return one_sentence(experiment.name, lambda: run(experiment, parse(experiment.name, argv)))
-
-
-def one_sentence(name: str, work: Callable[[], Path]) -> int:
-    """Do the work and print the path of what it wrote; returns the command's exit code."""
-    try:
-        path = work()
-    except UserError as error:
-        print(f"vtprune {name}: {error}", file=sys.stderr)
-        return 2
-    print(path)
-    return 0
 
 
 def run(
@@ -53,17 +34,17 @@ def run(
 
     start = time.perf_counter() if start is None else start
     check_benchmarks(experiment.benchmarks)
-    keeps = ratios(settings, experiment.keeps)
+    keeps = settings.ratios(experiment.keeps)
     evaluator = evaluator or evaluator_of(settings)
-    rows = {
-        (name, keep): row
+    specs = {
+        (name, keep): spec
         for keep in keeps
-        for name, row in experiment.rows.items()
-        if row.takes_keep or keep == keeps[0]
+        for name, spec in experiment.variants.items()
+        if spec.takes_keep or keep == keeps[0]
     }
     cells = {
-        f"{name} {keep:g}" if row.takes_keep and len(keeps) > 1 else name: row.cell(keep)
-        for (name, keep), row in rows.items()
+        f"{name} {keep:g}" if spec.takes_keep and len(keeps) > 1 else name: spec.variant(keep)
+        for (name, keep), spec in specs.items()
     }
     for cell in cells.values():
         evaluator.check(cell)
@@ -74,7 +55,7 @@ def run(
     with tqdm(
         total=each * len(cells), desc=settings.name or experiment.name, unit="answer", smoothing=0.1, dynamic_ncols=True
     ) as bar:
-        found = dict(zip(rows, evaluator.evaluate_all(list(cells.values()), experiment.benchmarks, bar), strict=True))
+        found = dict(zip(specs, evaluator.evaluate_all(list(cells.values()), experiment.benchmarks, bar), strict=True))
     if experiment.parts:
         for scores in found.values():
             scores |= {key: part for whole in list(scores.values()) for key, part in parts_of(whole).items()}
@@ -82,18 +63,35 @@ def run(
 
     measured = []
     for keep in keeps:
-        scores = {name: found[name, keep if row.takes_keep else keeps[0]] for name, row in experiment.rows.items()}
+        scores = {
+            name: found[name, keep if spec.takes_keep else keeps[0]] for name, spec in experiment.variants.items()
+        }
         new = rows_of(
             experiment, settings.model, keep, scores, chance, resamples=settings.resamples, seed=settings.seed
         )
         measured += [row for row in new if row not in measured]  # unpruned rows are the same at each ratio
-    out = Path(settings.out)
-    stem = settings.name or experiment.name
-    path = write(out / f"{stem}.csv", to_csv(measured))
+    path = write_results(scores_file(settings.out, settings.name or experiment.name), measured)
     seconds = time.perf_counter() - start
-    found = facts(settings, evaluator.loaded, seconds=seconds, answers=each * len(cells), questions=shown)
-    write(out / f"{stem}.json", json.dumps(found, indent=2) + "\n")
+    found = facts(
+        settings,
+        **checkpoint_facts(evaluator.loaded),
+        seconds=seconds,
+        answers=each * len(cells),
+        questions=shown,
+    )
+    write(path.with_suffix(".json"), json.dumps(found, indent=2) + "\n")
     return path
+
+
+def requests_of(experiment: Experiment, settings: Settings) -> list[Request]:
+    """What an experiment asks of its model: every variant at every keep ratio, on every benchmark."""
+    keeps = settings.ratios(experiment.keeps)
+    variants = dict.fromkeys(spec.variant(keep) for keep in keeps for spec in experiment.variants.values())
+    return [
+        Request(variant, benchmark, limit_of(settings.limit, benchmark), experiment.tokens)
+        for benchmark in experiment.benchmarks
+        for variant in variants
+    ]
 
 
 def evaluator_of(settings: Settings) -> Any:
@@ -108,8 +106,7 @@ def evaluator_of(settings: Settings) -> Any:
     return Evaluator(
         settings.checkpoint,
         settings.data,
-        store=settings.store,
-        reuse=[settings.reuse] if settings.reuse else [],
+        store=settings.answers,
         batch_size=settings.batch_size,
         limit=settings.limit,
         max_new_tokens=settings.max_new_tokens,
@@ -117,18 +114,3 @@ def evaluator_of(settings: Settings) -> Any:
         dtype=settings.dtype,
         check_data=validate,
     )
-
-
-def ratios(settings: Settings, published: tuple[float, ...] = ()) -> tuple[float, ...]:
-    """The fractions of the image tokens that stay, in the order given: the settings', else those of the published table.
-
-    Raises:
-        EvaluationError: if one is no fraction, or stands there twice.
-    """
-    keeps = settings.keeps or published or (settings.keep,)
-    for keep in keeps:
-        if not 0 < keep <= 1:
-            raise EvaluationError(f"keep must lie in (0, 1], not {keep:g}")
-    if len(set(keeps)) < len(keeps):
-        raise EvaluationError(f"keeps must differ from one another, unlike {', '.join(f'{keep:g}' for keep in keeps)}")
-    return keeps

@@ -1,84 +1,80 @@
-"""What an experiment is: its cells, the pairs that are compared, and its benchmarks."""
+"""The specification of an experiment: its variants, the pairs that it compares, and its benchmarks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 
 from vtprune.errors import UserError
-
-if TYPE_CHECKING:
-    from vtstudy.evaluation.requests import Variant
+from vtprune.methods import get_method, methods
+from vtstudy.evaluation.requests import Image, Variant
 
 BASELINE = "baseline"
-MEAN = "mean"
 
 
 @dataclass(frozen=True)
-class Row:
-    """A cell before its keep ratio is known.
+class VariantSpec:
+    """A variant whose keep ratio is not set yet.
 
     Attributes:
         method: name of the pruning method.
-        parameters: its other parameters.
-        image: ``shown`` or ``blank``.
+        parameters: the method's parameters besides `keep`.
+        image: `shown`, or `blank` for a variant that does not see the image.
     """
 
     method: str = "none"
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    image: str = "shown"
+    parameters: Mapping[str, float | int | bool | str] = field(default_factory=dict)
+    image: Image = "shown"
 
     @property
     def takes_keep(self) -> bool:
-        """Whether it depends on a keep ratio: neither the unpruned model nor VTW does.
+        """Whether the variant depends on a keep ratio. The unpruned model and VTW do not.
 
         Raises:
-            ValueError: if there is no such method.
+            UserError: if no method has this name.
         """
-        from vtprune.methods import methods
-
         if self.method not in methods():
             raise UserError(f"there is no method {self.method!r}; the methods are {', '.join(methods())}")
         return methods()[self.method].takes_keep()
 
     def ratio(self, keep: float) -> float | None:
-        """The fraction of the image tokens that stays: 1 unpruned, None for a method without that parameter."""
-        return 1.0 if self.method == "none" else keep if self.takes_keep else None
+        """The fraction of the image tokens that stays: 1 if nothing is pruned, None for a method without `keep`."""
+        if self.method == "none":
+            return 1.0
+        return keep if self.takes_keep else None
 
-    def cell(self, keep: float) -> "Variant":
-        """The cell at that keep ratio.
+    def variant(self, keep: float) -> Variant:
+        """The variant at this keep ratio.
 
         Raises:
-            ValueError: if the method refuses it.
+            UserError: if the method refuses its parameters.
         """
-        from vtprune.methods import parse_method
-        from vtstudy.evaluation.requests import Variant
-
-        kept = {"keep": keep} if self.takes_keep else {}
-        return Variant(parse_method(self.method, **kept, **self.parameters), self.image)
+        budget = {"keep": keep} if self.takes_keep else {}
+        return Variant(get_method(self.method, **budget, **self.parameters), self.image)
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A table: rows by the names that reports use, in the order of results.csv.
+    """A table: variants by the names that the report uses, in the order of results.csv.
 
     Attributes:
-        name: of the experiment, and of its files.
-        benchmarks: keys of the benchmarks' table.
-        rows: one of them is ``baseline``.
-        pairs: "a - b", both of them rows.
-        chance: whether to add what guessing scores: among the options that a question offers, or,
-            where it offers none, with one answer to every question.
-        parts: whether to add MMBench's categories and their groups, and MME's sub-tasks, each as a
-            benchmark of its own (``mmbench/ocr``).
-        keeps: the ratios of the published table; empty for those of the settings.
-        papers: the models that it prints.
+        name: the experiment's name, in results.csv and in file names.
+        benchmarks: keys of the table of benchmarks.
+        variants: by name; one of them is `baseline`.
+        pairs: "a - b", where `a` and `b` are names of variants.
+        chance: whether to add the score of guessing among the options that a question offers or,
+            where it offers none, the score of one constant answer.
+        parts: whether to add MMBench's categories and groups and MME's sub-tasks, each as a benchmark
+            of its own (`mmbench/ocr`).
+        tokens: whether to count the image tokens that are left of each question.
+        keeps: the keep ratios of the published table; empty for the ratios of the settings.
+        papers: the models whose numbers the published table prints.
     """
 
     name: str
     benchmarks: tuple[str, ...]
-    rows: Mapping[str, Row]
+    variants: Mapping[str, VariantSpec]
     pairs: tuple[str, ...]
     chance: bool = False
     parts: bool = False
+    tokens: bool = False
     keeps: tuple[float, ...] = ()
     papers: tuple[str, ...] = ("LLaVA-1.5-7B",)

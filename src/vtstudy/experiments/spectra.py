@@ -10,13 +10,11 @@ numbers, in the columns of all results), ``spectra.json`` (the facts of the run)
 ``spectra/``.
 """
 
-import argparse
 import csv
 import io
 import json
 import math
 import shutil
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -30,19 +28,18 @@ from vtprune.features import Features
 from vtprune.methods import FastV, SpectralBudget
 from vtprune.methods.spectral_budget import SOURCES, image_features
 from vtprune.ops import spectrum
-from vtstudy.benchmarks import BENCHMARKS, ADAPTPRUNE
+from vtstudy.benchmarks import ADAPTPRUNE, BENCHMARKS
+from vtstudy.config import Multiples
 from vtstudy.evaluation.environment import data_root, prepare, quieten
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.experiments.calibration import budgets, calibrate
-from vtstudy.experiments.files import write, write_csv
+from vtstudy.experiments.files import scores_file, write, write_csv
 from vtstudy.experiments.intervals import spearman, wilson
-from vtstudy.experiments.provenance import facts
-from vtstudy.experiments.results import COLUMNS, to_csv
-from vtstudy.experiments.runner import one_sentence
-from vtstudy.experiments.settings import Settings, load, parse
+from vtstudy.experiments.provenance import checkpoint_facts, facts
+from vtstudy.experiments.results import COLUMNS, write_results
+from vtstudy.experiments.settings import SpectraSettings
 
 NAME = "spectra"
-OPTIONS = {"targets", "calibration", "seed", "limits"}  # of the section of that name in params.yaml
 LAYER = 2  # before which the hidden states are taken: where FastV and AdaptPrune prune
 VARIANTS = tuple((source, centre) for source in SOURCES for centre in (False, True))
 DEFAULT = ("projected", False, 2.0)  # SpectralBudget's own assumptions
@@ -171,48 +168,29 @@ def calibration_images(density: Iterable[Mapping[str, Any]], each: int, seed: in
     return images
 
 
-def clamped(limits: Iterable[Sequence[float | None]], tokens: int) -> list[tuple[int, int | None]]:
-    """(k_min, k_max) in tokens of limits that are multiples of a fixed budget of so many ``tokens``; None for none.
-
-    Raises:
-        EvaluationError: if one is no pair around 1, within which a mean budget of ``tokens`` is possible.
-    """
-    found = []
-    for pair in limits:
-        if len(pair) != 2 or not any(pair) or not (pair[0] or 0) < 1 < (pair[1] or math.inf):
-            raise EvaluationError(
-                f"limits must be pairs such as [0.5, 2], multiples of the fixed budget around 1, not {list(pair)}"
-            )
-        least, most = pair
-        found.append((max(1, round(least * tokens)) if least else 1, max(1, round(most * tokens)) if most else None))
-    return found
-
-
-def run(
-    settings: Settings,
-    *,
-    targets: Sequence[float],
-    calibration: int,
-    seed: int,
-    limits: Sequence[Sequence[float | None]] = (),
-) -> Path:
-    """Measure, and write the tables; returns ``spectra.csv``'s path.
+def clamped(limits: Iterable[Multiples], tokens: int) -> list[tuple[int, int | None]]:
+    """`(k_min, k_max)` in tokens.
 
     Args:
-        targets: fixed budgets to match, as fractions of the tokens.
-        calibration: pictures a benchmark to calibrate on.
-        seed: of those pictures.
-        limits: pairs (k_min, k_max) to calibrate :class:`SpectralBudget`'s own assumptions with besides, as
-            multiples of the fixed budget; None for none.
+        limits: pairs of multiples of the fixed budget; None for no bound.
+        tokens: the fixed budget.
+    """
+    return [
+        (max(1, round(least * tokens)) if least else 1, max(1, round(most * tokens)) if most else None)
+        for least, most in limits
+    ]
+
+
+def run(settings: SpectraSettings) -> Path:
+    """Measure the spectra and write the tables; returns the path of `spectra.csv`.
 
     Raises:
-        EvaluationError, CheckpointError, ValueError: one sentence that says what is wrong.
+        EvaluationError, CheckpointError: if the data, the checkpoint or the settings cannot be used.
     """
     start = time.perf_counter()
     if settings.data is None:
         raise EvaluationError("spectra need the miniature world's data: it alone knows how much each image holds")
-    if calibration < 1 or not targets or not all(0 < target <= 1 for target in targets):
-        raise EvaluationError("spectra need fractions in (0, 1] as targets, and at least one picture to calibrate on")
+    options, targets = settings.spectra, settings.spectra.targets
     root = data_root(settings.data)
     density = read_density(root / "density.csv")
     prepare(offline=True)
@@ -223,7 +201,7 @@ def run(
     quieten()
     loaded = Loaded.of(settings.checkpoint, device=settings.device, dtype=settings.dtype)
     shown = list(benchmark_images(root, settings.limit))
-    pictures = calibration_images(density.values(), calibration, seed)
+    pictures = calibration_images(density.values(), options.calibration, options.seed)
     facts_of = [density.get((benchmark, key)) for benchmark, key, _ in shown]
     if None in facts_of:
         lost = shown[facts_of.index(None)]
@@ -248,7 +226,7 @@ def run(
         within = {
             (target, pair): calibrate(shares_of(before, *DEFAULT), fixed[target], *pair)
             for target in targets
-            for pair in clamped(limits, fixed[target])
+            for pair in clamped(options.limits, fixed[target])
         }
         shares, found, _ = record(loaded, [image for _, _, image in shown], settings.batch_size, randomised, bar)
     seconds["benchmarks"] = round(time.perf_counter() - start - seconds["calibration"], 1)
@@ -284,11 +262,11 @@ def run(
     _write_examples(
         out / NAME / "examples", shown, exact[(*DEFAULT, min(targets, key=lambda target: abs(target - EXAMPLE_TARGET)))]
     )
-    path = write(out / f"{NAME}.csv", to_csv(list(_headlines(tables, settings.model))))
-    known = facts(settings, loaded, seconds=time.perf_counter() - start)
+    path = write_results(scores_file(out, NAME), list(_headlines(tables, settings.model)))
+    known = facts(settings, **checkpoint_facts(loaded), seconds=time.perf_counter() - start)
     images = {"images": len(shown), "calibrated_on": len(pictures), "tokens": tokens}
-    known[NAME] = images | {"targets": list(targets), "calibration": calibration, "seed": seed, "seconds": seconds}
-    write(out / f"{NAME}.json", json.dumps(known, indent=2) + "\n")
+    known[NAME] = images | options.model_dump(exclude={"limits"}) | {"seconds": seconds}
+    write(path.with_suffix(".json"), json.dumps(known, indent=2) + "\n")
     return path
 
 
@@ -446,22 +424,3 @@ def _headlines(tables: Mapping[str, Table], model: str) -> Iterator[dict[str, An
         yield line("mean_budget", "tokens", row, row["mean"], row["mean"] - wide, row["mean"] + wide)
     for row in filter(ours, tables["agreement"]):
         yield line("randomised_is_exact", "percent", row, row["percent"], *wilson(row["same"], row["n"]))
-
-
-def main(argv: list[str] | None = None) -> int:
-    """The module's command; what a user can mend is one sentence and exit code 2."""
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-
-    def work() -> Path:
-        settings, path = parse(NAME, argv), parser.parse_known_args(argv)[0].params
-        options = load(path).get(NAME)
-        if not isinstance(options, dict) or set(options) != OPTIONS:
-            raise EvaluationError(f"{path}: '{NAME}' must have the keys {', '.join(sorted(OPTIONS))}, and no others")
-        return run(settings, **options)
-
-    return one_sentence(NAME, work)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

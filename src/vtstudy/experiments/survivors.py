@@ -8,42 +8,19 @@ bootstrapped over the images, each with its questions.
 The pictures drawn are those of each benchmark's first questions: nobody chose them.
 """
 
-import sys
-from dataclasses import dataclass
-
 import numpy as np
 
+from vtprune.methods import get_method
 from vtstudy.evaluation.bootstrap import cluster_sums
-from vtstudy.evaluation.errors import EvaluationError
-from vtstudy.experiments.figure_runner import Study, main
-from vtstudy.experiments.runner import ratios
-from vtstudy.experiments.settings import FigureSettings
+from vtstudy.experiments.figure_runner import Study
+from vtstudy.experiments.settings import SurvivorSettings
 
 METHODS = ("fastv", "adaptprune", "random")
 
 
-@dataclass(frozen=True)
-class SurvivorSettings(FigureSettings):
-    """Of figures 1, 6 and 7.
-
-    Attributes:
-        examples: questions of each benchmark to draw, each about another image.
-        fixed: share of the images, in (0, 1], in which a fixed position survives.
-    """
-
-    examples: int = 4
-    fixed: float = 0.9
-
-
-def measure(study: Study) -> None:
-    from vtprune.methods import parse_method
-
+def measure(study: Study[SurvivorSettings]) -> None:
     settings = study.settings
-    if not 0 < settings.fixed <= 1:
-        raise EvaluationError(f"fixed must lie in (0, 1], not {settings.fixed:g}")
-    if settings.examples < 1:
-        raise EvaluationError(f"examples must be at least 1, not {settings.examples}")
-    methods = {(name, keep): parse_method(name, keep) for keep in ratios(settings) for name in METHODS}
+    methods = {(name, keep): get_method(name, keep=keep) for keep in settings.ratios() for name in METHODS}
     examples, survivors, positions = [], [], []
     for benchmark in settings.benchmarks:
         asked = study.prompts(benchmark)
@@ -103,7 +80,3 @@ def overlap(kept: np.ndarray, images: np.ndarray, draws: np.ndarray) -> tuple[fl
 
 def _place(cell: int, grid: tuple[int, int]) -> dict[str, int]:
     return {"row": int(cell) // grid[1], "column": int(cell) % grid[1]}
-
-
-if __name__ == "__main__":
-    sys.exit(main("figure1", measure, kind=SurvivorSettings))

@@ -6,11 +6,9 @@ source ``recorded`` are a GPU's, read from what ``benchmarks/spectra.py --json``
 interleaved, and compared round by round.
 """
 
-import argparse
 import json
 import platform
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -135,8 +133,14 @@ def recorded(folder: Path) -> Iterator[dict[str, Any]]:
                 )
 
 
-def run(out: Path, folder: Path, rounds: int = ROUNDS) -> Path:
-    """Measure, read, and write ``<out>/spectra_latency/latency.csv``; returns its path."""
+def measure_latency(results: Path, recorded_times: Path, rounds: int = ROUNDS) -> Path:
+    """Time the routes, add the recorded times, and write `spectra_latency/latency.csv`; returns its path.
+
+    Args:
+        results: folder of the results.
+        recorded_times: folder of a GPU's recorded times.
+        rounds: measured rounds of a shape, at most; at least 2.
+    """
     from tqdm import tqdm
 
     points = list(dict.fromkeys(point for sweep in SWEEPS.values() for point in sweep))
@@ -145,24 +149,4 @@ def run(out: Path, folder: Path, rounds: int = ROUNDS) -> Path:
         for shape, rank in tqdm(points, desc=NAME, unit="shape", dynamic_ncols=True)
         for row in measure(shape, rank, rounds)
     ]
-    return write_csv(out / NAME / "latency.csv", [*rows, *recorded(folder)])
-
-
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog=f"python -m vtstudy.experiments.{NAME}", description="Time the routes.")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help="of each shape, at most; at least 2")
-    parser.add_argument("--recorded", type=Path, default=Path("reports/recorded"), help="folder of recorded times")
-    parser.add_argument("--out", type=Path, default=Path("reports/results"), help="folder of the results")
-    options = parser.parse_args(argv)
-    if options.rounds < 2:
-        parser.error("--rounds must be at least 2")
-    try:
-        print(run(options.out, options.recorded, options.rounds))
-    except (ValueError, OSError) as error:
-        print(f"vtprune {NAME}: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return write_csv(results / NAME / "latency.csv", [*rows, *recorded(recorded_times)])

@@ -4,18 +4,15 @@ Writes ``timings.csv`` and ``timings.json`` (milliseconds and the machine). Time
 run, so no other result depends on them; ratios are taken round by round and given with quartiles.
 """
 
-import argparse
 import json
-import os
-import platform
 import statistics
 import sys
-from collections.abc import Iterator
-from importlib.metadata import version
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from vtstudy.experiments.files import write, write_csv
+from vtstudy.experiments.provenance import machine_facts, versions
 
 KEEP = 0.1
 SPEEDUPS = ("prefill", "decode", "end_to_end")
@@ -53,59 +50,46 @@ def _ratios(above: list[float], below: list[float]) -> list[float]:
     return [a / b for a, b in zip(above, below, strict=True)]
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m vtstudy.experiments.timings",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--checkpoint", default="data/checkpoints/miniature-llava", help="folder")
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 8], help="prompts at a time")
-    parser.add_argument("--rounds", type=int, default=7, help="measured, after one of warm-up; at least 2")
-    parser.add_argument("--out", type=Path, default=Path("reports/results"), help="folder of timings.csv and .json")
-    options = parser.parse_args(argv)
-    if options.rounds < 2 or min(options.batches) < 1:
-        parser.error("--rounds must be at least 2 and --batches at least 1")
+def measure_timings(folder: Path, checkpoint: Path, batches: Sequence[int] = (1, 8), rounds: int = 7) -> Path:
+    """Time every method on a checkpoint, and write `timings.csv` and `timings.json`; returns the former's path.
 
+    Args:
+        folder: where the files are written.
+        checkpoint: folder of the checkpoint.
+        batches: numbers of prompts in a batch.
+        rounds: measured rounds, after one of warm-up; at least 2.
+    """
     import torch
     from transformers import AutoModelForImageTextToText
 
     from vtprune.cost.timing import Plan, measure, variants
 
-    name = Path(options.checkpoint).resolve().name
     model = AutoModelForImageTextToText.from_pretrained(
-        options.checkpoint, dtype=torch.float32, attn_implementation="sdpa", local_files_only=True
+        checkpoint, dtype=torch.float32, attn_implementation="sdpa", local_files_only=True
     ).eval()
+    name = checkpoint.resolve().name
     rows, milliseconds = [], {}
-    for batch in options.batches:
-        plan = Plan(batch=batch, rounds=options.rounds, loop_rounds=options.rounds, text_tokens=32)
-        found = measure(model, variants(KEEP, torch.device("cpu")), plan, progress=_tell)
-        rows += rows_of(name, batch, found.seconds)
+    for batch in batches:
+        plan = Plan(batch=batch, rounds=rounds, loop_rounds=rounds, text_tokens=32)
+        measured = measure(model, variants(KEEP, torch.device("cpu")), plan, progress=_show)
+        rows += rows_of(name, batch, measured.seconds)
         milliseconds[batch] = {
-            method: {phase: round(1000 * statistics.median(each), 3) for phase, each in phases.items()}
-            for method, phases in found.seconds.items()
+            method: {phase: round(1000 * statistics.median(times), 3) for phase, times in phases.items()}
+            for method, phases in measured.seconds.items()
         }
-    _tell("")
-    print(write_csv(options.out / "timings.csv", rows))
-    machine = {
-        "architecture": platform.machine(),
-        "cpus": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": str(torch.__version__),
-            "transformers": version("transformers"),
-        },
+    _show("")
+    facts = {
+        "model": name,
+        "dtype": "float32",
+        "keep": KEEP,
+        "machine": machine_facts() | {"versions": versions(("torch", "transformers"))},
+        "median_milliseconds": milliseconds,
     }
-    facts = {"model": name, "dtype": "float32", "keep": KEEP, "machine": machine, "median_milliseconds": milliseconds}
-    write(options.out / "timings.json", json.dumps(facts, indent=2) + "\n")
-    return 0
+    write(folder / "timings.json", json.dumps(facts, indent=2) + "\n")
+    return write_csv(folder / "timings.csv", rows)
 
 
-def _tell(what: str) -> None:
+def _show(text: str) -> None:
+    """Replace the line on the terminal."""
     if sys.stderr.isatty():
-        print(f"\r\033[K{what}", end="", file=sys.stderr, flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)

@@ -13,7 +13,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m vtstudy.report", description="Write the report.")
     parser.add_argument("--results", default="reports/results.csv", help="our measurements")
     parser.add_argument("--provenance", default="reports/provenance.json", help="what was run, on what")
-    parser.add_argument("--params", default="params.yaml", help="holds report.tolerances and evaluation.models")
+    parser.add_argument("--params", default="params.yaml", help="holds report.tolerances and models")
     parser.add_argument("--published", default="data/published", help="folder of adaptprune.csv and claims.yaml")
     parser.add_argument("--figures", default="reports/results", help="folder of the figures' experiments' files")
     parser.add_argument(

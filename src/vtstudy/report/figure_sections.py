@@ -71,11 +71,12 @@ def _survivors(inputs: Inputs, model: str | None, folder: Path, out: Path) -> Se
     section = Section("figure1", "Figures 1, 6 and 7: which tokens survive")
     if not (model and folder.is_dir()):
         return section
-    facts = mapping(folder.with_suffix(".json"))
+    file = folder.parent / "scores" / f"{folder.name}.json"
+    facts = mapping(file)
     try:
         fixed = float(facts["parameters"]["fixed"])
     except (KeyError, TypeError, ValueError) as error:
-        raise ReportError(f"{folder.with_suffix('.json')} does not say which share 'parameters.fixed' is.") from error
+        raise ReportError(f"{file} does not say which share 'parameters.fixed' is.") from error
     found = survivors.Survivors(
         folder,
         _numbers(folder / "examples.csv", EXAMPLES, ("example", "height", "width")),

@@ -189,12 +189,12 @@ def load(results: Path, provenance: Path, params: Path, published: Path, tables:
 
 
 def _models(path: Path, params: dict) -> dict[str, str]:
-    """``evaluation.models`` of params.yaml: the checkpoint that is run for each of the paper's models."""
-    entries = (params.get("evaluation") or {}).get("models") or {}
+    """``models`` of params.yaml: the checkpoint that is run for each of the paper's models."""
+    entries = params.get("models") or {}
     try:
         return {entry["paper"]: str(entry["checkpoint"]) for entry in entries.values()}
     except (AttributeError, TypeError, KeyError) as error:
-        raise ReportError(f"{path}: each of 'evaluation.models' must have a 'paper' and a 'checkpoint'.") from error
+        raise ReportError(f"{path}: each of 'models' must have a 'paper' and a 'checkpoint'.") from error
 
 
 def load_results(path: Path, models: Mapping[str, str]) -> Results:
@@ -236,7 +236,7 @@ def load_results(path: Path, models: Mapping[str, str]) -> Results:
     if not any(found.model_for(model) for model in models):
         raise ReportError(
             f"{path} holds no model that stands for one of the paper's (found: "
-            f"{', '.join(found.models)}); name its checkpoint in evaluation.models of params.yaml."
+            f"{', '.join(found.models)}); name its checkpoint in models of params.yaml."
         )
     return found
 

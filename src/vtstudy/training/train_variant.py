@@ -1,7 +1,7 @@
 """Trains the further miniatures, each from one that is trained already: first its eyes, then its words.
 
 ``python -m vtstudy.training.train_variant --name miniature-next`` reads its settings from ``params.yaml``
-(``further``) and writes ``data/checkpoints/miniature-next``; stopped at any point, the same command goes on
+(``derived``) and writes ``data/checkpoints/miniature-next``; stopped at any point, the same command goes on
 where it was. The tower of another architecture learns to tell each token what LLaVA's tower tells of the
 same cells; the language model, which knows that language already, then goes on learning to answer.
 """
@@ -151,7 +151,7 @@ def grow(name: str, settings: dict, checkpoints: Path, workdir: Path, device: to
     """Trains one miniature from another and writes its checkpoint (bfloat16 safetensors and processor).
 
     Args:
-        settings: its entry under ``further`` in params.yaml.
+        settings: its entry under ``derived`` in params.yaml.
         checkpoints: the folder of all; the source must be there already.
         workdir: where a stopped run's states are, each named by all that it comes from.
     """
@@ -177,7 +177,7 @@ def grow(name: str, settings: dict, checkpoints: Path, workdir: Path, device: to
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--name", required=True, help="one of `further` in the parameters")
+    parser.add_argument("--name", required=True, help="one of `derived` in the parameters")
     parser.add_argument("--checkpoints", type=Path, default=Path("data/checkpoints"), help="folder of all checkpoints")
     parser.add_argument(
         "--work", type=Path, default=Path("data/training"), help="folder of the states that a stopped run goes on from"
@@ -185,7 +185,7 @@ def main() -> None:
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
-    known = yaml.safe_load(args.params.read_text())["further"]
+    known = yaml.safe_load(args.params.read_text())["derived"]
     if args.name not in known:
         parser.error(f"--name must be one of {', '.join(known)}, not {args.name}")
     grow(args.name, known[args.name], args.checkpoints, args.work, torch.device(args.device))

@@ -4,8 +4,8 @@ import csv
 
 import pytest
 
-from vtstudy.experiments import costs as table3
-from vtstudy.experiments import timings
+from vtprune.errors import UserError
+from vtstudy.experiments import costs, timings
 from vtstudy.experiments.files import write_csv
 from vtstudy.experiments.paper_models import SIZES
 
@@ -13,7 +13,7 @@ from vtstudy.experiments.paper_models import SIZES
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
-    assert table3.main(["--out", str(folder)]) == 0
+    assert costs.write_costs(folder)
     return folder
 
 
@@ -25,7 +25,7 @@ def read(path):
 def test_every_model_method_and_keep_ratio_has_a_row(written):
     rows = read(written / "cost.csv")
     keys = [(row["model"], row["method"], row["keep"]) for row in rows]
-    assert len(set(keys)) == len(keys) == len(SIZES) * (2 + 2 * len(table3.KEEPS))
+    assert len(set(keys)) == len(keys) == len(SIZES) * (2 + 2 * len(costs.KEEPS))
     by_key = dict(zip(keys, rows, strict=True))
     for model in SIZES:
         whole, fastv = by_key[model, "baseline", "1.0"], by_key[model, "fastv", "0.1"]
@@ -44,7 +44,7 @@ def test_every_model_method_and_keep_ratio_has_a_row(written):
 def test_conventions_and_the_same_bytes_again(written, tmp_path):
     rows = read(written / "conventions.csv")
     assert len(rows) == 72 * 5 and {row["agrees"] for row in rows} == {"yes", "no"}
-    write_csv(tmp_path / "again.csv", table3.convention_rows())
+    write_csv(tmp_path / "again.csv", costs.convention_rows())
     assert (tmp_path / "again.csv").read_bytes() == (written / "conventions.csv").read_bytes()
 
 
@@ -61,6 +61,6 @@ def test_ratios_are_taken_round_by_round():
     assert {(row["method"], row["batch"], row["keep"]) for row in rows} == {("fastv", 2, 0.1)}
 
 
-def test_no_empty_tables(tmp_path):
-    with pytest.raises(ValueError, match="there are no rows"):
+def test_a_table_without_rows_is_refused(tmp_path):
+    with pytest.raises(UserError, match="x.csv"):
         write_csv(tmp_path / "x.csv", [])

@@ -15,14 +15,14 @@ from vtprune.methods import VTW, AdaptPrune, FastV, RandomPruning
 from vtstudy.evaluation.bootstrap import bootstrap
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.experiments import attention_maps as figure2
-from vtstudy.experiments import figure5
 from vtstudy.experiments import figure_runner as figures
 from vtstudy.experiments import redundancy as figure3
 from vtstudy.experiments import runner as common
 from vtstudy.experiments import survivors as figure1
-from vtstudy.experiments.results import COLUMNS
-from vtstudy.experiments.settings import FigureSettings, Settings, parse
+from vtstudy.experiments.adaptprune_tables import FIGURE5
+from vtstudy.experiments.settings import FigureSettings, Settings, SurvivorSettings
 from vtstudy.experiments.spec import Experiment
+from vtstudy.results_table import COLUMNS
 
 
 def test_correlation():
@@ -87,32 +87,9 @@ def test_overlap_of_images_with_unequal_numbers_of_questions():
     assert sample.mean() == pytest.approx(value, abs=0.2 * sample.std())
 
 
-def test_settings_of_a_figure(tmp_path):
-    params = tmp_path / "params.yaml"
-    params.write_text(
-        "profile: miniature\nevaluation: {keep: 0.2, limit: null, models: {a: {paper: A, checkpoint: here}}}\nfigures:\n  figure1: {benchmarks: [gqa], keeps: [0.5, 0.1], limit: 7}\n"
-    )
-    found = parse(
-        "figure1", ["--params", str(params), "--fixed", "0.8", "--keeps", "0.3,0.2"], figure1.SurvivorSettings
-    )
-    assert (found.benchmarks, found.keeps, found.limit, found.fixed, found.keep) == (("gqa",), (0.3, 0.2), 7, 0.8, 0.2)
-    assert parse("table1", ["--params", str(params)]) == Settings(checkpoint="here", keep=0.2)
-    with pytest.raises(EvaluationError, match="'figures.figure1.fixed' is not known"):
-        params.write_text(
-            "profile: miniature\nevaluation: {models: {a: {paper: A, checkpoint: here}}}\nfigures: {figure1: {fixed: 1}}\n"
-        )
-        parse("figure1", ["--params", str(params)], FigureSettings)
-
-
-@pytest.mark.parametrize(("keeps", "sentence"), [((0.5, 1.5), "keep must lie in"), ((0.5, 0.5), "keeps must differ")])
-def test_wrong_ratios(keeps, sentence):
-    with pytest.raises(EvaluationError, match=sentence):
-        common.ratios(Settings(keeps=keeps))
-
-
 def test_figure5_is_of_eight_benchmarks_and_asks_the_unpruned_model_once():
-    assert len(figure5.EXPERIMENT.benchmarks) == 8
-    assert [name for name, row in figure5.EXPERIMENT.rows.items() if not row.takes_keep] == ["baseline"]
+    assert len(FIGURE5.benchmarks) == 8
+    assert [name for name, spec in FIGURE5.variants.items() if not spec.takes_keep] == ["baseline"]
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +105,7 @@ def settings(place, out, kind=FigureSettings, **more):
     given = {
         "checkpoint": str(place / "tiny-llava"),
         "data": str(place / "data"),
-        "store": str(place / "store"),
+        "answers": str(place / "answers"),
         "out": str(out),
     }
     return kind(**given | {"device": "cpu", "limit": 4, "resamples": 50, "max_new_tokens": 2, "batch_size": 3} | more)
@@ -195,7 +172,7 @@ def test_halves_of_a_benchmark_show_different_images(place, tmp_path):
 
 
 def test_figure1(place, tmp_path):
-    given = settings(place, tmp_path, figure1.SurvivorSettings, benchmarks=("vqav2",), keeps=(0.5, 0.25), examples=2)
+    given = settings(place, tmp_path, SurvivorSettings, benchmarks=("vqav2",), keeps=(0.5, 0.25), examples=2)
     path = figures.run("figure1", figure1.measure, given)
     found = {(r["method"], r["keep"]): float(r["value"]) for r in rows(path)}
     assert len(found) == 6 and all(0 <= value <= 100 for value in found.values())
@@ -242,7 +219,7 @@ def test_figure3(place, tmp_path):
 
 def test_an_experiment_at_several_ratios(place, tmp_path):
     experiment = Experiment(
-        "demo", ("pope",), {k: figure5.EXPERIMENT.rows[k] for k in ("baseline", "fastv")}, ("fastv - baseline",)
+        "demo", ("pope",), {k: FIGURE5.variants[k] for k in ("baseline", "fastv")}, ("fastv - baseline",)
     )
     path = common.run(experiment, settings(place, tmp_path, Settings, keeps=(0.5, 0.25)))
     found = [(r["method"], r["keep"]) for r in rows(path) if r["benchmark"] == "pope"]
@@ -261,7 +238,7 @@ def test_a_limit_that_leaves_one_image_leaves_no_interval(place, tmp_path):
     experiment = Experiment(
         "demo",
         ("pope", "vqav2"),
-        {k: figure5.EXPERIMENT.rows[k] for k in ("baseline", "random")},
+        {k: FIGURE5.variants[k] for k in ("baseline", "random")},
         ("random - baseline",),
     )
     found = rows(common.run(experiment, settings(place, tmp_path, Settings, keep=0.5)))
@@ -272,19 +249,7 @@ def test_a_limit_that_leaves_one_image_leaves_no_interval(place, tmp_path):
     assert not any(r["ci_low"] for r in found if r["benchmark"] == "mean")
 
 
-@pytest.mark.parametrize(
-    ("more", "sentence"),
-    [
-        ({"benchmarks": ()}, "figure1 needs benchmarks"),
-        ({"benchmarks": ("popes",)}, "there is no benchmark 'popes'"),
-        ({"fixed": 0.0}, "fixed must lie in (0, 1], not 0"),
-        ({"examples": 0}, "examples must be at least 1, not 0"),
-        ({"checkpoint": "/nowhere/at/all"}, "there is no such folder"),
-        ({"limit": 4}, "figure1 needs at least 2 images of pope, but its first 4 questions show one: raise the limit"),
-    ],
-)
-def test_mistakes_are_one_sentence(place, tmp_path, capsys, more, sentence):
-    given = settings(place, tmp_path, figure1.SurvivorSettings, **{"benchmarks": ("pope",), **more})
-    assert common.one_sentence("figure1", lambda: figures.run("figure1", figure1.measure, given)) == 2
-    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("vtprune figure1: ")]
-    assert len(said) == 1 and sentence in said[0]
+def test_a_figure_needs_two_images(place, tmp_path):
+    given = settings(place, tmp_path, SurvivorSettings, benchmarks=("pope",), limit=4)
+    with pytest.raises(EvaluationError, match="pope"):
+        figures.run("figure1", figure1.measure, given)

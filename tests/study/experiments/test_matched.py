@@ -12,18 +12,21 @@ from PIL import Image
 
 from vtprune.methods import SpectralBudget, get_method
 from vtprune.stages import layer_at
+from vtstudy import cli
+from vtstudy.config import load
 from vtstudy.evaluation.errors import EvaluationError
-from vtstudy.experiments import calibrate, eadaprune, sensitivity, table1
-from vtstudy.experiments import threshold_sweep as energy
-from vtstudy.experiments.matched import (
+from vtstudy.experiments.adaptprune_tables import TABLE1
+from vtstudy.experiments.eadaprune import (
     BENCHMARKS,
-    MatchedSettings,
-    calibrated,
-    main,
-    token_rows,
-    tokens_left,
+    calibrated_budgets,
+    comparison,
+    label,
+    sensitivity,
+    threshold_sweep,
 )
-from vtstudy.experiments.settings import read
+from vtstudy.experiments.matched import token_rows, tokens_left
+from vtstudy.experiments.registry import EXPERIMENTS
+from vtstudy.experiments.settings import SpectralSettings
 
 LINES = """features,centre,power,target,k_min,k_max,tokens,energy
 vision,False,2,0.25,1,,4,0.9
@@ -41,49 +44,49 @@ def calibration(tmp_path):
     return path
 
 
-def test_calibrated_budgets(calibration):
-    first, *others = calibrated(calibration, 0.25)
+def test_the_default_assumptions_come_first(calibration):
+    first, *others = calibrated_budgets(calibration, 0.25)
     assert first == SpectralBudget(0.8, route="gram")
     assert others == [
         SpectralBudget(0.9, features="vision", route="gram"),
         SpectralBudget(0.7, centre=True, power=1.0, route="svd"),
         SpectralBudget(0.81, k_min=3, k_max=6, route="gram"),
     ]
-    assert calibrated(calibration, 0.5) == [SpectralBudget(0.95, route="gram")]
+    assert calibrated_budgets(calibration, 0.5) == [SpectralBudget(0.95, route="gram")]
 
 
-def test_what_was_not_calibrated(calibration, tmp_path):
-    with pytest.raises(EvaluationError, match=r"matches no spectral budget to 0\.1 of the tokens"):
-        calibrated(calibration, 0.1)
-    with pytest.raises(EvaluationError, match="run the stage spectra first"):
-        calibrated(tmp_path / "none.csv", 0.1)
+def test_what_was_not_calibrated_budgets(calibration, tmp_path):
+    with pytest.raises(EvaluationError, match="0.1"):
+        calibrated_budgets(calibration, 0.1)
+    with pytest.raises(EvaluationError, match="none.csv"):
+        calibrated_budgets(tmp_path / "none.csv", 0.1)
 
 
 def test_rows_of_the_comparison(calibration):
-    settings = MatchedSettings(hosts=("fastv", "random"), keeps=(0.5, 0.25), calibration=str(calibration))
-    found = eadaprune.experiment(settings)
-    assert list(found.rows) == ["baseline", "fastv", "fastv_spectral", "random", "random_spectral"]
+    settings = SpectralSettings(hosts=("fastv", "random"), keeps=(0.5, 0.25), calibration=str(calibration))
+    found = comparison(settings)
+    assert list(found.variants) == ["baseline", "fastv", "fastv_spectral", "random", "random_spectral"]
     assert found.pairs == ("fastv_spectral - fastv", "random_spectral - random") and found.benchmarks == BENCHMARKS
-    assert (*BENCHMARKS[:-1], "mme", BENCHMARKS[-1]) == table1.EXPERIMENT.benchmarks
-    row = found.rows["random_spectral"]
+    assert (*BENCHMARKS[:-1], "mme", BENCHMARKS[-1]) == TABLE1.benchmarks
+    row = found.variants["random_spectral"]
     assert row.takes_keep and row.ratio(0.25) == 0.25
-    assert row.cell(0.25).method == get_method("random", keep=SpectralBudget(0.8, route="gram"))
-    assert row.cell(0.5).method.keep.energy == 0.95
+    assert row.variant(0.25).method == get_method("random", keep=SpectralBudget(0.8, route="gram"))
+    assert row.variant(0.5).method.keep.energy == 0.95
 
 
 def test_rows_of_the_sweep():
-    found = energy.experiment(MatchedSettings(energies=(0.99, 0.9), benchmarks=("pope",)))
-    assert list(found.rows) == ["baseline", "fastv tau=0.9", "fastv tau=0.99"] and found.benchmarks == ("pope",)
-    row = found.rows["fastv tau=0.9"]
-    assert not row.takes_keep and row.ratio(0.1) is None and row.cell(0.1).method.keep.energy == 0.9
-    with pytest.raises(EvaluationError, match=r"figures\.energy\.energies"):
-        energy.experiment(MatchedSettings())
+    found = threshold_sweep(SpectralSettings(energies=(0.99, 0.9), benchmarks=("pope",)))
+    assert list(found.variants) == ["baseline", "fastv tau=0.9", "fastv tau=0.99"] and found.benchmarks == ("pope",)
+    row = found.variants["fastv tau=0.9"]
+    assert not row.takes_keep and row.ratio(0.1) is None and row.variant(0.1).method.keep.energy == 0.9
+    with pytest.raises(EvaluationError, match="energies"):
+        threshold_sweep(SpectralSettings())
 
 
 def test_rows_of_the_sensitivity(calibration):
-    settings = MatchedSettings(keeps=(0.25,), calibration=str(calibration), benchmarks=("pope",))
-    found = sensitivity.experiment(settings)
-    assert list(found.rows) == [
+    settings = SpectralSettings(keeps=(0.25,), calibration=str(calibration), benchmarks=("pope",))
+    found = sensitivity(settings)
+    assert list(found.variants) == [
         "baseline",
         "fastv",
         "fastv_spectral",
@@ -92,31 +95,31 @@ def test_rows_of_the_sensitivity(calibration):
         "fastv projected k>=3 k<=6",
     ]
     assert found.pairs[:2] == ("fastv_spectral - fastv", "fastv vision - fastv_spectral") and len(found.pairs) == 4
-    with pytest.raises(EvaluationError, match=r"not of fastv at 0\.25, 0\.5"):
-        sensitivity.experiment(MatchedSettings(keeps=(0.25, 0.5), calibration=str(calibration)))
+    with pytest.raises(EvaluationError, match="sensitivity"):
+        sensitivity(SpectralSettings(keeps=(0.25, 0.5), calibration=str(calibration)))
 
 
 def test_names_of_the_assumptions():
     """Those that the docstring gives, and that the miniature's calibration has."""
     said = [
-        sensitivity.label(SpectralBudget(0.9, features="hidden", centre=True, power=1.0, route="svd")),
-        sensitivity.label(SpectralBudget(0.9, k_min=10, k_max=18)),
+        label(SpectralBudget(0.9, features="hidden", centre=True, power=1.0, route="svd")),
+        label(SpectralBudget(0.9, k_min=10, k_max=18)),
     ]
     assert said == ["hidden centred s^1", "projected k>=10 k<=18"] and all(
-        f'"{name}"' in sensitivity.label.__doc__ for name in said
+        f'"{name}"' in str(label.__doc__) for name in said
     )
-    settings = read(ROOT / "params.yaml", "sensitivity", MatchedSettings)
-    budgets = calibrated(ROOT / settings.calibration, settings.keeps[0])
-    assert set(said) <= set(map(sensitivity.label, budgets))
+    settings = EXPERIMENTS["sensitivity"].settings_of(load(ROOT / "params.yaml"))
+    budgets = calibrated_budgets(ROOT / settings.calibration, settings.keeps[0])
+    assert set(said) <= {label(budget) for budget in budgets}
 
 
-@pytest.mark.parametrize("module", [eadaprune, energy, sensitivity], ids=lambda module: module.NAME)
-def test_params_have_the_experiments(module):
-    settings = read(ROOT / "params.yaml", module.NAME, MatchedSettings)
-    spectra = __import__("yaml").safe_load((ROOT / "params.yaml").read_text())["spectra"]
-    assert set(settings.keeps) <= set(spectra["targets"]) and settings.limit is not None
+@pytest.mark.parametrize("name", ["eadaprune", "energy", "sensitivity"])
+def test_params_have_the_experiments(name):
+    config = load(ROOT / "params.yaml")
+    settings = EXPERIMENTS[name].settings_of(config)
+    assert set(settings.keeps) <= set(config.spectra.targets) and settings.limit is not None
     assert set(settings.benchmarks) <= set(BENCHMARKS) and settings.hosts
-    assert module is sensitivity or settings.benchmarks == BENCHMARKS
+    assert name == "sensitivity" or settings.benchmarks == BENCHMARKS
     for host in settings.hosts:
         assert get_method(host, keep=SpectralBudget(0.9))
 
@@ -189,10 +192,10 @@ def test_tokens_are_those_that_the_model_drops(place):
 
 
 def settings(place, **others):
-    return MatchedSettings(
+    return SpectralSettings(
         checkpoint=str(place / "tiny"),
         data=str(place / "data"),
-        store=str(place / "store"),
+        answers=str(place / "answers"),
         out=str(place / "results"),
         calibration=str(place / "calibration.csv"),
         benchmarks=("pope",),
@@ -203,21 +206,27 @@ def settings(place, **others):
     )
 
 
-def test_an_experiment_writes_scores_and_tokens(place, monkeypatch):
-    (place / "params.yaml").write_text(f"""profile: miniature
-evaluation: {{models: {{one: {{paper: A, checkpoint: {place / "tiny"}}}}}, resamples: 50, batch_size: 4, data: {place / "data"}}}
-figures: {{sensitivity: {{hosts: [fastv], keeps: [0.25], benchmarks: [pope], calibration: {place / "calibration.csv"}}}}}
-""")
-    arguments = [
-        "--params",
-        str(place / "params.yaml"),
-        "--store",
-        str(place / "store"),
-        "--out",
-        str(place / "results"),
-    ]
-    assert sensitivity.main(arguments) == 0
-    written = (place / "results/sensitivity.csv").read_text()
+def write_params(path, checkpoint, data, **experiments) -> list[str]:
+    """A file of parameters for one model; returns the options that every command gets."""
+    params = {
+        "profile": "lite",
+        "models": {"one": {"paper": "LLaVA-1.5-7B", "table": "table1", "checkpoint": str(checkpoint)}},
+        "evaluation": {"resamples": 50, "batch_size": 4, "data": data, "dtype": "float32"},
+        "experiments": experiments,
+        "report": {"tolerances": {"default": 1.0}},
+    }
+    path.write_text(json.dumps(params))
+    return ["--params", str(path), "--out", str(path.parent)]
+
+
+def test_an_experiment_writes_scores_and_tokens(place):
+    section = {"hosts": ["fastv"], "keeps": [0.25], "benchmarks": ["pope"]}
+    common = write_params(place / "params.yaml", place / "tiny", str(place / "data"), sensitivity=section)
+    (place / "results").mkdir(exist_ok=True)
+    (place / "results/calibration.csv").write_text(LINES)
+    arguments = ["run", "sensitivity", *common, "--answers", str(place / "answers")]
+    assert cli.main(arguments) == 0
+    written = (place / "results/scores/sensitivity.csv").read_text()
     methods = {row["method"] for row in csv.DictReader(written.splitlines())}
     assert {"baseline", "fastv", "fastv_spectral", "fastv vision - fastv_spectral"} <= methods
     tokens = list(csv.DictReader((place / "results/sensitivity/tokens.csv").open()))
@@ -232,23 +241,17 @@ figures: {{sensitivity: {{hosts: [fastv], keeps: [0.25], benchmarks: [pope], cal
     ]
     assert 3 <= float(variants[-1]["tokens"]) <= 6
     # 6 cells answer, and the tokens of the 5 pruned ones are counted first.
-    facts = json.loads((place / "results/sensitivity.json").read_text())
+    facts = json.loads((place / "results/scores/sensitivity.json").read_text())
     questions = int(fixed["n"])
     assert (facts["answers"], facts["prompts_shown"]) == (6 * questions, 5 * questions)
     # Again: nothing is asked anew, and the same bytes are written.
-    assert sensitivity.main(arguments) == 0 and (place / "results/sensitivity.csv").read_text() == written
+    assert cli.main(arguments) == 0 and (place / "results/scores/sensitivity.csv").read_text() == written
 
 
-def test_a_refused_setting_is_one_sentence(place, capsys):
-    assert (
-        main(
-            eadaprune.NAME,
-            eadaprune.experiment,
-            ["--params", str(ROOT / "params.yaml"), "--calibration", str(place / "none.csv")],
-        )
-        == 2
-    )
-    assert "run the stage spectra first" in capsys.readouterr().err
+def test_an_experiment_without_calibration_is_refused(place, capsys):
+    arguments = ["run", "eadaprune", "--params", str(ROOT / "params.yaml"), "--out", str(place / "nowhere")]
+    assert cli.main(arguments) == 2
+    assert "calibration.csv" in capsys.readouterr().err
 
 
 def test_a_checkpoint_is_calibrated_on_pictures_of_ones_own(place, capsys):
@@ -258,23 +261,22 @@ def test_a_checkpoint_is_calibrated_on_pictures_of_ones_own(place, capsys):
         Image.fromarray(generator.integers(0, 40 * (n + 1), (32, 32, 3), dtype=np.uint8)).save(
             place / f"pictures/{n}.png"
         )
-    (place / "own.yaml").write_text(f"""profile: lite
-evaluation: {{models: {{one: {{paper: A, checkpoint: {place / "tiny"}}}}}, data: null}}
-figures: {{eadaprune: {{keeps: [0.5, 0.25]}}}}
-""")
-    arguments = ["--params", str(place / "own.yaml"), "--out", str(place / "own"), "--pictures"]
-    assert calibrate.main([*arguments, str(place / "pictures")]) == 0
-    rows = list(csv.DictReader((place / "own/calibration.csv").open()))
+    (place / "own").mkdir()
+    common = write_params(place / "own/params.yaml", place / "tiny", None, eadaprune={"keeps": [0.5, 0.25]})
+    arguments = ["calibrate", *common, "--pictures"]
+    assert cli.main([*arguments, str(place / "pictures")]) == 0
+    written = place / "own/results/calibration.csv"
+    rows = list(csv.DictReader(written.open()))
     assert [(row["target"], row["tokens"]) for row in rows] == [("0.5", "8"), ("0.25", "4")]
     assert all(abs(float(row["calibrated_mean"]) - int(row["tokens"])) <= 0.5 for row in rows)
-    (budget,) = calibrated(place / "own/calibration.csv", 0.25)
+    (budget,) = calibrated_budgets(written, 0.25)
     assert budget == SpectralBudget(float(rows[1]["energy"]), route="gram")
     (place / "empty").mkdir()
-    assert calibrate.main([*arguments, str(place / "empty")]) == 2 and "holds no pictures" in capsys.readouterr().err
+    assert cli.main([*arguments, str(place / "empty")]) == 2 and "no pictures" in capsys.readouterr().err
     (place / "broken").mkdir()
     (place / "broken/no.png").write_bytes(b"no picture")
-    assert calibrate.main([*arguments, str(place / "broken")]) == 2
-    assert "broken/no.png cannot be read" in capsys.readouterr().err
+    assert cli.main([*arguments, str(place / "broken")]) == 2
+    assert "broken/no.png" in capsys.readouterr().err
 
 
 def test_pictures_of_different_token_counts_are_calibrated_together(tmp_path, capsys):
@@ -293,16 +295,11 @@ def test_pictures_of_different_token_counts_are_calibrated_together(tmp_path, ca
     ]
     for n, image in enumerate(images):
         image.save(tmp_path / f"{n}.png")
-    (tmp_path / "params.yaml").write_text(f"""profile: lite
-evaluation: {{models: {{one: {{paper: A, checkpoint: {tmp_path / "tiny"}}}}}, data: null, dtype: float32, device: cpu}}
-figures: {{eadaprune: {{keeps: [0.25]}}}}
-""")
-    assert (
-        calibrate.main(["--params", str(tmp_path / "params.yaml"), "--out", str(tmp_path), "--pictures", str(tmp_path)])
-        == 0
-    )
-    (row,) = csv.DictReader((tmp_path / "calibration.csv").open())
-    (budget,) = calibrated(tmp_path / "calibration.csv", 0.25)
+    common = write_params(tmp_path / "params.yaml", tmp_path / "tiny", None, eadaprune={"keeps": [0.25]})
+    assert cli.main(["calibrate", *common, "--device", "cpu", "--pictures", str(tmp_path)]) == 0
+    written = tmp_path / "results/calibration.csv"
+    (row,) = csv.DictReader(written.open())
+    (budget,) = calibrated_budgets(written, 0.25)
     loaded = Loaded.of(tmp_path / "tiny", device="cpu", dtype="float32")
     kept = {"fixed": [], "spectral": [], "all": []}
     for image in images:

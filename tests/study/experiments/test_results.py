@@ -5,23 +5,26 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
+from helpers import ROOT
 
 from vtprune.methods import AdaptPrune, FastV, NoPruning
+from vtstudy.config import load
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.evaluation.scoring import Scores
-from vtstudy.experiments import table1, table2, table4, table5, table6_7, table8
+from vtstudy.experiments.adaptprune_tables import TABLE1, TABLE4, TABLES
 from vtstudy.experiments.collect import collect
-from vtstudy.experiments.results import COLUMNS, rows_of, to_csv
-from vtstudy.experiments.settings import parse, read
-from vtstudy.experiments.spec import Experiment, Row
+from vtstudy.experiments.results import rows_of
+from vtstudy.experiments.spec import Experiment, VariantSpec
 from vtstudy.report.labels import LINKS, METHOD_LABELS
-from vtstudy.report.results import RESULT_COLUMNS, load_results
+from vtstudy.report.results import load_results
+from vtstudy.results_table import COLUMNS, to_csv
 
 DEMO = Experiment(
     "demo",
     ("pope", "gqa"),
-    {"baseline": Row(), "fastv": Row("fastv"), "random": Row("random")},
+    {"baseline": VariantSpec(), "fastv": VariantSpec("fastv"), "random": VariantSpec("random")},
     ("fastv - random", "fastv - baseline"),
     chance=True,
 )
@@ -34,23 +37,27 @@ def scores(benchmark, mean, seed, n=300) -> Scores:
 
 
 @pytest.fixture
-def cells():
+def results():
     levels = {"baseline": 70, "fastv": 50, "random": 45}
     return {
         name: {b: scores(b, level, seed) for b, seed in (("pope", 1), ("gqa", 2))} for name, level in levels.items()
     }
 
 
-def rows(cells, **options):
-    return rows_of(DEMO, "tiny", 0.1, cells, {"pope": 50.0}, **{"resamples": 300, "seed": 0, **options})
+def rows(results, **options):
+    return rows_of(DEMO, "tiny", 0.1, results, {"pope": 50.0}, **{"resamples": 300, "seed": 0, **options})
 
 
-def test_rows(cells):
-    found = {(row["method"], row["benchmark"]): row for row in rows(cells)}
+def csv_text(found) -> str:
+    return to_csv(pd.DataFrame(found))
+
+
+def test_rows_hold_scores_differences_and_their_mean(results):
+    found = {(row["method"], row["benchmark"]): row for row in rows(results)}
     assert len(found) == 3 * 5 + 1
     pope, mean = found["fastv", "pope"], found["fastv", "mean"]
-    assert pope["value"] == pytest.approx(cells["fastv"]["pope"].value) and pope["n"] == 300 and pope["keep"] == 0.1
-    percents = [100 * cells["fastv"][b].value / cells["baseline"][b].value for b in ("pope", "gqa")]
+    assert pope["value"] == pytest.approx(results["fastv"]["pope"].value) and pope["n"] == 300 and pope["keep"] == 0.1
+    percents = [100 * results["fastv"][b].value / results["baseline"][b].value for b in ("pope", "gqa")]
     assert mean["value"] == pytest.approx(np.mean(percents)) and mean["n"] == 600
     assert mean["metric"] == "percent_of_baseline" and mean["ci_low"] < mean["value"] < mean["ci_high"]
     assert found["baseline", "mean"]["value"] == found["baseline", "mean"]["ci_low"] == 100
@@ -61,26 +68,26 @@ def test_rows(cells):
     assert difference["ci_high"] - difference["ci_low"] < 0.2 * (pope["ci_high"] - pope["ci_low"])
 
 
-def test_the_same_bytes_and_columns_as_the_report_reads(cells, tmp_path):
-    text = to_csv(rows(cells))
-    assert text == to_csv(rows(cells)) and COLUMNS == RESULT_COLUMNS
+def test_the_report_reads_the_written_columns(results, tmp_path):
+    text = csv_text(rows(results))
+    assert text == csv_text(rows(results)) and tuple(text.splitlines()[0].split(",")) == COLUMNS
     (tmp_path / "results.csv").write_text(text.replace("tiny", "miniature-llava"))
     measures = load_results(tmp_path / "results.csv", {"LLaVA-1.5-7B": "miniature-llava"})
     found = measures.difference("demo", "miniature-llava", "random - fastv", "gqa", 0.1)
     assert found.has_interval and found.value < 0
 
 
-def test_cells_of_other_questions_are_not_paired(cells):
-    cells["fastv"]["pope"] = scores("pope", 50, 1, n=299)
-    with pytest.raises(EvaluationError, match="pope: the cells did not answer the same questions"):
-        rows(cells)
+def test_scores_of_different_questions_are_not_paired(results):
+    results["fastv"]["pope"] = scores("pope", 50, 1, n=299)
+    with pytest.raises(EvaluationError, match="pope"):
+        rows(results)
 
 
-def test_a_single_image_has_no_interval(cells):
+def test_a_single_image_has_no_interval(results):
     """The scores stay; neither they nor their differences nor the mean of percents has an interval."""
-    for found in cells.values():
+    for found in results.values():
         found["gqa"] = replace(found["gqa"], images=np.zeros(300, dtype=int))
-    found = rows(cells)
+    found = rows(results)
     with_interval = {
         row["benchmark"]
         for row in found
@@ -88,13 +95,13 @@ def test_a_single_image_has_no_interval(cells):
     }
     assert with_interval == {"pope"} and {row["benchmark"] for row in found} == {"pope", "gqa", "mean"}
     assert np.isfinite([row["value"] for row in found]).all()
-    lines = [line for line in csv.DictReader(to_csv(found).splitlines()) if line["benchmark"] != "pope"]
+    lines = [line for line in csv.DictReader(csv_text(found).splitlines()) if line["benchmark"] != "pope"]
     assert {line["ci_low"] + line["ci_high"] for line in lines} == {""}
 
 
-def test_questions_about_one_image_are_drawn_together(cells):
+def test_questions_about_one_image_are_drawn_together(results):
     """Two questions an image that always score alike: half as many observations, so wider by the root of two."""
-    half = {name: {b: twice(s) for b, s in of.items()} for name, of in cells.items()}
+    half = {name: {b: twice(s) for b, s in of.items()} for name, of in results.items()}
     alike = {name: {b: replace(s, images=np.arange(300)) for b, s in of.items()} for name, of in half.items()}
     for images, questions in zip(rows(half, resamples=2000), rows(alike, resamples=2000), strict=True):
         assert images["value"] == questions["value"] and images["n"] == questions["n"]
@@ -108,20 +115,20 @@ def twice(found: Scores) -> Scores:
     return replace(found, value=float(values.mean()), values=values, images=np.repeat(np.arange(150), 2))
 
 
-def test_no_percent_of_nothing(cells):
-    zero = cells["baseline"]["gqa"]
-    cells["baseline"]["gqa"] = Scores(
+def test_an_unpruned_score_of_zero_gives_no_mean_percentage(results):
+    zero = results["baseline"]["gqa"]
+    results["baseline"]["gqa"] = Scores(
         "gqa", "accuracy", 0.0, 300, zero.units, 0 * zero.values, zero.strata, zero.images
     )
-    assert "mean" not in {row["benchmark"] for row in rows(cells)}
+    assert "mean" not in {row["benchmark"] for row in rows(results)}
 
 
-def test_one_benchmark_has_no_mean(cells):
+def test_one_benchmark_has_no_mean(results):
     found = rows_of(
-        Experiment("demo", ("pope",), DEMO.rows, ()),
+        Experiment("demo", ("pope",), DEMO.variants, ()),
         "tiny",
         0.1,
-        {n: {"pope": c["pope"]} for n, c in cells.items()},
+        {n: {"pope": c["pope"]} for n, c in results.items()},
         {},
         resamples=9,
         seed=0,
@@ -129,9 +136,11 @@ def test_one_benchmark_has_no_mean(cells):
     assert {row["benchmark"] for row in found} == {"pope"}
 
 
-def test_a_method_without_a_ratio_has_none(cells):
-    withdrawn = Experiment("demo", ("pope",), {**DEMO.rows, "vtw": Row("vtw")}, ("fastv - vtw", "baseline - vtw"))
-    found = rows_of(withdrawn, "tiny", 0.1, {**cells, "vtw": cells["random"]}, {}, resamples=9, seed=0)
+def test_a_method_without_a_ratio_has_none(results):
+    withdrawn = Experiment(
+        "demo", ("pope",), {**DEMO.variants, "vtw": VariantSpec("vtw")}, ("fastv - vtw", "baseline - vtw")
+    )
+    found = rows_of(withdrawn, "tiny", 0.1, {**results, "vtw": results["random"]}, {}, resamples=9, seed=0)
     keeps = {row["method"]: row["keep"] for row in found if row["benchmark"] == "pope"}
     assert keeps == {
         "baseline": 1.0,
@@ -141,28 +150,20 @@ def test_a_method_without_a_ratio_has_none(cells):
         "fastv - vtw": 0.1,
         "baseline - vtw": None,
     }
-    assert not withdrawn.rows["vtw"].takes_keep
+    assert not withdrawn.variants["vtw"].takes_keep
 
 
-ALL = [table1, table2, table4, table5, table6_7, table8]
+@pytest.mark.parametrize("experiment", TABLES, ids=lambda experiment: experiment.name)
+def test_the_report_knows_every_variant_of_a_table(experiment):
+    assert set(experiment.variants) <= set(METHOD_LABELS)
+    assert all(spec.variant(0.1) for spec in experiment.variants.values())
+    assert {name for pair in experiment.pairs for name in pair.split(" - ")} <= set(experiment.variants)
 
 
-@pytest.mark.parametrize("module", ALL, ids=lambda module: module.__name__.rpartition(".")[2])
-def test_a_table_is_whole(module):
-    """Its rows are methods that there are, its pairs are of its rows, and the report knows them all."""
-    experiment = module.EXPERIMENT
-    assert experiment.name == module.__name__.rpartition(".")[2]
-    assert set(experiment.rows) <= set(METHOD_LABELS)
-    for row in experiment.rows.values():
-        assert row.cell(0.1)
-    for pair in experiment.pairs:
-        assert set(pair.split(" - ")) <= set(experiment.rows)
-
-
-def test_the_tables():
-    assert [len(module.EXPERIMENT.benchmarks) for module in ALL] == [12, 10, 8, 4, 1, 1]
-    one = {name: row.cell(0.1) for name, row in table1.EXPERIMENT.rows.items() if name != "vtw"}
-    four = {name: row.cell(0.1) for name, row in table4.EXPERIMENT.rows.items()}
+def test_shared_variants_of_the_tables_are_equal():
+    assert [len(table.benchmarks) for table in TABLES] == [12, 10, 8, 4, 1, 1, 8]
+    one = {name: spec.variant(0.1) for name, spec in TABLE1.variants.items()}
+    four = {name: spec.variant(0.1) for name, spec in TABLE4.variants.items()}
     assert one["blind"].image == "blank" and one["baseline"].method == NoPruning()
     assert four["(a)"] == one["fastv"] and four["(d)"] == one["adaptprune"] and four["baseline"] == one["baseline"]
     assert four["(a)"].method == FastV(0.1)
@@ -170,99 +171,57 @@ def test_the_tables():
     assert four["(c)"].method == AdaptPrune(0.1, similarity=False)
 
 
-def test_every_printed_row_has_one_of_ours():
-    """But for Table 3, whose rows are those of Table 1."""
-    rows = {module.EXPERIMENT.name: set(module.EXPERIMENT.rows) for module in ALL}
+def test_every_printed_row_has_a_variant():
+    """Table 3 has none: its rows are those of Table 1."""
+    variants = {table.name: set(table.variants) for table in TABLES}
     for link in LINKS.values():
         for row in link.methods.values():
             for experiment, method in row.sources:
-                assert method in rows[experiment], (link.table, experiment, method)
+                assert method in variants[experiment], (link.table, experiment, method)
 
 
-def test_settings(tmp_path):
-    params = tmp_path / "params.yaml"
-    models = "{one: {paper: A, checkpoint: here}, two: {paper: B, checkpoint: owner/name}}"
-    params.write_text(f"profile: lite\nevaluation: {{keep: 0.2, data: null, models: {models}}}\n")
-    found = parse("table1", ["--params", str(params), "--limit", "8", "--keep", "0.3", "--store", "x"])
-    assert (found.profile, found.keep, found.limit, found.data, found.store) == ("lite", 0.3, 8, None, "x")
-    assert (
-        found.checkpoint == "here"
-        and parse("table1", ["--params", str(params), "--model", "two"]).model == "owner/name"
-    )
-    assert parse("table1", ["--params", str(params), "--checkpoint", "else"]).checkpoint == "else"
-    with pytest.raises(EvaluationError, match=r"'evaluation\.models' has no three; it has one, two"):
-        read(params, model="three")
-
-
-def test_a_model_may_have_a_limit_of_its_own(tmp_path):
-    params = tmp_path / "params.yaml"
-    models = "{one: {paper: A, checkpoint: here}, two: {paper: B, checkpoint: there, limit: 3}, three: {paper: C, checkpoint: there, limit: {default: 5, mme: null}}}"
-    params.write_text(
-        f"profile: lite\nevaluation: {{limit: 100, models: {models}}}\nfigures: {{figure5: {{limit: 7}}}}\n"
-    )
-    assert [read(params, model=name).limit for name in ("one", "two", "three")] == [100, 3, {"default": 5, "mme": None}]
-    assert read(params, "figure5", model="two").limit == 7  # what a figure says of itself goes first
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (
-            "profile: x\nevaluation: {kept: 1, models: {a: {paper: A, checkpoint: b}}}",
-            r"'evaluation\.kept' is not known",
-        ),
-        ("profile: x", "no section 'evaluation'"),
-        ("evaluation: {}", "does not name its 'profile'"),
-        ("profile: x\nevaluation: {}", r"no table 'evaluation\.models'"),
-        (
-            "profile: x\nevaluation: {models: {a: here}}",
-            r"'evaluation\.models\.a' must have the keys checkpoint and paper",
-        ),
-        ("profile: x\nevaluation: {models: {a: {paper: A, checkpoint: b, keep: 1}}}", r"may have limit, and no others"),
-        (
-            "profile: x\nevaluation: {models: {a: {paper: A, checkpoint: b, limit: 0}}}",
-            r"'evaluation\.models\.a\.limit' must be .* not 0",
-        ),
-        (
-            "profile: x\nevaluation: {models: {a: {paper: A, checkpoint: b, limit: {pope: few}}}}",
-            r"a\.limit' must be .* not 'few'",
-        ),
-        (
-            "profile: x\nevaluation: {limit: true, models: {a: {paper: A, checkpoint: b}}}",
-            r"'evaluation\.limit' must be .* not True",
-        ),
-        ("a: [", "is not valid YAML"),
-    ],
-)
-def test_params_that_cannot_be_used(tmp_path, text, message):
-    (tmp_path / "params.yaml").write_text(text)
-    with pytest.raises(EvaluationError, match=message):
-        read(tmp_path / "params.yaml")
-
-
-def test_no_params(tmp_path):
-    with pytest.raises(EvaluationError, match="cannot be read"):
-        read(tmp_path / "none.yaml")
-
-
-def test_collect(cells, tmp_path):
-    facts = {"profile": "miniature", "commit": "abc", "seconds": 2.5, "answers": 10, "prompts_shown": 3}
-    names = ("table1", "table4", "table10")
-    files = [tmp_path / f"{name}.csv" for name in names]
-    with pytest.raises(EvaluationError, match=r"table1\.csv cannot be read"):
-        collect(files, tmp_path / "out")
-    (tmp_path / "stale.csv").write_text("left by an experiment that is no more")
-    for name in names:
-        (tmp_path / f"{name}.csv").write_text(to_csv(rows(cells)).replace("demo", name))
+@pytest.fixture
+def scores_folder(results, tmp_path):
+    """The results of three runs: two of table1, one of table4."""
+    for name in ("table1-llava-7b", "table1-next-7b", "table4"):
+        text = csv_text(rows(results)).replace("demo", name.partition("-")[0]).replace("tiny", name)
+        (tmp_path / f"{name}.csv").write_text(text)
+        facts = {"profile": "miniature", "commit": "abc", "seconds": 2.5, "answers": 10, "prompts_shown": 3}
         (tmp_path / f"{name}.json").write_text(json.dumps(facts | {"dirty": name == "table4"}))
-    assert collect(files, tmp_path / "out") == ["table1", "table4", "table10"]
-    with open(tmp_path / "out" / "results.csv") as file:
-        found = [row["experiment"] for row in csv.DictReader(file)]
-    assert len(found) == 48 and list(dict.fromkeys(found)) == ["table1", "table4", "table10"]
-    joined = json.loads((tmp_path / "out" / "provenance.json").read_text())
-    assert joined["profile"] == "miniature" and joined["commit"] == "abc" and joined["dirty"]
-    assert joined["seconds"] == 7.5 and joined["answers"] == 30 and joined["prompts_shown"] == 9
-    assert joined["seconds_by_experiment"] == dict.fromkeys(names, 2.5)
+    return tmp_path
+
+
+CONFIG = load(ROOT / "params.yaml")
+
+
+def test_collect_joins_a_folder_in_the_order_of_the_experiments(scores_folder, tmp_path):
+    names = ["table1-llava-7b", "table1-next-7b", "table4"]
+    assert collect(scores_folder, tmp_path / "out", CONFIG) == names
+    lines = (tmp_path / "out/results.csv").read_text().splitlines()
+    assert lines[1:] == [line for name in names for line in (tmp_path / f"{name}.csv").read_text().splitlines()[1:]]
+    facts = json.loads((tmp_path / "out/provenance.json").read_text())
+    assert facts["profile"] == "miniature" and facts["commit"] == "abc" and facts["dirty"]
+    assert facts["seconds"] == 7.5 and facts["answers"] == 30 and facts["prompts_shown"] == 9
+    assert facts["seconds_by_experiment"] == dict.fromkeys(names, 2.5)
+
+
+def test_the_committed_results_are_those_of_the_committed_scores(tmp_path):
+    """Also: reading and writing the numbers again changes no byte."""
+    collect(ROOT / "reports/results/scores", tmp_path, CONFIG)
+    assert (tmp_path / "results.csv").read_bytes() == (ROOT / "reports/results.csv").read_bytes()
+
+
+def test_collect_refuses_what_does_not_belong(scores_folder, tmp_path):
+    (tmp_path / "table9.csv").write_text("the results of an experiment that is gone")
+    with pytest.raises(EvaluationError, match=r"table9\.csv"):
+        collect(scores_folder, tmp_path / "out", CONFIG)
+    (tmp_path / "table9.csv").unlink()
+    other = json.loads((tmp_path / "table4.json").read_text()) | {"profile": "lite"}
+    (tmp_path / "table4.json").write_text(json.dumps(other))
+    with pytest.raises(EvaluationError, match="different profiles"):
+        collect(scores_folder, tmp_path / "out", CONFIG)
     (tmp_path / "table4.json").unlink()
-    with pytest.raises(EvaluationError, match=r"table4\.json cannot be read"):
-        collect(files, tmp_path / "out")
+    with pytest.raises(EvaluationError, match=r"table4\.json"):
+        collect(scores_folder, tmp_path / "out", CONFIG)
+    with pytest.raises(EvaluationError, match="holds no results"):
+        collect(tmp_path / "nowhere", tmp_path / "out", CONFIG)

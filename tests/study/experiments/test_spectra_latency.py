@@ -6,6 +6,7 @@ import json
 import pytest
 import torch
 
+from vtprune.errors import UserError
 from vtprune.ops import spectrum
 from vtstudy.experiments import svd_latency as spectra_latency
 from vtstudy.experiments.svd_routes import budget_calls, cost, leading_call, matrix
@@ -31,7 +32,7 @@ def test_rows(tmp_path, monkeypatch):
     monkeypatch.setattr(spectra_latency, "SLOW", 30000)
     recorded = tmp_path / "recorded"
     recorded.mkdir()
-    assert spectra_latency.main(["--rounds", "2", "--out", str(tmp_path), "--recorded", str(recorded)]) == 0
+    spectra_latency.measure_latency(tmp_path, recorded, rounds=2)
     rows = list(csv.DictReader((tmp_path / "spectra_latency/latency.csv").open()))
     assert [row["route"] for row in rows] == ["svd", "gram", "randomised", "randomised, rank t"] * 2
     for row in rows:
@@ -73,5 +74,5 @@ def test_recorded_times_of_a_gpu_are_read(tmp_path):
     }
     assert rows[2]["median_ms"] == "3" and rows[2]["source"] == "recorded" and rows[2]["times_gram"] == "1"
     (tmp_path / "bad.json").write_text("{")
-    with pytest.raises(ValueError, match=r"bad\.json is not JSON"):
+    with pytest.raises(UserError, match=r"bad\.json"):
         list(spectra_latency.recorded(tmp_path))

@@ -81,9 +81,7 @@ def out(tmp_path_factory):
         ],
     )
     params = json.loads(files["params"].read_text())
-    params["evaluation"]["models"] = {
-        name: {"paper": paper, "checkpoint": f"some/{name}"} for paper, name in MODELS.items()
-    }
+    params["models"] = {name: {"paper": paper, "checkpoint": f"some/{name}"} for paper, name in MODELS.items()}
     files["params"].write_text(json.dumps(params))
     assert set(found[0]) == set(COLUMNS)
     return build_report(**files).parent

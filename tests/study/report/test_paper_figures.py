@@ -93,7 +93,8 @@ def files(tmp_path_factory):
         ],
     )
     Image.new("RGB", (30, 40), (200, 30, 30)).save(data / "figure1/one.png")
-    (data / "figure1.json").write_text('{"parameters": {"fixed": 0.9}}')
+    (data / "scores").mkdir()
+    (data / "scores/figure1.json").write_text('{"parameters": {"fixed": 0.9}}')
     return files
 
 
@@ -129,7 +130,7 @@ def test_what_was_not_run_is_said(files, tmp_path):
             "benchmark,layer,row,column,attention\nx,0,0,0,much\n",
             "line 2: 'attention' is not a number",
         ),
-        ("figure1.json", "{}", "does not say which share 'parameters.fixed' is"),
+        ("scores/figure1.json", "{}", "does not say which share 'parameters.fixed' is"),
     ],
 )
 def test_damaged_data_is_one_sentence(files, tmp_path, name, content, sentence):

@@ -257,7 +257,7 @@ def test_wrong_input_is_one_sentence(tmp_path, capsys):
     error("cannot be read", params="a: [\n")
     error(
         "must have a 'paper' and a 'checkpoint'",
-        params="report: {tolerances: {default: 1}}\nevaluation: {models: {a: b}}\n",
+        params="report: {tolerances: {default: 1}}\nmodels: {a: b}\n",
     )
     error("does not say which 'profile'", provenance="{}")
     error("cannot be read", provenance="{")
