@@ -12,9 +12,10 @@ from helpers import synthetic_results as synthetic
 from vtprune.methods import AdaptPrune
 from vtstudy import benchmarks
 from vtstudy.evaluation.scoring import Scores, parts_of
-from vtstudy.experiments import table1, table2, table4, table5, table6_7, table8
-from vtstudy.experiments.results import COLUMNS, rows_of
+from vtstudy.experiments.adaptprune_tables import TABLE1, TABLE2, TABLE4, TABLE5, TABLE6_7, TABLE8
+from vtstudy.experiments.results import rows_of
 from vtstudy.report import build_report, text
+from vtstudy.results_table import COLUMNS
 from vtstudy.training.variants import TILE
 from vtstudy.world.scene import CELL
 
@@ -41,13 +42,12 @@ def scores(benchmark: str, level: float, seed: int, each: int = 8) -> Scores:
     return Scores(benchmark, "score", 0.0, len(units), units, values, strata, np.arange(len(units)))
 
 
-def rows(module, model: str):
-    experiment = module.EXPERIMENT
+def rows(experiment, model: str):
     benchmarks = [*experiment.benchmarks, *(["mme_cognition"] if "mme" in experiment.benchmarks else [])]
     found = []
     for keep in experiment.keeps or (0.1,):
         cells = {}
-        for number, name in enumerate(experiment.rows):
+        for number, name in enumerate(experiment.variants):
             cells[name] = {b: scores(b, 80 - 3 * number, number, 4 if model == MODELS[FEW] else 8) for b in benchmarks}
             if experiment.parts:
                 cells[name] |= {k: part for whole in list(cells[name].values()) for k, part in parts_of(whole).items()}
@@ -62,16 +62,16 @@ def out(tmp_path_factory):
     folder = tmp_path_factory.mktemp("all")
     found = [
         row
-        for module, models in (
-            (table1, ("LLaVA-1.5-7B", "LLaVA-NeXT-7B")),
-            (table2, ("InternVL2-2B",)),
-            (table4, ("LLaVA-1.5-7B",)),
-            (table5, ("LLaVA-1.5-7B",)),
-            (table6_7, ("LLaVA-1.5-7B",)),
-            (table8, ("LLaVA-1.5-7B",)),
+        for experiment, models in (
+            (TABLE1, ("LLaVA-1.5-7B", "LLaVA-NeXT-7B")),
+            (TABLE2, ("InternVL2-2B",)),
+            (TABLE4, ("LLaVA-1.5-7B",)),
+            (TABLE5, ("LLaVA-1.5-7B",)),
+            (TABLE6_7, ("LLaVA-1.5-7B",)),
+            (TABLE8, ("LLaVA-1.5-7B",)),
         )
         for model in models
-        for row in rows(module, MODELS[model])
+        for row in rows(experiment, MODELS[model])
     ]
     files = synthetic.write(
         folder,

@@ -5,7 +5,7 @@ import yaml
 from helpers.synthetic_results import PUBLISHED
 
 from vtstudy import benchmarks
-from vtstudy.experiments import figure5, table1, table2, table4, table5, table6_7, table8
+from vtstudy.experiments.adaptprune_tables import TABLES
 from vtstudy.report.audit import AGREE, DISAGREE, audit
 from vtstudy.report.claims import KINDS
 from vtstudy.report.labels import (
@@ -115,10 +115,7 @@ def test_claims_are_well_formed():
     """Each names what there is to compare: experiments' own rows, pairs and benchmarks."""
     claims = yaml.safe_load((PUBLISHED / "claims.yaml").read_text())["claims"]
     assert len({c["id"] for c in claims}) == len(claims) >= 25
-    tables = {
-        module.EXPERIMENT.name: module.EXPERIMENT
-        for module in (table1, table2, table4, table5, table6_7, table8, figure5)
-    }
+    tables = {experiment.name: experiment for experiment in TABLES}
     parts = {*MMBENCH_BY_CATEGORY.values(), *MMBENCH_BY_GROUP.values(), *MME_BY_SUBTASK.values()}
     for claim in claims:
         assert claim["kind"] in KINDS and claim["place"] and claim["statement"]
