@@ -124,4 +124,4 @@ def test_claims_are_well_formed():
             assert set(claim["benchmarks"]) <= known, claim["id"]
             turned = {" - ".join(reversed(pair.split(" - "))) for pair in found.pairs}
             assert set(claim.get("pairs", ())) <= {*found.pairs, *turned}, claim["id"]
-            assert claim.get("method", "baseline") in found.rows, claim["id"]
+            assert claim.get("method", "baseline") in found.variants, claim["id"]
