@@ -13,7 +13,7 @@ from helpers.tiny_llava import build_checkpoint, write_data
 
 from vtprune.errors import UserError
 from vtstudy import cli
-from vtstudy.benchmarks import WORLD
+from vtstudy.benchmarks import ADAPTPRUNE
 from vtstudy.config import load
 from vtstudy.experiments.plan import plan, question_count
 from vtstudy.experiments.registry import EXPERIMENTS
@@ -131,7 +131,7 @@ def planned(folder, experiments=None, **evaluation):
 def test_a_plan_counts_the_answers_that_no_earlier_experiment_needs(tmp_path):
     runs, sentences = planned(tmp_path)
     table1, table8 = runs["table1"], runs["table8"]
-    everything = sum(question_count(load(tmp_path / "params.yaml"), name, None) for name in WORLD)
+    everything = sum(question_count(load(tmp_path / "params.yaml"), name, None) for name in ADAPTPRUNE)
     assert (table1.variants, table1.questions, table1.new_answers) == (7, everything, 7 * everything)
     # Four of Table 8's variants are Table 1's. The other two are asked MME's 2374 questions.
     assert (table8.variants, table8.questions, table8.new_answers) == (6, 2374, 2 * 2374)
