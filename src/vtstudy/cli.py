@@ -29,13 +29,13 @@ ModelKey = Annotated[str | None, typer.Option("--model", help="Key of a model in
 Out = Annotated[Path, typer.Option(help="Folder of the report; the results are in its folder `results`.")]
 Data = Annotated[str | None, typer.Option(help="Folder of the data sets, in place of `evaluation.data`.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Ask at most this many questions of each benchmark.")]
-Answers = Annotated[Path, typer.Option(help="Folder of the answer cache.")]
+Cache = Annotated[Path, typer.Option(help="Folder of the stored answers.")]
 Device = Annotated[str | None, typer.Option(help="Such as cpu or cuda:1. Default: a GPU if there is one.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Measure again, even if these times are stored.")]
 
 PARAMS = Path("params.yaml")
 OUT = Path("reports")
-ANSWERS = Path("data/answers")
+CACHE = Path("data/answers")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -60,7 +60,7 @@ def evaluate(
     benchmarks: Annotated[str, typer.Option(help="Names with commas between, or all.")] = "pope",
     data: Annotated[str | None, typer.Option(help="Folder of local data sets. Default: from the Hub.")] = None,
     image: Annotated[Literal["shown", "blank"], typer.Option(help="blank: a grey image in place of each.")] = "shown",
-    answers: Answers = ANSWERS,
+    cache: Cache = CACHE,
     batch_size: Annotated[int, typer.Option(min=1, help="Questions in a batch.")] = 8,
     limit: Limit = None,
     max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Upper bound on the length of an answer.")] = None,
@@ -86,7 +86,7 @@ def evaluate(
     evaluator = Evaluator(
         checkpoint,
         data,
-        store=answers,
+        store=cache,
         batch_size=batch_size,
         limit=limit,
         max_new_tokens=max_new_tokens,
@@ -132,7 +132,7 @@ def answer(
     out: Out = OUT,
     data: Data = None,
     limit: Limit = None,
-    answers: Answers = ANSWERS,
+    cache: Cache = CACHE,
     device: Device = None,
     summary: Annotated[Path, typer.Option(help="Folder of the summary.")] = Path("data/answered"),
 ) -> None:
@@ -141,7 +141,7 @@ def answer(
     from vtstudy.experiments.answers import answer_all
 
     path, left_out = answer_all(
-        load(params), model, out / "results", summary, data=data, limit=limit, answers=str(answers), device=device
+        load(params), model, out / "results", summary, data=data, limit=limit, cache=str(cache), device=device
     )
     for name in left_out:
         print(f"vtstudy: {name} is left out, because no energies were calibrated for it", file=sys.stderr)
@@ -158,7 +158,7 @@ def run(
     out: Out = OUT,
     data: Data = None,
     limit: Limit = None,
-    answers: Answers = ANSWERS,
+    cache: Cache = CACHE,
     device: Device = None,
 ) -> None:
     """Run one experiment, and write its results."""
@@ -167,15 +167,15 @@ def run(
 
     entry = get_experiment(experiment)
     settings = entry.settings_of(
-        load(params), model, out=str(out / "results"), data=data, limit=limit, answers=str(answers), device=device
+        load(params), model, out=str(out / "results"), data=data, limit=limit, cache=str(cache), device=device
     )
     print(entry.run(settings))
 
 
 @app.command()
-def spectra(params: Params = PARAMS, out: Out = OUT, answers: Answers = ANSWERS) -> None:
+def spectra(params: Params = PARAMS, out: Out = OUT, cache: Cache = CACHE) -> None:
     """Measure the spectra of the miniature world's pictures, and calibrate the energies of spectral budgets."""
-    run("spectra", params=params, out=out, answers=answers)
+    run("spectra", params=params, out=out, cache=cache)
 
 
 @app.command()

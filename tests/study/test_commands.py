@@ -33,7 +33,7 @@ def evaluate(place, **options) -> int:
     values = {
         "checkpoint": place / "tiny-llava",
         "data": place / "data",
-        "answers": place / "answers",
+        "cache": place / "answers",
         "benchmarks": "pope",
         "device": "cpu",
         "max-new-tokens": 3,
@@ -69,7 +69,7 @@ def test_evaluate_prints_scores_with_intervals(place, capsys):
         ({"device": "tpu7"}, "tpu7"),
         ({"checkpoint": "/nowhere/at/all"}, "/nowhere/at/all"),
         ({"data": "/nowhere"}, "/nowhere"),
-        ({"answers": "/dev/null/answers"}, "/dev/null/answers"),
+        ({"cache": "/dev/null/answers"}, "/dev/null/answers"),
         ({"benchmarks": "gqa"}, "GQA"),
         ({"batch-size": 0}, "batch-size"),
         ({"limit": 0}, "limit"),

@@ -106,7 +106,7 @@ def evaluator_of(settings: Settings) -> Any:
     return Evaluator(
         settings.checkpoint,
         settings.data,
-        store=settings.answers,
+        store=settings.cache,
         batch_size=settings.batch_size,
         limit=settings.limit,
         max_new_tokens=settings.max_new_tokens,

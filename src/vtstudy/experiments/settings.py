@@ -24,7 +24,7 @@ class Settings(Evaluation):
         checkpoint: a folder or a Hub id.
         keeps: keep ratios in place of `keep`; empty for `keep` alone.
         device: such as `cpu`; None for a GPU if there is one.
-        answers: folder of the answer cache.
+        cache: folder of the stored answers.
         out: folder of the results.
         name: name of the result files without suffix; None for the experiment's name.
     """
@@ -33,7 +33,7 @@ class Settings(Evaluation):
     checkpoint: str = "data/checkpoints/miniature-llava"
     keeps: Shares = ()
     device: str | None = None
-    answers: str = "data/answers"
+    cache: str = "data/answers"
     out: str = "reports/results"
     name: str | None = None
 

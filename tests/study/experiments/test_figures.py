@@ -105,7 +105,7 @@ def settings(place, out, kind=FigureSettings, **more):
     given = {
         "checkpoint": str(place / "tiny-llava"),
         "data": str(place / "data"),
-        "answers": str(place / "answers"),
+        "cache": str(place / "answers"),
         "out": str(out),
     }
     return kind(**given | {"device": "cpu", "limit": 4, "resamples": 50, "max_new_tokens": 2, "batch_size": 3} | more)

@@ -195,7 +195,7 @@ def settings(place, **others):
     return SpectralSettings(
         checkpoint=str(place / "tiny"),
         data=str(place / "data"),
-        answers=str(place / "answers"),
+        cache=str(place / "answers"),
         out=str(place / "results"),
         calibration=str(place / "calibration.csv"),
         benchmarks=("pope",),
@@ -224,7 +224,7 @@ def test_an_experiment_writes_scores_and_tokens(place):
     common = write_params(place / "params.yaml", place / "tiny", str(place / "data"), sensitivity=section)
     (place / "results").mkdir(exist_ok=True)
     (place / "results/calibration.csv").write_text(LINES)
-    arguments = ["run", "sensitivity", *common, "--answers", str(place / "answers")]
+    arguments = ["run", "sensitivity", *common, "--cache", str(place / "answers")]
     assert cli.main(arguments) == 0
     written = (place / "results/scores/sensitivity.csv").read_text()
     methods = {row["method"] for row in csv.DictReader(written.splitlines())}
