@@ -71,10 +71,11 @@ def evaluate(
     from vtprune.ask import check_device
     from vtprune.command import parse_parameters, print_table
     from vtprune.methods import parse_method
-    from vtstudy.benchmarks import WORLD, check_benchmarks
+    from vtstudy.benchmarks import WORLD, check_benchmarks, limit_of
     from vtstudy.evaluation.environment import data_root, prepare
     from vtstudy.evaluation.harness import Evaluator, is_local
-    from vtstudy.evaluation.requests import Variant
+    from vtstudy.evaluation.requests import Request, Variant
+    from vtstudy.experiments.runner import scores_of_variant
     from vtstudy.world.hub_rows import validate
 
     names = list(WORLD) if benchmarks == "all" else benchmarks.split(",")
@@ -86,16 +87,17 @@ def evaluate(
     evaluator = Evaluator(
         checkpoint,
         data,
-        store=cache,
+        cache=cache,
         batch_size=batch_size,
-        limit=limit,
         max_new_tokens=max_new_tokens,
         device=device,
         dtype=dtype,
         check_data=validate,
     )
     variant = Variant(parse_method(method, keep, **parse_parameters(param or [])), image)
-    print_table(_score_table(evaluator.evaluate(variant, names)))
+    limits = {name: limit_of(limit, name) for name in names}
+    evaluator.answer(Request(variant, name, count) for name, count in limits.items())
+    print_table(_score_table(scores_of_variant(evaluator, variant, limits)))
 
 
 @app.command()

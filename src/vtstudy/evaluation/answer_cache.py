@@ -1,12 +1,17 @@
-"""Predictions, kept durably as they are made, so that a run killed at any point resumes.
+"""Answers, kept durably as they are made, so that no question is answered twice and a killed run resumes.
 
-One text file for each (cell, task). Its first line is the identity of what was run: checkpoint,
-method with all its parameters and code, image mode, precision, generation arguments, data, software. Every
-further line is one batch of answers, written with one call and flushed to the disk. Each line is a
-JSON object that begins with a checksum of the rest of it.
+One folder holds the answers of all experiments. A file holds the answers of one method with one checkpoint. Its first
+line is its identity: everything that an answer depends on, apart from the question (see `cache_key`). Every further
+line is one batch of answers, written with one call and flushed to the disk. An answer stands beside the digest of its
+question, which is the rendered prompt and the image's pixels. Who asked is not part of the key, so experiments and
+benchmarks share answers.
 
-A last line without its line break is what a kill leaves behind: it is taken off, with a notice, and
-its batch is computed anew. Anything else that does not fit is an error that names file and line.
+Each line is a JSON object that begins with a checksum of its other members. A killed process can leave a last line
+without its line break: that line is cut off, with a notice, and its batch is computed again. Any other damage is an
+error that names the file and the line.
+
+lmms-eval has a response cache of its own. Its keys know neither the meaning of a method's code nor the prompts and
+pixels, and it cannot store the answers of several methods that share a pass over the questions.
 """
 
 import fcntl
@@ -14,175 +19,155 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
-from vtstudy.evaluation.errors import StoreError
+from vtstudy.evaluation.errors import CacheError
 
-FORMAT = 1
+FORMAT = 2
 _log = logging.getLogger("vtprune")
 
+Tokens = tuple[tuple[int, int], ...]
+"""How many image tokens a prompt has, from the first decoder layer on: pairs (image tokens, number of layers).
 
-class Prediction(NamedTuple):
-    """An answer, and the digest of the question (prompt and image) that it answers."""
-
-    question: str
-    answer: str
+A first pair with 0 layers holds the number of tokens of a prompt that is pruned before the first layer.
+"""
 
 
-class PredictionStore:
-    """A folder of predictions; may be shared by several processes.
+class Answer(NamedTuple):
+    """An answer, and the numbers of image tokens of its prompt; None where nobody counted these."""
+
+    text: str
+    tokens: Tokens | None = None
+
+
+class AnswerCache:
+    """A folder of answers, which several processes may share.
 
     Args:
-        folder: where new predictions go.
-        reuse: folders of the same form that are only read; what stands in ``folder`` goes first.
-
-    Raises:
-        StoreError: if the folder cannot be made or written.
+        folder: it is made when the first answer is written.
     """
 
-    def __init__(self, folder: str | Path, reuse: Iterable[str | Path] = ()) -> None:
+    def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder).expanduser().resolve()
-        self.reuse = [Path(other).expanduser().resolve() for other in reuse]
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            probe = self.folder / f".writable-{os.getpid()}"
-            probe.touch()
-            probe.unlink()
-        except OSError as error:
-            raise StoreError(f"the prediction store {folder} cannot be written ({error.strerror})") from error
+        self._read: dict[str, tuple[tuple, dict[str, Answer]]] = {}
 
-    def open(self, identity: Mapping[str, Any], *, rank: int = 0) -> "Shelf":
-        """The predictions of one cell on one task, locked for this process until closed.
+    def read(self, identity: Mapping[str, Any]) -> Mapping[str, Answer]:
+        """All stored answers of an identity, by the digest of their question.
+
+        Answers that another process is writing at the moment may be missing.
 
         Args:
-            identity: plain JSON data; ``method.name`` and ``task`` also show in the file's name.
-            rank: of a process among several that share the task's questions; each writes a file
-                of its own and reads all.
+            identity: plain JSON data.
+
+        Raises:
+            CacheError: if a file is damaged or cannot be read.
         """
-        identity = json.loads(_dump({"format": FORMAT, **identity}))
-        return Shelf(self.folder, _name(identity), identity, rank, self.reuse)
+        identity = _identity(identity)
+        name = _name(identity)
+        paths = _paths(self.folder, name)
+        state = tuple((path, status.st_size, status.st_mtime_ns) for path in paths for status in [path.stat()])
+        if name not in self._read or self._read[name][0] != state:
+            answers: dict[str, Answer] = {}
+            for path in paths:
+                _merge(answers, _Lines(path, _bytes_of(path), identity).answers)
+            self._read[name] = state, answers
+        return self._read[name][1]
 
     @contextmanager
-    def open_all(self, identities: Sequence[Mapping[str, Any]], *, rank: int = 0) -> Iterator[list["Shelf"]]:
-        """As ``open``, for several cells (no two the same) on one task; closed on leaving.
+    def open(self, identities: Sequence[Mapping[str, Any]], *, rank: int = 0) -> Iterator[list["AnswerFile"]]:
+        """The files of several different identities, for reading and writing; locked for this process until the end.
 
-        They are locked in one order, whatever the order given: two processes that want the same
-        cells would otherwise wait for each other for ever.
+        Files are locked in one order, whatever the order of the identities. Otherwise two processes that want the
+        same files could wait for each other forever.
+
+        Args:
+            identities: plain JSON data; `method.name` is part of a file's name.
+            rank: of a process among several that answer together; each writes files of its own and reads all.
+
+        Raises:
+            CacheError: if a file is damaged, or cannot be read or written.
         """
-        order = sorted(range(len(identities)), key=lambda index: _name({"format": FORMAT, **identities[index]}))
-        with ExitStack() as opened:
-            shelves = {index: opened.enter_context(self.open(identities[index], rank=rank)) for index in order}
-            yield [shelves[index] for index in range(len(identities))]
+        plain = [_identity(identity) for identity in identities]
+        order = sorted(range(len(plain)), key=lambda index: _name(plain[index]))
+        with ExitStack() as stack:
+            files = {index: stack.enter_context(AnswerFile(self.folder, plain[index], rank)) for index in order}
+            yield [files[index] for index in range(len(plain))]
 
 
-class Shelf:
-    """What is stored of one cell on one task. Use it as a context manager.
+class AnswerFile:
+    """The answers of one identity, locked for this process. Use it as a context manager.
 
     Raises:
-        StoreError: from any call, if a file is damaged or cannot be read or written.
+        CacheError: from any call, if a file is damaged, or cannot be read or written.
     """
 
-    def __init__(
-        self, folder: Path, name: str, identity: dict[str, Any], rank: int, reuse: Iterable[Path] = ()
-    ) -> None:
+    def __init__(self, folder: Path, identity: dict[str, Any], rank: int) -> None:
+        name = _name(identity)
         self.path = folder / (f"{name}.rank{rank}.jsonl" if rank else f"{name}.jsonl")
-        self._identity = identity
-        self._predictions: dict[int, Prediction] = {}
-        self._reused: dict[int, Prediction] = {}
+        self._answers: dict[str, Answer] = {}
         self._file = self._locked()
         try:
-            for other in sorted(folder.glob(f"{name}*.jsonl")):
-                if other != self.path:
-                    self._read(other, other.read_bytes())
-            self._recover()
-            own = self._predictions
-            for other in (file for folder in reuse for file in sorted(folder.glob(f"{name}*.jsonl"))):
-                self._predictions = {}
-                self._read(other, other.read_bytes())
-                self._reused = self._predictions | self._reused
-            self._predictions = own
+            for path in _paths(folder, name):
+                if path != self.path:
+                    _merge(self._answers, _Lines(path, _bytes_of(path), identity).answers)
+            self._recover(identity)
         except BaseException:
             self._file.close()
             raise
 
-    def __enter__(self) -> "Shelf":
+    def __enter__(self) -> "AnswerFile":
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._file.close()
 
-    def __len__(self) -> int:
-        return len(self._predictions)
+    @property
+    def answers(self) -> Mapping[str, Answer]:
+        """All stored answers, by the digest of their question."""
+        return self._answers
 
-    def get(self, doc: int, question: str) -> str | None:
-        """The stored answer to a document's question, None if there is none.
+    def add(self, answers: Mapping[str, Answer]) -> None:
+        """Store a batch of answers by the digests of their questions; on return the batch is on the disk.
 
-        Raises:
-            StoreError: if the stored answer was given to another question.
+        A stored text stays as it is; only counts that it lacks are added.
         """
-        found = self._predictions.get(doc) or self._reused.get(doc)
-        if found is None:
-            return None
-        if found.question != question:
-            raise StoreError(
-                f"{self.path.name} holds an answer to another question than document {doc} asks now: "
-                "the data were changed under an old name, so delete that file to compute it anew"
-            )
-        return found.answer
+        new: dict[str, Answer] = {}
+        for question, answer in answers.items():
+            stored = self._answers.get(question)
+            if stored is None:
+                new[question] = answer
+            elif stored.tokens is None and answer.tokens is not None:
+                new[question] = Answer(stored.text, answer.tokens)
+        if new:
+            self._append({"answers": [_entry(question, answer) for question, answer in new.items()]})
+            _merge(self._answers, new)
 
-    def add(self, answers: Iterable[tuple[int, str, str]]) -> None:
-        """Store a batch of (document, digest of its question, answer); on return it is on the disk."""
-        answers = list(answers)
-        for doc, question, answer in answers:
-            if doc in self._predictions:
-                raise StoreError(f"{self.path} holds an answer for document {doc} already")
-            self._predictions[doc] = Prediction(question, answer)
-        self._append({"answers": answers})
-
-    def _locked(self):
+    def _locked(self) -> BinaryIO:
         try:
-            file = open(self.path, "a+b", buffering=0)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            file = open(self.path, "a+b", buffering=0)  # noqa: SIM115 - it stays open while the file is locked
         except OSError as error:
-            raise StoreError(f"the prediction store {self.path.parent} cannot be written ({error.strerror})") from error
+            raise CacheError(f"the answer cache {self.path.parent} cannot be written ({error.strerror})") from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            _log.warning(f"waiting for another process that is filling {self.path.name}")
+            _log.warning(f"waiting for another process that is writing {self.path.name}")
             fcntl.flock(file, fcntl.LOCK_EX)
         return file
 
-    def _recover(self) -> None:
-        self._file.seek(0)
-        data = self._file.readall()
-        complete = self._read(self.path, data)
-        if complete < len(data):
-            _log.warning(f"{self.path.name}: its last line was cut off by a kill; that batch is computed anew")
-            self._file.truncate(complete)
+    def _recover(self, identity: dict[str, Any]) -> None:
+        content = _bytes_of(self.path)
+        lines = _Lines(self.path, content, identity)
+        _merge(self._answers, lines.answers)
+        if lines.complete < len(content):
+            _log.warning(f"{self.path.name}: a kill cut off the last line; its batch is computed again")
+            self._file.truncate(lines.complete)
             os.fsync(self._file.fileno())
-        if complete == 0:
-            self._append({"identity": self._identity})
-
-    def _read(self, path: Path, data: bytes) -> int:
-        """Take in a file's lines; returns how many bytes complete lines take."""
-        lines = data.split(b"\n")
-        for number, line in enumerate(lines[:-1], start=1):
-            where = f"{path}, line {number}"
-            record = _checked(line, where)
-            if number == 1:
-                if record.get("identity") != self._identity:
-                    raise StoreError(f"{where}: these are predictions of another run than the file's name says")
-                continue
-            answers = record.get("answers")
-            if not isinstance(answers, list):
-                raise StoreError(f"{where}: there are no answers in it")
-            for doc, question, answer in answers:
-                if doc in self._predictions:
-                    raise StoreError(f"{where}: document {doc} was answered in an earlier line already")
-                self._predictions[doc] = Prediction(question, answer)
-        return len(data) - len(lines[-1])
+        if lines.complete == 0:
+            self._append({"identity": identity})
 
     def _append(self, record: dict[str, Any]) -> None:
         line = _dump({"checksum": _checksum(record), **record}).encode() + b"\n"
@@ -192,12 +177,82 @@ class Shelf:
                 written += self._file.write(line[written:])
             os.fsync(self._file.fileno())
         except OSError as error:
-            raise StoreError(f"{self.path} cannot be written ({error.strerror})") from error
+            raise CacheError(f"{self.path} cannot be written ({error.strerror})") from error
+
+
+class _Lines:
+    """The answers of a file's content, and how many bytes its complete lines take."""
+
+    def __init__(self, path: Path, content: bytes, identity: dict[str, Any]) -> None:
+        self.answers: dict[str, Answer] = {}
+        *lines, rest = content.split(b"\n")
+        self.complete = len(content) - len(rest)
+        for number, line in enumerate(lines, start=1):
+            place = f"{path}, line {number}"
+            record = checked_record(line, place)
+            if number == 1:
+                if record.get("identity") != identity:
+                    raise CacheError(f"{place}: the identity is not the one that the file's name stands for")
+                continue
+            entries = record.get("answers")
+            if not isinstance(entries, list):
+                raise CacheError(f"{place}: the line holds no answers")
+            for question, text, *tokens in entries:
+                counted = tuple((count, layers) for count, layers in tokens[0]) if tokens else None
+                stored = self.answers.get(question)
+                if stored is not None and (stored.tokens is not None or counted is None):
+                    raise CacheError(f"{place}: question {question} was answered in an earlier line")
+                self.answers[question] = Answer(text, counted)
+
+
+def checked_record(line: bytes, place: str) -> dict[str, Any]:
+    """A line's JSON object without its checksum.
+
+    Raises:
+        CacheError: if the line is damaged.
+    """
+    try:
+        record = json.loads(line)
+        checksum = record.pop("checksum")
+        if checksum == _checksum(record):
+            return record
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass
+    raise CacheError(f"{place}: the line is damaged, so nothing of the file is used; delete it to compute it anew")
+
+
+def _merge(answers: dict[str, Answer], more: Mapping[str, Answer]) -> None:
+    """Take in answers; a text that is there stays, and so do counts."""
+    for question, answer in more.items():
+        stored = answers.get(question)
+        if stored is None:
+            answers[question] = answer
+        elif stored.tokens is None:
+            answers[question] = Answer(stored.text, answer.tokens)
+
+
+def _entry(question: str, answer: Answer) -> list[Any]:
+    return [question, answer.text] if answer.tokens is None else [question, answer.text, answer.tokens]
+
+
+def _identity(identity: Mapping[str, Any]) -> dict[str, Any]:
+    return json.loads(_dump({"format": FORMAT, **identity}))
 
 
 def _name(identity: Mapping[str, Any]) -> str:
     key = hashlib.sha256(_dump(identity).encode()).hexdigest()[:24]
-    return f"{identity['method']['name']}-{identity['task']}-{key}"
+    return f"{identity['method']['name']}-{key}"
+
+
+def _paths(folder: Path, name: str) -> list[Path]:
+    return sorted(folder.glob(f"{name}*.jsonl"))
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CacheError(f"{path} cannot be read ({error.strerror})") from error
 
 
 def _dump(data: Any) -> str:
@@ -206,14 +261,3 @@ def _dump(data: Any) -> str:
 
 def _checksum(record: dict[str, Any]) -> str:
     return hashlib.sha256(_dump(record).encode()).hexdigest()[:16]
-
-
-def _checked(line: bytes, where: str) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-        stated = record.pop("checksum")
-        if stated == _checksum(record):
-            return record
-    except (ValueError, KeyError, TypeError, AttributeError):
-        pass
-    raise StoreError(f"{where}: the line is damaged, so nothing of this file is used; delete it to compute it anew")

@@ -1,98 +1,51 @@
-"""What a prediction depends on, as short digests: checkpoint, question, software, data."""
+"""What stored results depend on, as short digests: the meaning of code, checkpoints, questions and files."""
 
+import ast
 import hashlib
+import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from vtprune.methods.base import Method
-from vtstudy.evaluation.errors import EvaluationError
-from vtstudy.evaluation.import_graph import sources
+import torch
+from PIL import Image
+from transformers.utils.hub import cached_file, extract_commit_hash
 
-# Weights, configuration, tokenizer and processor; a checkpoint's folder holds little else.
-_SUFFIXES = (".safetensors", ".bin", ".json", ".model", ".txt", ".jinja")
-# What predictions of every method come from, with whatever these import of `pruning`.
-_COMMON = ("models/*.py", "evaluation/generation.py", "evaluation/model.py")
+from vtprune.methods import Method
+from vtstudy.evaluation.import_graph import SOURCES, used_modules
+
+# A checkpoint's weights, configuration, tokenizer and processor; its folder holds little else.
+_CHECKPOINT_SUFFIXES = (".safetensors", ".bin", ".json", ".model", ".txt", ".jinja")
+# The code that makes answers and measurements with every method: loading, attaching and generating.
+ANSWERING = ("vtprune.attach.inference", "vtprune.attach.loading", "vtprune.attach.prefix")
+# Modules whose code cannot change a result: types of errors, and a table of which keys name what they need.
+_IRRELEVANT = ("vtprune.errors", "vtstudy.evaluation.errors", "vtstudy.benchmarks")
+# Names from these modules only occur in annotations.
+_TYPING = ("__future__", "typing", "collections.abc")
 
 
-def checkpoint_digest(path_or_id: str | Path, commit: str | None = None) -> str:
-    """Digest of a local checkpoint's files, or the id and ``commit`` of one of the Hub's.
+def checkpoint_digest(path_or_id: str | Path) -> str | None:
+    """The digest of a local checkpoint's files, or `id@commit` of the cached copy of a checkpoint of the Hub.
 
-    Raises:
-        EvaluationError: if it is no local folder and there is no commit either.
+    Returns:
+        None if there is neither a folder nor a cached copy.
     """
     folder = Path(path_or_id).expanduser()
-    if not folder.is_dir():
-        if commit is None:
-            raise EvaluationError(f"checkpoint {path_or_id}: it is not known which version of it was loaded")
-        return f"{path_or_id}@{commit}"
-    return _files_digest((file.name, file) for file in folder.iterdir() if file.suffix in _SUFFIXES)
+    if folder.is_dir():
+        return files_digest({file.name: file for file in folder.iterdir() if file.suffix in _CHECKPOINT_SUFFIXES})
+    try:
+        commit = extract_commit_hash(cached_file(str(path_or_id), "config.json"), None)
+    except (OSError, ValueError):
+        return None
+    return None if commit is None else f"{path_or_id}@{commit}"
 
 
-def software(method: Method) -> dict[str, str]:
-    """Versions that a method's predictions depend on, and a digest of the code that makes them.
-
-    The code is that of the method, of its budget, of their base classes and of what all these import
-    of this package or from beside them, and of attaching and generating; not that of other methods.
-    It is read once in a process: edit a method's file, and start anew.
-
-    Raises:
-        EvaluationError: if the method or its budget is defined in no file, so that its code has no digest.
-    """
-    import torch
-    import transformers
-
-    return {
-        "code": code_digest(frozenset(map(_file_of, _modules(method))), Path(__file__).parents[1])[:16],
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-    }
-
-
-def _modules(part: Any) -> set[str]:
-    """The modules that define an object's classes, and those of what its fields hold."""
-    found = {cls.__module__ for cls in type(part).__mro__}
-    held = (
-        [getattr(part, field.name) for field in fields(part)]
-        if is_dataclass(part)
-        else part
-        if isinstance(part, tuple | list)
-        else ()
-    )
-    found |= {module for value in held for module in _modules(value)}
-    return {module for module in found if module.partition(".")[0] not in sys.stdlib_module_names}
-
-
-@cache
-def code_digest(files: frozenset[Path], root: Path) -> str:
-    """Digest of what predictions come from: the given files, common ones, and what these import.
-
-    Args:
-        files: those that define the method and its budget.
-        root: the package's folder.
-    """
-    common = [file for pattern in _COMMON for file in root.glob(pattern)]
-    ours = [root / "pruning", *common]
-    made = {
-        f for f in sources([*files, *common], root) if f in files or any(f == our or our in f.parents for our in ours)
-    }
-    return _files_digest((f.relative_to(root).as_posix() if f.is_relative_to(root) else f.name, f) for f in made)
-
-
-def _file_of(module: str) -> Path:
-    file = getattr(sys.modules[module], "__file__", None)
-    if file is None:
-        raise EvaluationError(
-            f"module {module} has no file, so predictions of what it defines cannot be told apart: move it into one"
-        )
-    return Path(file)
-
-
-def question_digest(prompt: str, images: Iterable[Any]) -> str:
-    """Digest of a prompt and its pillow images, pixel by pixel."""
+def question_digest(prompt: str, images: Iterable[Image.Image]) -> str:
+    """The digest of a rendered prompt and of its images, pixel by pixel."""
     digest = hashlib.sha256(prompt.encode())
     for image in images:
         digest.update(f"\0{image.mode}{image.size}".encode())
@@ -100,19 +53,106 @@ def question_digest(prompt: str, images: Iterable[Any]) -> str:
     return digest.hexdigest()[:24]
 
 
-def data_name(dataset: Any) -> list[str]:
-    """Which data set this is: its name, config and version, and `datasets`' hash of its files.
-
-    The questions themselves are compared by `question_digest`; this only keeps different data
-    sets in different files. Empty for one that does not come from `datasets`' cache.
-    """
-    files = getattr(dataset, "cache_files", None) or []
-    return sorted({"/".join(Path(file["filename"]).parts[-5:-1]) for file in files})
-
-
-def _files_digest(files: Iterable[tuple[str, Path]]) -> str:
+def files_digest(files: Mapping[str, Path]) -> str:
+    """The digest of the names and contents of files."""
     digest = hashlib.sha256()
-    for name, file in sorted(files):
+    for name, file in sorted(files.items()):
         with file.open("rb") as opened:
             digest.update(f"{name}\0{hashlib.file_digest(opened, 'sha256').hexdigest()}\n".encode())
     return digest.hexdigest()
+
+
+def data_digest(data: Any) -> str:
+    """The digest of plain JSON data."""
+    return hashlib.sha256(json.dumps(data, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
+
+
+def method_key(method: Method) -> dict[str, Any]:
+    """What the answers of a method depend on, apart from the checkpoint and the question.
+
+    Raises:
+        EvaluationError: if the method or its budget is not defined in a file.
+    """
+    return {
+        "method": method.signature(),
+        "software": {
+            "code": meaning(method_modules(method) | {*ANSWERING})[:16],
+            "torch": torch.__version__,
+            "transformers": version("transformers"),
+        },
+    }
+
+
+def method_modules(method: Method) -> frozenset[str]:
+    """The modules that define a method, its budget, and the base classes of both."""
+    return frozenset(_defining_modules(method))
+
+
+def _defining_modules(part: Any) -> set[str]:
+    modules = {cls.__module__ for cls in type(part).__mro__}
+    values: Sequence[Any] = ()
+    if is_dataclass(part):
+        values = [getattr(part, field.name) for field in fields(part)]
+    elif isinstance(part, tuple | list):
+        values = part
+    for value in values:
+        modules |= _defining_modules(value)
+    return {module for module in modules if module.partition(".")[0] not in sys.stdlib_module_names}
+
+
+def meaning(modules: Iterable[str], sources: Path = SOURCES) -> str:
+    """The digest of what the code of modules, and of all modules that they use, does.
+
+    Comments, docstrings, layout, annotations of functions and the texts of errors do not count. Neither does the table
+    of benchmarks: a key names what it needs of that. The files are read once in a process.
+
+    Args:
+        modules: names of loaded modules.
+        sources: the folder in which `vtprune` and `vtstudy` lie.
+
+    Raises:
+        EvaluationError: if a module is not defined in a file.
+    """
+    return _meaning(frozenset(modules), sources)
+
+
+@cache
+def _meaning(modules: frozenset[str], sources: Path) -> str:
+    used = used_modules(modules, sources)
+    return data_digest({module: _source_meaning(path) for module, path in used.items() if module not in _IRRELEVANT})
+
+
+@cache
+def _source_meaning(path: Path) -> str:
+    tree = _Meaning().visit(ast.parse(path.read_text(encoding="utf-8")))
+    statements = [line for line in ast.unparse(tree).splitlines() if line.strip() != "pass"]
+    return hashlib.sha256("\n".join(statements).encode()).hexdigest()
+
+
+class _Meaning(ast.NodeTransformer):
+    """Replaces by `pass` what cannot change a result, in a module's syntax tree."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST:
+        """Docstrings, those of attributes too."""
+        is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return ast.copy_location(ast.Pass(), node) if is_text else self.generic_visit(node)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.returns = None
+        arguments = node.args
+        for argument in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]:
+            argument.annotation = None
+        for argument in (arguments.vararg, arguments.kwarg):
+            if argument is not None:
+                argument.annotation = None
+        return self.generic_visit(node)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
+        return ast.copy_location(ast.Pass(), node) if node.module in _TYPING else node
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        """The type of an error counts, its text does not."""
+        if isinstance(node.exc, ast.Call):
+            node.exc = node.exc.func
+        node.cause = None
+        return node

@@ -8,7 +8,7 @@ Captions = Mapping[Any, Sequence[Mapping[str, Any]]]
 
 
 def remember_tokenized() -> None:
-    """Let pycocoevalcap's PTB tokenizer answer from memory what it was given shortly before: same sentences, same tokens."""
+    """Let pycocoevalcap's PTB tokenizer remember the tokens of the sentences that it got shortly before."""
     from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
     if not hasattr(PTBTokenizer.tokenize, "__wrapped__"):

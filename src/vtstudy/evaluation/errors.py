@@ -1,11 +1,11 @@
-"""Errors of an evaluation that a user can mend."""
+"""Errors of an evaluation that the user can correct."""
 
 from vtprune.errors import UserError
 
 
 class EvaluationError(UserError):
-    """An evaluation that cannot be run or whose result cannot be trusted."""
+    """An evaluation that cannot be run, or whose result cannot be trusted."""
 
 
-class StoreError(EvaluationError):
-    """A prediction store that cannot be written, or that holds what it should not."""
+class CacheError(EvaluationError):
+    """A cache that cannot be written, or a damaged file in it."""

@@ -1,33 +1,63 @@
-"""Many variants in one process: the checkpoint, the tasks and their data are loaded once."""
+"""The evaluator: answers requests of experiments with one checkpoint, and scores the answers.
 
-import contextlib
+Everything costly is cached (see `answer_cache` and `measurement_cache`), so that scores of stored answers need neither
+the checkpoint nor lmms-eval. Those are loaded when something has to be computed.
+"""
+
 import os
-import tempfile
-from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from itertools import islice
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from tqdm import tqdm
 
-from vtstudy.benchmarks import BENCHMARKS, check_available, check_benchmarks, limit_of
-from vtstudy.evaluation.captions import remember_tokenized
+from vtprune.attach.inference import Question
+from vtprune.stages import placed
+from vtstudy.benchmarks import (
+    BENCHMARKS,
+    MMBENCH_GROUP_OF,
+    MME_COGNITION,
+    MME_PERCEPTION,
+    check_available,
+    check_benchmarks,
+)
+from vtstudy.evaluation.answer_cache import Answer, AnswerCache
+from vtstudy.evaluation.answering import (
+    Processes,
+    answer_benchmark,
+    identity,
+    is_stored,
+    lacking_methods,
+    method_name,
+    plan_batches,
+)
+from vtstudy.evaluation.cache_key import data_digest, files_digest, meaning
 from vtstudy.evaluation.chance import guessed
-from vtstudy.evaluation.environment import data_root, muted, prepare, quieten
+from vtstudy.evaluation.checkpoint import Checkpoint
+from vtstudy.evaluation.environment import data_root, prepare
 from vtstudy.evaluation.errors import EvaluationError
-from vtstudy.evaluation.images import image_numbers
-from vtstudy.evaluation.requests import Variant
-from vtstudy.evaluation.scoring import Scores, scores_of
+from vtstudy.evaluation.generation import generation_arguments
+from vtstudy.evaluation.measurement_cache import MeasurementCache
+from vtstudy.evaluation.questions import QuestionList, QuestionLoader
+from vtstudy.evaluation.requests import Request, Variant
+from vtstudy.evaluation.scoring import Scores
 
 if TYPE_CHECKING:
-    from vtprune.attach.inference import Question
+    from vtstudy.evaluation.lmms_tasks import LmmsTasks
+
+DEFAULT_CACHE = "data/answers"
+# The modules whose code makes scores out of answers, and lists out of questions.
+_SCORING = ("vtstudy.evaluation.scoring", "vtstudy.evaluation.lmms_tasks")
+_LISTING = ("vtstudy.evaluation.questions", "vtstudy.evaluation.images")
+_GUESSING = ("vtstudy.evaluation.chance", *_SCORING)
 
 
 def is_local(checkpoint: str | Path, data: str | Path | None) -> bool:
-    """Whether neither checkpoint nor data come from the Hub, so that nothing needs the network."""
+    """Whether neither the checkpoint nor the data come from the Hub, so that nothing needs the network."""
     return data is not None and Path(checkpoint).expanduser().is_dir()
 
 
@@ -36,19 +66,16 @@ class Evaluator:
 
     Args:
         checkpoint: a folder or a Hub id.
-        data: the folder that holds ``lmms-lab-encoder/``; None to load from the Hub. Where both
-            checkpoint and data are local, nothing uses the network.
-        store: folder of predictions.
-        reuse: other such folders, which are only read.
-        batch_size: questions at a time.
-        limit: only so many questions of each task (made even, for MME's pairs), or by benchmark with
-            ``default`` for those that are not named; None for all.
-        max_new_tokens: at most so many, whatever a task says.
-        check_data: called with ``data`` and a benchmark's key before a local data set is loaded; raises for a damaged one.
-        options: of :func:`vtprune.attach.loading` (device, dtype, attn_implementation).
+        data: the folder that holds `lmms-lab-encoder/`; None to load from the Hub. Where both the checkpoint and the
+            data are local, nothing uses the network.
+        cache: the folder of answers; measurements are in its folder `measurements`.
+        batch_size: how many questions are answered at a time.
+        max_new_tokens: at most so many new tokens, whatever a task says; None for the tasks' own numbers.
+        check_data: called with `data` and a benchmark before a local data set is loaded; raises for a damaged one.
+        device, dtype, attn_implementation: see `checkpoint.Checkpoint`.
 
     Raises:
-        CheckpointError, EvaluationError, DatasetError: one sentence that says what is wrong.
+        EvaluationError: if there are no data in the folder, or no such device.
     """
 
     def __init__(
@@ -56,234 +83,291 @@ class Evaluator:
         checkpoint: str | Path,
         data: str | Path | None,
         *,
-        store: str | Path = "data/predictions",
-        reuse: Sequence[str | Path] = (),
+        cache: str | Path = DEFAULT_CACHE,
         batch_size: int = 8,
-        limit: int | Mapping[str, int | None] | None = None,
         max_new_tokens: int | None = None,
         check_data: Callable[[Path, str], object] | None = None,
-        **options: Any,
+        device: str | None = None,
+        dtype: str | None = None,
+        attn_implementation: str | None = None,
     ) -> None:
-        self.limit = {name: limit_of(limit, name) for name in BENCHMARKS}
+        prepare(offline=is_local(checkpoint, data))
         self.data = None if data is None else data_root(data)
         self.batch_size, self.max_new_tokens = batch_size, max_new_tokens
-        self._check_data = check_data
-        prepare(offline=is_local(checkpoint, data))
-        from vtstudy.evaluation.answer_cache import PredictionStore
-        from vtstudy.evaluation.lmms_model import (
-            Loaded,  # after `prepare`: it imports lmms-eval and transformers
+        self.cache = AnswerCache(cache)
+        self.measurements = MeasurementCache(self.cache.folder / "measurements")
+        self.checkpoint = Checkpoint(
+            checkpoint, self.measurements, device=device, dtype=dtype, attn_implementation=attn_implementation
         )
+        self._check_data = check_data
+        self._lists: dict[tuple[str, int | None], QuestionList] = {}
 
-        quieten()
-        self.store = PredictionStore(store, reuse)
-        self.loaded = Loaded.of(checkpoint, **options)
-        self._tasks: dict[str, Any] = {}
-        self._images: dict[tuple[str, int | None], np.ndarray] = {}
+    # ---- questions
 
-    def questions(self, benchmarks: Iterable[str]) -> int:
-        """How many questions the benchmarks ask of each variant."""
-        counts = {name: len(self._task(name).eval_docs_no_media) for name in benchmarks}
-        return sum(min(count, self.limit[name] or count) for name, count in counts.items())
-
-    def prompts(self, name: str, count: int | None = None) -> list[tuple[str, "Question"]]:
-        """The first ``count`` questions of a benchmark: as the task words them, and as the model is given them.
+    def questions(self, benchmark: str, limit: int | None = None) -> QuestionList:
+        """A benchmark's first questions, without their images.
 
         Raises:
-            EvaluationError, DatasetError: one sentence that says what is wrong.
+            EvaluationError, DatasetError: if the benchmark's data set cannot be loaded.
         """
-        from vtprune.attach.inference import Question, chat_prompt
+        if (benchmark, limit) not in self._lists:
+            full = self._lists.get((benchmark, None))
+            self._lists[benchmark, limit] = full.first(limit) if full is not None else self._listed(benchmark, limit)
+        return self._lists[benchmark, limit]
 
-        task = self._task(name)
-        with muted():
-            task.build_all_requests(limit=count)
-        found = []
-        for request in task.instances:
-            text, _, to_visual, doc, _, split = request.args
-            images = tuple(to_visual(task.dataset[split][doc]) or ())
-            found.append((text, Question(doc, chat_prompt(self.loaded.processor, text, len(images)), images)))
-        return found
+    def prompts(self, benchmark: str, limit: int | None = None) -> list[tuple[str, Question]]:
+        """A benchmark's first questions with their images: as the task words them, and as the model gets them.
 
-    def images(self, name: str, count: int | None = None) -> np.ndarray:
-        """Numbers of the images of a benchmark's first ``count`` questions, as of :func:`.images.image_numbers`."""
-        if (name, count) not in self._images:
-            task = self._task(name)
+        Raises: see `questions`.
+        """
+        loader, wordings = self._loader(benchmark, limit), self.questions(benchmark, limit).wordings
+        return [(wording, loader.load(index, "shown")) for index, wording in enumerate(wordings)]
+
+    def images(self, benchmark: str, limit: int | None = None) -> np.ndarray:
+        """`[questions]` the numbers of the images that a benchmark's first questions show (see `images`)."""
+        return np.array(self.questions(benchmark, limit).images, dtype=int)
+
+    def data_key(self, benchmark: str) -> Any:
+        """What identifies the benchmark's data set: a digest of its files, or the name of the Hub's version."""
+        if self.data is None:
+            task = self.tasks.task(benchmark)
             documents = task.test_docs() if task.has_test_docs() else task.validation_docs()
-            asked = documents if count is None else documents.select(range(min(count, len(documents))))
-            self._images[name, count] = image_numbers(asked)
-        return self._images[name, count]
-
-    def check(self, variant: Variant) -> None:
-        """Raise `ValueError` if the model lacks a layer that the cell's method needs."""
-        variant.method.attach(self.loaded.model)
-
-    def evaluate(self, variant: Variant, benchmarks: Sequence[str], bar: Any = None) -> dict[str, Scores]:
-        """Scores by benchmark (``mme`` brings ``mme_cognition``); what is stored is not computed again.
-
-        Args and Raises: as of ``evaluate_all``.
-        """
-        return self.evaluate_all([variant], benchmarks, bar)[0]
-
-    def evaluate_all(
-        self, variants: Sequence[Variant], benchmarks: Sequence[str], bar: Any = None
-    ) -> list[dict[str, Scores]]:
-        """As ``evaluate``, for several variants: the same scores and stored answers, for less.
-
-        The variants that see the same images share those and the layers before they prune.
-
-        Args:
-            bar: a tqdm bar to advance by a question at a time, in place of one of its own.
-
-        Raises:
-            ValueError: if the model lacks a layer that the method needs.
-            EvaluationError, DatasetError: one sentence that says what is wrong.
-        """
-        from tqdm import tqdm
-
-        from vtstudy.evaluation.lmms_model import PrunedModel
-        from vtstudy.evaluation.replay import Given
-
-        for variant in variants:
-            self.check(variant)
-        if bar is None:
-            total, names = (
-                len(variants) * self.questions(benchmarks),
-                dict.fromkeys(variant.method.name for variant in variants),
-            )
-            with tqdm(total=total, desc=", ".join(names), unit="question") as own:
-                return self.evaluate_all(variants, benchmarks, own)
-        found: dict[int, dict[str, Scores]] = {}
-        for image in dict.fromkeys(variant.image for variant in variants):
-            first, *others = (index for index, cell in enumerate(variants) if variant.image == image)
-            model = PrunedModel(
-                method=variants[first].method,
-                also=[variants[index].method for index in others],
-                image=image,
-                store=self.store,
-                batch_size=self.batch_size,
-                max_new_tokens=self.max_new_tokens,
-                loaded=self.loaded,
-                bar=bar,
-            )
-            found[first] = self._scored(model, benchmarks)
-            for index in others:
-                answers = model.answers_of(variants[index].method)
-                found[index] = self._scored(Given(lambda task, doc, answers=answers: answers[task, doc]), benchmarks)
-        return [found[index] for index in range(len(variants))]
-
-    def chance(self, benchmarks: Sequence[str]) -> dict[str, float]:
-        """By benchmark and part, what guessing scores; with one answer to every question where these offer none."""
-        found, open_ended = {}, []
-        for name in benchmarks:
-            own = guessed(name, self._asked(name))
-            found |= own
-            if not own:
-                open_ended.append(name)
-        return found | {name: scores.value for name, scores in self.constant(open_ended).items()}
-
-    def _asked(self, name: str) -> Iterable[Mapping[str, Any]]:
-        """The questions of a benchmark that its limit leaves, without their images."""
-        return islice(self._task(name).eval_docs_no_media, self.limit[name])
-
-    def constant(self, benchmarks: Sequence[str]) -> dict[str, Scores]:
-        """Scores of one answer to every question: the one that is most often right (captions: most frequent)."""
-        from vtstudy.evaluation.replay import Given
-
-        answers = {}
-        for name in benchmarks:
-            golds = Counter(map(_gold, self._asked(name)))
-            answers[BENCHMARKS[name].task] = min(golds, key=lambda gold: (-golds[gold], gold))
-        return self._scored(Given(lambda task, _: answers[task]), benchmarks)
-
-    def _scored(self, model: Any, benchmarks: Sequence[str]) -> dict[str, Scores]:
-        by_limit: dict[int | None, list[str]] = {}
-        for name in benchmarks:
-            by_limit.setdefault(self.limit[name], []).append(name)
-        found: dict[str, Scores] = {}
-        for limit, names in by_limit.items():  # lmms-eval takes one for all tasks of a call
-            found |= self._evaluated(model, names, limit)
-        return {key: found[key] for name in benchmarks for key in (name, f"{name}_cognition") if key in found}
-
-    def _evaluated(self, model: Any, benchmarks: Sequence[str], limit: int | None) -> dict[str, Scores]:
-        from lmms_eval.evaluator import simple_evaluate
-
-        tasks = [self._task(name) for name in benchmarks]
-        images = {name: self.images(name, limit) for name in benchmarks}
-        with tempfile.TemporaryDirectory() as scratch, muted():
-            # Tasks write score files where `output_path` says: not into the data.
-            outcome = simple_evaluate(
-                model=model,
-                tasks=tasks,
-                batch_size=self.batch_size,
-                limit=limit,
-                bootstrap_iters=0,
-                log_samples=True,
-                process_docs_parallel=1,
-                task_manager=self._manager,
-                cli_args=Namespace(output_path=scratch, process_with_media=False, reasoning_tags=None),
-            )
-        if outcome is None:
-            raise EvaluationError("only the first of several processes gets results; run the experiment in one")
-        found: dict[str, Scores] = {}
-        for name in benchmarks:
-            task = BENCHMARKS[name].task
-            found |= scores_of(name, BENCHMARKS[name], outcome["samples"][task], outcome["results"][task], images[name])
-        return found
+            files = getattr(documents, "cache_files", None) or []
+            return sorted({"/".join(Path(file["filename"]).parts[-5:-1]) for file in files})
+        spec = BENCHMARKS[benchmark]
+        patterns = [spec.pattern(config) for config in (spec.config, spec.images_config) if config is not None]
+        folder = self.data / spec.path
+        files = {str(file.relative_to(folder)): file for pattern in patterns for file in folder.glob(pattern)}
+        return files_digest(files)
 
     @cached_property
-    def _manager(self) -> Any:
-        from lmms_eval.tasks import TaskManager
+    def tasks(self) -> "LmmsTasks":
+        """lmms-eval's tasks of the benchmarks."""
+        from vtstudy.evaluation.lmms_tasks import LmmsTasks  # lmms-eval takes seconds; cached scores do without
 
-        with muted():
-            manager = TaskManager("ERROR", include_path=str(Path(__file__).parent / "tasks"))
-        quieten()
-        return manager
+        return LmmsTasks(self.data, self._check_data)
 
-    def _task(self, name: str) -> Any:
-        if name not in self._tasks:
-            check_benchmarks([name])
-            check_available(name, local=self.data is not None)
-            spec = BENCHMARKS[name]
-            if self.data is not None and self._check_data is not None:
-                self._check_data(self.data, name)
-            with _working_directory(self.data), muted():
-                try:
-                    self._tasks[name] = self._load(spec.task, spec.metric if spec.java else None)
-                except Exception as error:
-                    cause = error.last_attempt.exception() if hasattr(error, "last_attempt") else error
-                    reason = next(
-                        (line.strip() for line in str(cause).splitlines() if line.strip()), type(cause).__name__
-                    )
-                    raise EvaluationError(f"{spec.title}: its data set cannot be loaded ({reason})") from error
-        return self._tasks[name]
+    def _listed(self, benchmark: str, limit: int | None) -> QuestionList:
+        check_benchmarks([benchmark])
+        check_available(benchmark, local=self.data is not None)
+        key = {
+            **self._data_versions(benchmark, limit),
+            "checkpoint": self.checkpoint.digest,
+            "transformers": version("transformers"),
+            "pillow": version("pillow"),
+            "code": meaning(_LISTING),
+        }
 
-    def _load(self, task: str, only: str | None) -> Any:
-        from lmms_eval.tasks import get_task_dict
+        def read() -> dict[str, Any]:
+            listed = self._loader(benchmark, limit).list(self.tasks.image_numbers(benchmark, limit))
+            return vars(listed)
 
-        loaded = get_task_dict([task], self._manager, "simple")[task]
-        if only is None:
-            return loaded
-        remember_tokenized()
-        # Every metric of a caption task starts METEOR, 6 s of CPU, whether it is asked for or not.
-        entry = {"metric": only, "aggregation": loaded.aggregation()[only], "higher_is_better": True}
-        return get_task_dict([{"task": task, "metric_list": [entry]}], self._manager, "simple")[task]
+        return QuestionList(**self.measurements.data(f"questions-{benchmark}", key, read))
+
+    def _data_versions(self, benchmark: str, limit: int | None) -> dict[str, Any]:
+        return {
+            "benchmark": benchmark,
+            "limit": limit,
+            "task": BENCHMARKS[benchmark].task,
+            "data": self.data_key(benchmark),
+            "lmms_eval": version("lmms-eval"),
+        }
+
+    def _loader(self, benchmark: str, limit: int | None) -> QuestionLoader:
+        instances = self.tasks.instances(benchmark, limit)
+        documents = self.tasks.task(benchmark).dataset[instances[0].args[5]] if instances else []
+        return QuestionLoader(instances, documents, self.checkpoint.processor)
+
+    # ---- answers
+
+    def check(self, variant: Variant) -> None:
+        """Check that the model has the layers that a variant's method prunes at.
+
+        Raises:
+            UserError: if it lacks one.
+        """
+        placed(variant.method, self.checkpoint.layers)
+
+    def answer(self, requests: Iterable[Request], bar: tqdm | None = None) -> int:
+        """Make sure that the answers of all requests are in the cache.
+
+        The questions of a benchmark are read once, and all variants answer them in that pass. Several processes
+        (`torchrun`, `accelerate launch`) share the work.
+
+        Args:
+            requests: of any variants and benchmarks.
+            bar: a progress bar in place of one of its own. Its total becomes the number of answers to make.
+
+        Returns:
+            How many answers this process had to make.
+
+        Raises:
+            UserError: if the model lacks a layer that a method needs.
+            EvaluationError, DatasetError, CacheError: if data, checkpoint or cache cannot be used.
+        """
+        by_benchmark: dict[str, list[Request]] = {}
+        for request in requests:
+            self.check(request.variant)
+            by_benchmark.setdefault(request.benchmark, []).append(request)
+        processes = _processes()
+        missing = {
+            benchmark: count
+            for benchmark, group in by_benchmark.items()
+            if (count := self._missing(benchmark, group, processes))
+        }
+        total = sum(missing.values())
+        if bar is None:
+            with tqdm(total=total, unit="answer", smoothing=0.1, dynamic_ncols=True, disable=not total) as new_bar:
+                self._answer(by_benchmark, missing, new_bar, processes)
+        else:
+            bar.total = total
+            bar.refresh()
+            self._answer(by_benchmark, missing, bar, processes)
+        if processes.count > 1:
+            from accelerate import PartialState  # several processes only
+
+            PartialState().wait_for_everyone()
+        return total
+
+    def answers(self, request: Request) -> list[Answer]:
+        """The answers to a request, in the order of the questions; those that are not stored are made.
+
+        Raises: see `answer`.
+        """
+        digests = self._digests(request)
+        stored = self._stored(request)
+        if not is_stored(stored, digests, request.tokens):
+            self.answer([request])
+            stored = self._stored(request)
+        return [stored[digest] for digest in digests]
+
+    def tokens(self, variant: Variant, benchmark: str, limit: int | None = None) -> np.ndarray:
+        """`[questions, 2]` the image tokens of each prompt after the last stage, and averaged over all layers.
+
+        Raises: see `answer`.
+        """
+        counts = []
+        for answer in self.answers(Request(variant, benchmark, limit, tokens=True)):
+            pairs = answer.tokens or ()
+            counts.append((pairs[-1][0], sum(count * layers for count, layers in pairs) / self.checkpoint.layers))
+        return np.array(counts, dtype=float).reshape(-1, 2)
+
+    def _digests(self, request: Request) -> Sequence[str]:
+        return self.questions(request.benchmark, request.limit).digests[request.variant.image]
+
+    def _stored(self, request: Request) -> Mapping[str, Answer]:
+        arguments = self._arguments(request.benchmark, request.limit)
+        return self.cache.read(identity(self.checkpoint, request.variant.method, arguments))
+
+    def _arguments(self, benchmark: str, limit: int | None) -> dict[str, Any]:
+        task_arguments = self.questions(benchmark, limit).generation
+        return generation_arguments(task_arguments, task=BENCHMARKS[benchmark].task, limit=self.max_new_tokens)
+
+    def _largest(self, benchmark: str, requests: Sequence[Request]) -> QuestionList:
+        """As many of the benchmark's questions as the largest limit leaves."""
+        limits = [request.limit for request in requests]
+        return self.questions(benchmark, None if None in limits else max(limit for limit in limits if limit))
+
+    def _missing(self, benchmark: str, requests: Sequence[Request], processes: Processes) -> int:
+        """How many answers this process has to make."""
+        questions = self._largest(benchmark, requests)
+        stored = {method_name(request.variant.method): self._stored(request) for request in requests}
+        planned = plan_batches(questions, requests, self.batch_size)[processes.rank :: processes.count]
+        return sum(len(lacking_methods(batch, questions, stored)) * len(batch.questions) for batch in planned)
+
+    def _answer(
+        self,
+        by_benchmark: Mapping[str, Sequence[Request]],
+        missing: Iterable[str],
+        bar: tqdm,
+        processes: Processes,
+    ) -> None:
+        for benchmark in missing:
+            requests = by_benchmark[benchmark]
+            questions = self._largest(benchmark, requests)
+            answer_benchmark(
+                self.checkpoint,
+                questions,
+                self._loader(benchmark, len(questions)),
+                requests,
+                self.cache,
+                self._arguments(benchmark, requests[0].limit),
+                batch_size=self.batch_size,
+                bar=bar,
+                processes=processes,
+            )
+
+    # ---- scores
+
+    def scores(self, variant: Variant, benchmark: str, limit: int | None = None) -> dict[str, Scores]:
+        """Scores of a variant: of the benchmark, and for `mme` of `mme_cognition` too.
+
+        Answers that are not stored are made.
+
+        Raises: see `answer`; EvaluationError too where lmms-eval's score cannot be reproduced from the questions'.
+        """
+        questions = self.questions(benchmark, limit)
+        texts = [answer.text for answer in self.answers(Request(variant, benchmark, limit))]
+        key = {
+            **self._scoring_versions(benchmark, limit),
+            "answers": data_digest([questions.digests[variant.image], texts]),
+        }
+
+        def score() -> dict[str, Any]:
+            answers = dict(zip(questions.documents, texts, strict=True))
+            return self._scored(benchmark, answers, limit)
+
+        stored = self.measurements.data(f"scores-{benchmark}", key, score)
+        return {name: Scores.from_data(scores) for name, scores in stored.items()}
+
+    def chance(self, benchmark: str, limit: int | None = None) -> dict[str, float]:
+        """What guessing scores, by benchmark and part.
+
+        Where a benchmark's questions do not offer their answers, one answer is given to all of them (see `constant`).
+        """
+
+        def guess() -> dict[str, float]:
+            scores = guessed(benchmark, self.tasks.documents(benchmark, limit))
+            return scores or {name: scores.value for name, scores in self.constant(benchmark, limit).items()}
+
+        tables = [BENCHMARKS[benchmark].chance, list(MME_PERCEPTION), list(MME_COGNITION), MMBENCH_GROUP_OF]
+        key = {**self._scoring_versions(benchmark, limit), "code": meaning(_GUESSING), "tables": data_digest(tables)}
+        return self.measurements.data(f"chance-{benchmark}", key, guess)
+
+    def constant(self, benchmark: str, limit: int | None = None) -> dict[str, Scores]:
+        """Scores of one answer to every question: the answer that is most often right (captions: most frequent)."""
+
+        def score() -> dict[str, Any]:
+            documents = self.questions(benchmark, limit).documents
+            golds = Counter(_gold(document) for document in self.tasks.documents(benchmark, limit))
+            answer = min(golds, key=lambda gold: (-golds[gold], gold))
+            return self._scored(benchmark, dict.fromkeys(documents, answer), limit)
+
+        stored = self.measurements.data(f"constant-{benchmark}", self._scoring_versions(benchmark, limit), score)
+        return {name: Scores.from_data(scores) for name, scores in stored.items()}
+
+    def _scoring_versions(self, benchmark: str, limit: int | None) -> dict[str, Any]:
+        spec = BENCHMARKS[benchmark]
+        scoring = {"metric": spec.metric, "scale": spec.scale, "code": meaning(_SCORING)}
+        return {**self._data_versions(benchmark, limit), **scoring}
+
+    def _scored(self, benchmark: str, answers: Mapping[int, str], limit: int | None) -> dict[str, Any]:
+        questions = self.questions(benchmark, limit)
+        images = dict(zip(questions.documents, questions.images, strict=True))
+        scores = self.tasks.score(benchmark, answers, limit, images)
+        return {name: result.to_data() for name, result in scores.items()}
 
 
-@contextlib.contextmanager
-def _working_directory(folder: Path | None) -> Any:
-    """`datasets` finds a local data set by its name relative to the working directory."""
-    before = Path.cwd()
-    os.chdir(folder or before)
-    try:
-        yield
-    finally:
-        os.chdir(before)
+def _processes() -> Processes:
+    """Which of the processes of `torchrun` or `accelerate launch` this one is."""
+    return Processes(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
 
 
-def _gold(doc: Mapping[str, Any]) -> str:
-    """A document's answer: the most frequent where it has several, the first of those."""
+def _gold(document: Mapping[str, Any]) -> str:
+    """A document's answer: the most frequent one where it has several, the first of those."""
     for key in ("annotations_captions", "caption", "answers", "answer"):
-        if key in doc:
-            value = doc[key]
+        if key in document:
+            value = document[key]
             if not isinstance(value, list):
                 return str(value)
             texts = [entry["answer"] if isinstance(entry, Mapping) else entry for entry in value]

@@ -1,76 +1,137 @@
-"""Which source files of this package something runs: those that it imports, directly or not.
+"""Which modules a module uses: those that it imports of its own packages, directly or not.
 
-`vtprune.methods` and `vtprune` itself are registries: importing a name from one imports every method,
-but runs only the file that defines the name. So they are looked through, not followed: a changed
-method is nobody's business who does not use it.
+Packages whose `__init__.py` re-exports names (`vtprune`, `vtprune.methods`, ...) are resolved, not followed: importing
+`FastV` from one uses the module that defines `FastV`, and none of the other methods. So a change of one method does
+not affect the others.
 """
 
 import ast
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
-_PACKAGE = "vtprune"
-_REGISTRIES = ("vtprune", "vtprune.api", "vtprune.methods")
+from vtstudy.evaluation.errors import EvaluationError
+
+PACKAGES = ("vtprune", "vtstudy")
+"""The packages whose modules are followed, from wherever they are imported."""
+
+SOURCES = Path(__file__).parents[2]
+"""The folder in which these packages lie."""
 
 
-def sources(files: Iterable[Path], root: Path) -> set[Path]:
-    """The given files and every file that they import of the package, or that lies beside them, at their top or inside a function.
+class Import(NamedTuple):
+    """`from module import name`; `name` is empty for `import module`."""
 
-    A registry that is imported whole counts as all that it registers.
+    module: str
+    name: str
+
+
+class Home(NamedTuple):
+    """Where a module that is not of `PACKAGES` may import further modules from.
+
+    Attributes:
+        sources: the folder in which `PACKAGES` lie.
+        folder: the folder that the names of other modules are relative to.
+        package: the only other top-level package that is followed; empty for every module in the folder.
+    """
+
+    sources: Path
+    folder: Path
+    package: str
+
+
+def used_modules(modules: Iterable[str], sources: Path = SOURCES) -> dict[str, Path]:
+    """The given modules and every module that they use, with their files.
+
+    Modules of `PACKAGES` are followed. A module of another package is followed too where a given module imports it
+    from its own package, or, for a single file, from the folder that it lies in.
 
     Args:
-        files: Python sources, of the package or not.
-        root: the package's folder, ``.../vtprune``.
+        modules: names of loaded modules.
+        sources: the folder in which `PACKAGES` lie.
+
+    Raises:
+        EvaluationError: if a given module is not defined in a file.
     """
-    defined = _exports(root)
-    registry = root / "pruning" / "__init__.py"
-    todo, found = list(files), set()
-    while todo:
-        file = todo.pop()
-        if file in found or file == registry:
+    files: dict[str, Path] = {}
+    waiting = [(module, _home(module, sources)) for module in modules]
+    while waiting:
+        module, home = waiting.pop()
+        path = _file_of(module, home)
+        if module in files or path is None:
             continue
-        found.add(file)
-        for module, name in _imports(file, root):
-            if module in _REGISTRIES and name in defined:
-                todo += module_files(defined[name], root)
-            elif (module in _REGISTRIES and name in ("", "*", "pruning")) or (module, name) == ("vtprune", "api"):
-                todo += [method for other in defined.values() for method in module_files(other, root)]
-            else:
-                todo += module_files(module, root) + module_files(f"{module}.{name}", root)
-                if not file.is_relative_to(root):
-                    todo += [
-                        near
-                        for part in (module, name)
-                        if part.isidentifier() and (near := file.parent / f"{part}.py").is_file()
-                    ]
-    return found
+        files[module] = path
+        for statement in _imports(module, path):
+            waiting += [(used, home) for used in _definers(statement, home)]
+    return files
 
 
-def module_files(module: str, root: Path) -> list[Path]:
-    """The source files that importing a dotted name runs, its packages' `__init__` first; empty outside the package."""
-    first, *parts = module.split(".")
-    if first != _PACKAGE:
-        return []
-    places = [root.joinpath(*parts[:n]) for n in range(len(parts) + 1)]
-    return [file for place in places for file in (place / "__init__.py", place.with_suffix(".py")) if file.is_file()]
+def _definers(statement: Import, home: Home) -> Iterator[str]:
+    """The modules that define an imported name; a package that is imported as such stands for all that it exports."""
+    path = _file_of(statement.module, home)
+    if path is None:
+        return
+    everything = statement.name in ("", "*")
+    submodule = f"{statement.module}.{statement.name}"
+    if not everything and _file_of(submodule, home) is not None:
+        yield from _definers(Import(submodule, ""), home)
+    elif path.name != "__init__.py":
+        yield statement.module
+    else:
+        exports = [export for export in _imports(statement.module, path) if export.name]
+        chosen = exports if everything else [export for export in exports if export.name == statement.name]
+        if not chosen:
+            yield statement.module  # the package's own file defines the name
+        for export in chosen:
+            yield from _definers(export, home)
 
 
 @cache
-def _imports(file: Path, root: Path) -> list[tuple[str, str]]:
-    """Pairs of a module and a name (``""`` for all of it) that a file imports."""
-    package = (_PACKAGE, *file.parent.relative_to(root).parts) if file.is_relative_to(root) else ()
-    found = []
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+def _file_of(module: str, home: Home) -> Path | None:
+    """The source file of a module of `PACKAGES` or of the home; None for any other."""
+    first = module.partition(".")[0]
+    if first in PACKAGES:
+        folder = home.sources
+    elif first in sys.stdlib_module_names or home.package not in ("", first):
+        return None
+    else:
+        folder = home.folder
+    place = folder.joinpath(*module.split("."))
+    candidates = (place / "__init__.py", place.with_name(place.name + ".py"))
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def _home(module: str, sources: Path) -> Home:
+    """Where a loaded module may import from."""
+    first, _, rest = module.partition(".")
+    if first in PACKAGES:
+        return Home(sources, sources, first)
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if file is None:
+        raise EvaluationError(
+            f"module {module} has no file, so its code cannot be compared with the code of stored results; "
+            "define the method in a file"
+        )
+    path = Path(file)
+    folder = path.parents[module.count(".") + (path.name == "__init__.py")]
+    # Beside a single installed module lie the modules of other projects.
+    alone = not rest and path.name != "__init__.py" and folder.name not in ("site-packages", "dist-packages")
+    return Home(sources, folder, "" if alone else first)
+
+
+@cache
+def _imports(module: str, path: Path) -> tuple[Import, ...]:
+    """What a file imports, at its top or inside a function."""
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    statements: list[Import] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found += [(alias.name, "") for alias in node.names]
+            statements += [Import(alias.name, "") for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else ()
-            module = ".".join([*base, *([node.module] if node.module else [])])
-            found += [(module, alias.name) for alias in node.names]
-    return found
-
-
-def _exports(root: Path) -> dict[str, str]:
-    """What can be imported from the registry, and the module that defines it."""
-    return {name: module for module, name in _imports(root / "pruning" / "__init__.py", root)}
+            parts = package.split(".")
+            base = parts[: len(parts) - node.level + 1] if node.level else []
+            source = ".".join([*base, *([node.module] if node.module else [])])
+            statements += [Import(source, alias.name) for alias in node.names]
+    return tuple(statements)

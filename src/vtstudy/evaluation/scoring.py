@@ -39,13 +39,28 @@ class Scores:
     strata: np.ndarray
     images: np.ndarray
 
+    def to_data(self) -> dict[str, Any]:
+        """The scores as plain JSON data."""
+        arrays = {name: getattr(self, name).tolist() for name in ("values", "strata", "images")}
+        return {**vars(self), **arrays, "units": list(self.units)}
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> "Scores":
+        """The scores that `to_data` made the data of."""
+        arrays = {
+            "values": np.array(data["values"], dtype=float),
+            "strata": np.array(data["strata"], dtype=int),
+            "images": np.array(data["images"], dtype=int),
+        }
+        return cls(**{**data, **arrays, "units": tuple(data["units"])})
+
 
 def scores_of(
     name: str,
     spec: Benchmark,
     samples: Sequence[Sample],
     results: Mapping[str, Any],
-    images: Sequence[int] | np.ndarray,
+    images: Mapping[int, int],
 ) -> dict[str, Scores]:
     """Scores by benchmark: one, and for MME the cognition sub-tasks as a second.
 
@@ -82,7 +97,7 @@ def scores_of(
             tuple(units),
             spec.scale * np.asarray(values, dtype=float),
             np.asarray(strata, dtype=int),
-            np.asarray(images)[docs],
+            np.array([images[doc] for doc in docs], dtype=int),
         )
         again = float(estimate(scores.values, scores.strata))
         if not math.isclose(again, scores.value, rel_tol=1e-6, abs_tol=1e-6):

@@ -1,10 +1,10 @@
 """All answers of a model at once, and a summary of them that other stages of the pipeline depend on."""
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from vtstudy.config import Config
+from vtstudy.evaluation.cache_key import data_digest
 from vtstudy.evaluation.harness import Evaluator
 from vtstudy.evaluation.requests import Request
 from vtstudy.experiments.files import write_csv
@@ -39,7 +39,8 @@ def _rows(evaluator: Evaluator, requests: list[Request]) -> Iterator[dict[str, o
     """A row for each request. It changes if, and only if, an answer changes."""
     for request in requests:
         answers = evaluator.answers(request)
-        digest = hashlib.sha256("\0".join(answers).encode()).hexdigest()[:16]
+        contents = [answer if request.tokens else answer.text for answer in answers]
+        digest = data_digest(contents)[:16]
         yield {
             "benchmark": request.benchmark,
             "method": request.variant.method.signature(),

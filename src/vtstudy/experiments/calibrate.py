@@ -45,10 +45,12 @@ def run(settings: SpectralSettings, files: Sequence[Path]) -> Path:
     from torch.nn.functional import pad
     from tqdm import tqdm
 
-    from vtstudy.evaluation.lmms_model import Loaded
+    from vtstudy.evaluation.checkpoint import Checkpoint
+    from vtstudy.evaluation.measurement_cache import MeasurementCache
 
     source, centre, power = DEFAULT
-    loaded = Loaded.of(settings.checkpoint, device=settings.device, dtype=settings.dtype)
+    measurements = MeasurementCache(Path(settings.cache) / "measurements")
+    loaded = Checkpoint(settings.checkpoint, measurements, device=settings.device, dtype=settings.dtype)
     parts, tokens = [], []
     with tqdm(total=len(files), unit="image", desc="calibrate", dynamic_ncols=True) as bar:
         for file in files:

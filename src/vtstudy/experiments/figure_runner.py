@@ -78,8 +78,8 @@ class Study(Generic[AnyFigureSettings]):
     def probe(self) -> Any:
         from vtstudy.experiments.activations import Probe
 
-        loaded = self.evaluator.loaded
-        return Probe(loaded.model, loaded.processor, batch_size=self.settings.batch_size, bar=self.bar)
+        checkpoint = self.evaluator.checkpoint
+        return Probe(checkpoint.model, checkpoint.processor, batch_size=self.settings.batch_size, bar=self.bar)
 
     def add(self, method: str, keep: float, benchmark: str, metric: str, value: float, n: int, draws: Any) -> None:
         """A row of results.csv; ``draws`` are the ``[resamples]`` values of its bootstrap."""
@@ -106,6 +106,6 @@ def run(name: str, measure: Callable[[Study[AnyFigureSettings]], None], settings
         measure(study)
     path = write_results(scores_file(settings.out, name), study.rows)
     seconds = time.perf_counter() - start
-    found = facts(settings, **checkpoint_facts(study.evaluator.loaded), seconds=seconds, questions=study.shown)
+    found = facts(settings, **checkpoint_facts(study.evaluator.checkpoint), seconds=seconds, questions=study.shown)
     write(path.with_suffix(".json"), json.dumps(found, indent=2) + "\n")
     return path

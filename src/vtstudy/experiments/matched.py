@@ -16,56 +16,19 @@ budgets where pictures are laid on different numbers of tokens. These pictures a
 is achieved differs from the fixed budget; it stands beside each score (``<experiment>/tokens.csv``).
 """
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from vtprune.methods import Method
-from vtprune.stages import layer_at
+from vtprune.methods import Method, SpectralBudget
 from vtstudy.experiments.files import write_csv
-from vtstudy.experiments.runner import evaluator_of, run
+from vtstudy.experiments.runner import evaluator_of, limits_of, run, variants_of
 from vtstudy.experiments.sensitivity import variant_rows
 from vtstudy.experiments.settings import SpectralSettings
 from vtstudy.experiments.spec import Experiment
 from vtstudy.results_table import MEAN
-
-
-@torch.inference_mode()
-def tokens_left(
-    loaded: Any, questions: Sequence[Any], methods: Sequence[Method], batch_size: int, bar: Any
-) -> np.ndarray:
-    """``[methods, questions, 2]``: image tokens left after pruning, and averaged over all decoder layers.
-
-    Counted as they are dropped, by running the prompts through the pruned model.
-    """
-    from vtprune.attach import Prefix, attach
-    from vtprune.attach.families import family_of
-    from vtprune.attach.inference import encode, generate
-
-    depth = len(family_of(loaded.model).language_model(loaded.model).layers)
-    once = {"max_new_tokens": 1, "num_beams": 1, "until": []}
-    found = np.zeros((len(methods), len(questions), 2))
-    for start in range(0, len(questions), batch_size):
-        batch = questions[start : start + batch_size]
-        prefix = Prefix(encode(loaded.model, loaded.processor, batch))
-        whole = (prefix.inputs["input_ids"] == loaded.model.config.image_token_id).sum(dim=1).cpu().numpy()
-        variants = [(index, attach(method, loaded.model, prefix)) for index, method in enumerate(methods)]
-        for index, variant in sorted(variants, key=lambda pair: pair[1].first_layer):
-            with variant:
-                generate(loaded.model, loaded.processor, prefix.inputs, once)
-                left, summed, since = whole, 0, 0
-                for layer in sorted(layer_at(stage.layer, depth) for stage in methods[index].stages()):
-                    summed, since = summed + left * (layer - since), layer
-                    left = np.array([sum(len(image.indices) for image in row) for row in variant.kept_at(layer)])
-            found[index, start : start + len(batch)] = np.stack(
-                (left, (summed + left * (depth - since)) / depth), axis=1
-            )
-        bar.update(len(batch))
-    return found
 
 
 def token_rows(
@@ -75,7 +38,7 @@ def token_rows(
 
     Args:
         names: of each cell its row's name, its keep ratio, and its energy (None for a fixed budget).
-        counts: by benchmark, as of :func:`tokens_left`.
+        counts: by benchmark `[variants, questions, 2]`, see `Evaluator.tokens`.
     """
     for index, (method, keep, energy) in enumerate(names):
         means = []
@@ -108,39 +71,36 @@ def _line(method, keep, energy, benchmark, n, tokens, by_layer, sd=None, least=N
 def run_matched(
     experiment: Experiment, settings: SpectralSettings
 ) -> tuple[Path, dict[tuple[str, float | None], np.ndarray], int]:
-    """Count the tokens of every pruned cell, write ``<experiment>/tokens.csv``, then run as any experiment.
+    """Run an experiment, and write `<experiment>/tokens.csv`: the average tokens of every pruned variant.
 
     Returns:
-        The path of the results, by (row, keep ratio) the tokens left of each question asked, and how many
-        images these show.
+        The path of the results; by (name, keep ratio) of a variant the `[questions]` image tokens that remain; and how
+        many images the questions show.
 
     Raises:
-        EvaluationError, CheckpointError, DatasetError, ValueError: one sentence that says what is wrong.
+        EvaluationError, CheckpointError, DatasetError: if a setting, the checkpoint or the data cannot be used.
     """
-    from tqdm import tqdm
-
-    start = time.perf_counter()
     evaluator = evaluator_of(settings)
-    cells = {
-        (name, keep if spec.takes_keep else None): spec.variant(keep).method
-        for keep in settings.ratios()
-        for name, spec in experiment.variants.items()
-        if spec.method != "none"
+    path = run(experiment, settings, evaluator)
+    limits = limits_of(experiment, settings)
+    variants = {
+        key: variant for key, variant in variants_of(experiment, settings).items() if variant.method.name != "none"
     }
-    for method in cells.values():
-        method.attach(evaluator.loaded.model)  # refuses a layer that the model does not have
-    counts = {}
-    total = evaluator.questions(experiment.benchmarks)
-    with tqdm(total=total, desc=f"{experiment.name}: tokens", unit="question", dynamic_ncols=True) as bar:
-        for benchmark in experiment.benchmarks:
-            questions = [question for _, question in evaluator.prompts(benchmark, evaluator.limit[benchmark])]
-            counts[benchmark] = tokens_left(evaluator.loaded, questions, list(cells.values()), settings.batch_size, bar)
-    names = [(name, keep, getattr(method.keep, "energy", None)) for (name, keep), method in cells.items()]
+    counts = {
+        benchmark: np.stack([evaluator.tokens(variant, benchmark, limit) for variant in variants.values()])
+        for benchmark, limit in limits.items()
+    }
+    names = [(name, keep, energy_of(variant.method)) for (name, keep), variant in variants.items()]
     write_csv(Path(settings.out) / experiment.name / "tokens.csv", token_rows(names, counts))
-    left = np.concatenate([every[:, :, 0] for every in counts.values()], axis=1)
-    images = sum(len(np.unique(evaluator.images(name, evaluator.limit[name]))) for name in experiment.benchmarks)
-    path = run(experiment, settings, evaluator, start=start, shown=total * len(cells))
-    return path, dict(zip(cells, left, strict=True)), images
+    remaining = np.concatenate([of_benchmark[:, :, 0] for of_benchmark in counts.values()], axis=1)
+    images = sum(len(np.unique(evaluator.images(benchmark, limit))) for benchmark, limit in limits.items())
+    return path, dict(zip(variants, remaining, strict=True)), images
+
+
+def energy_of(method: Method) -> float | None:
+    """The energy of a method's spectral budget; None for any other budget."""
+    budget = getattr(method, "keep", None)
+    return budget.energy if isinstance(budget, SpectralBudget) else None
 
 
 def run_comparison(experiment: Experiment, settings: SpectralSettings) -> Path:

@@ -13,7 +13,7 @@ import torch
 from vtstudy.experiments.settings import Settings
 
 if TYPE_CHECKING:
-    from vtstudy.evaluation.lmms_model import Loaded
+    from vtstudy.evaluation.checkpoint import Checkpoint
 
 PACKAGES = ("torch", "transformers", "lmms-eval", "datasets", "accelerate", "numpy", "pandas", "pillow")
 
@@ -26,7 +26,7 @@ def facts(
     *,
     digest: str,
     device: torch.device,
-    dtype: torch.dtype,
+    dtype: str,
     seconds: float,
     answers: int = 0,
     questions: int = 0,
@@ -53,13 +53,13 @@ def facts(
         "checkpoint_digest": digest,
         "parameters": settings.model_dump(exclude=NOT_PARAMETERS),
         "versions": versions(PACKAGES),
-        "machine": machine_facts() | {"gpu": gpu, "dtype": str(dtype).removeprefix("torch.")},
+        "machine": machine_facts() | {"gpu": gpu, "dtype": dtype},
     }
 
 
-def checkpoint_facts(loaded: "Loaded") -> dict[str, Any]:
-    """The arguments of `facts` for a checkpoint in memory."""
-    return {"digest": loaded.digest, "device": loaded.model.device, "dtype": loaded.model.dtype}
+def checkpoint_facts(checkpoint: "Checkpoint") -> dict[str, Any]:
+    """The arguments of `facts` for a checkpoint."""
+    return {"digest": checkpoint.digest, "device": checkpoint.device, "dtype": checkpoint.dtype}
 
 
 def code_facts() -> dict[str, object]:

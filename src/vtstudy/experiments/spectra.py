@@ -30,7 +30,7 @@ from vtprune.methods.spectral_budget import SOURCES, image_features
 from vtprune.ops import spectrum
 from vtstudy.benchmarks import ADAPTPRUNE, BENCHMARKS
 from vtstudy.config import Multiples
-from vtstudy.evaluation.environment import data_root, prepare, quieten
+from vtstudy.evaluation.environment import data_root, prepare
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.experiments.calibration import budgets, calibrate
 from vtstudy.experiments.files import scores_file, write, write_csv
@@ -196,10 +196,11 @@ def run(settings: SpectraSettings) -> Path:
     prepare(offline=True)
     from tqdm import tqdm
 
-    from vtstudy.evaluation.lmms_model import Loaded
+    from vtstudy.evaluation.checkpoint import Checkpoint
+    from vtstudy.evaluation.measurement_cache import MeasurementCache
 
-    quieten()
-    loaded = Loaded.of(settings.checkpoint, device=settings.device, dtype=settings.dtype)
+    measurements = MeasurementCache(Path(settings.cache) / "measurements")
+    loaded = Checkpoint(settings.checkpoint, measurements, device=settings.device, dtype=settings.dtype)
     shown = list(benchmark_images(root, settings.limit))
     pictures = calibration_images(density.values(), options.calibration, options.seed)
     facts_of = [density.get((benchmark, key)) for benchmark, key, _ in shown]

@@ -9,12 +9,12 @@ import time
 import pytest
 
 
-def command(checkpoint, store, **more) -> list[str]:
+def command(checkpoint, cache, **more) -> list[str]:
     arguments = {
         "pretrained": checkpoint,
         "method": "adaptprune",
         "keep": 0.25,
-        "store": store,
+        "cache": cache,
         "max_new_tokens": 4,
     } | more
     joined = ",".join(f"{key}={value}" for key, value in arguments.items())
@@ -41,30 +41,30 @@ def options(data):
     return {"cwd": data, "env": environment, "text": True}
 
 
-def lines(store) -> int:
-    return sum(path.read_bytes().count(b"\n") for path in store.glob("*.jsonl"))
+def lines(cache) -> int:
+    return sum(path.read_bytes().count(b"\n") for path in cache.glob("*.jsonl"))
 
 
 def test_killed_and_resumed(checkpoint, options, tmp_path):
-    store = tmp_path / "store"
+    cache = tmp_path / "cache"
     running = subprocess.Popen(
-        command(checkpoint, store), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options
+        command(checkpoint, cache), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options
     )
     limit = time.monotonic() + 240
-    while lines(store) < 3 and time.monotonic() < limit and running.poll() is None:
+    while lines(cache) < 3 and time.monotonic() < limit and running.poll() is None:
         time.sleep(0.002)
     running.send_signal(signal.SIGKILL)
     running.wait()
-    before = {path: path.read_bytes() for path in store.glob("*.jsonl")}
-    assert len(before) == 1 and 3 <= lines(store) < 13, "it was not killed on its way"
+    before = {path: path.read_bytes() for path in cache.glob("*.jsonl")}
+    assert len(before) == 1 and 3 <= lines(cache) < 13, "it was not killed on its way"
 
-    done = subprocess.run(command(checkpoint, store), capture_output=True, check=False, **options)
+    done = subprocess.run(command(checkpoint, cache), capture_output=True, check=False, **options)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "pope_accuracy" in done.stdout
-    for path, stored in before.items():
-        kept = stored[: stored.rindex(b"\n") + 1]
+    for path, cached in before.items():
+        kept = cached[: cached.rindex(b"\n") + 1]
         assert path.read_bytes().startswith(kept)
-    assert lines(store) == 1 + 12  # 24 questions in batches of two
+    assert lines(cache) == 1 + 12  # 24 questions in batches of two
 
 
 def test_a_mistake_ends_the_command(checkpoint, options, tmp_path):

@@ -5,8 +5,9 @@ from PIL import Image
 
 from vtprune.attach.inference import Question, answer, chat_prompt
 from vtprune.methods import AdaptPrune, FastV, NoPruning
+from vtstudy.evaluation.checkpoint import Checkpoint
 from vtstudy.evaluation.harness import Evaluator
-from vtstudy.evaluation.lmms_model import Loaded
+from vtstudy.evaluation.measurement_cache import MeasurementCache
 from vtstudy.evaluation.requests import Variant
 
 ARGUMENTS = {"max_new_tokens": 5, "num_beams": 1, "until": []}
@@ -23,9 +24,9 @@ def folder(request, checkpoint, tmp_path_factory):
     return path
 
 
-def test_a_batch_answers_as_single_questions_do(folder):
+def test_a_batch_answers_as_single_questions_do(folder, tmp_path):
     """Wide, tall and several images."""
-    loaded = Loaded.of(folder, device="cpu", dtype="float32")
+    loaded = Checkpoint(folder, MeasurementCache(tmp_path), device="cpu", dtype="float32")
     noise = Image.effect_noise((200, 200), 90).convert("RGB")
     sizes = [[(50, 40)], [(190, 20)], [(30, 30), (20, 90)], [(64, 64)]]
     questions = []
@@ -44,8 +45,8 @@ def test_a_batch_answers_as_single_questions_do(folder):
 
 
 def test_a_task_is_scored(folder, data, tmp_path):
-    evaluator = Evaluator(folder, data, store=tmp_path, batch_size=8, max_new_tokens=2, device="cpu")
-    scores = evaluator.evaluate(Variant(AdaptPrune(0.25, layer=1)), ["pope"])["pope"]
+    evaluator = Evaluator(folder, data, cache=tmp_path, batch_size=8, max_new_tokens=2, device="cpu")
+    scores = evaluator.scores(Variant(AdaptPrune(0.25, layer=1)), "pope")["pope"]
     assert scores.questions == 24 and 0 <= scores.value <= 100
-    (stored,) = tmp_path.glob("adaptprune-pope-*")
+    (stored,) = tmp_path.glob("adaptprune-*.jsonl")
     assert stored.read_text().count('"answers"') == 3

@@ -1,0 +1,127 @@
+"""A checkpoint, loaded into memory when it is first needed."""
+
+import os
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from vtprune.attach import load
+from vtprune.attach.families import family_of
+from vtstudy.evaluation.cache_key import checkpoint_digest
+from vtstudy.evaluation.errors import EvaluationError
+from vtstudy.evaluation.measurement_cache import MeasurementCache
+
+
+class Checkpoint:
+    """A checkpoint's facts, which need no loading when they are cached, and its model and processor.
+
+    Args:
+        path_or_id: a folder, or an id on the Hugging Face Hub.
+        measurements: where the facts are cached.
+        device: by default a GPU if there is one (each process of several has its own), else the CPU.
+        dtype: of the weights, such as `bfloat16`; by default the checkpoint's own.
+        attn_implementation: by default transformers' choice.
+
+    Raises:
+        EvaluationError: if the device is a GPU and there is none.
+    """
+
+    def __init__(
+        self,
+        path_or_id: str | Path,
+        measurements: MeasurementCache,
+        *,
+        device: str | None = None,
+        dtype: str | None = None,
+        attn_implementation: str | None = None,
+    ) -> None:
+        self.path_or_id = path_or_id
+        self._measurements = measurements
+        self._options = {"dtype": dtype, "attn_implementation": attn_implementation}
+        if device is None:
+            device = "cpu"
+            if torch.cuda.is_available():
+                device = f"cuda:{os.environ['LOCAL_RANK']}" if "LOCAL_RANK" in os.environ else "cuda"
+        elif device.startswith("cuda") and not torch.cuda.is_available():
+            raise EvaluationError(f"there is no GPU for device {device}")
+        self.device = torch.device(device)
+
+    @cached_property
+    def digest(self) -> str:
+        """Identifies the checkpoint: a digest of the folder's files, or the Hub id and its commit.
+
+        Raises:
+            CheckpointError: if there is no such checkpoint.
+            EvaluationError: if a checkpoint of the Hub does not tell its commit.
+        """
+        digest = checkpoint_digest(self.path_or_id)
+        if digest is None:
+            commit = getattr(self.model.config, "_commit_hash", None)  # loading downloads it, or says what is wrong
+            if commit is None:
+                raise EvaluationError(f"checkpoint {self.path_or_id}: the version that was loaded is not known")
+            digest = f"{self.path_or_id}@{commit}"
+        return digest
+
+    @cached_property
+    def _facts(self) -> dict[str, Any]:
+        key = {
+            "checkpoint": self.digest,
+            "device": self.device.type,
+            "torch": torch.__version__,
+            "transformers": version("transformers"),
+            **self._options,
+        }
+        return self._measurements.data("checkpoint", key, self._read_facts)
+
+    def _read_facts(self) -> dict[str, Any]:
+        return {
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "attention": self.model.config._attn_implementation,
+            "layers": len(family_of(self.model).language_model(self.model).layers),
+        }
+
+    @property
+    def dtype(self) -> str:
+        """The precision of the weights in memory, such as `float32`."""
+        return self._facts["dtype"]
+
+    @property
+    def attention(self) -> str:
+        """The attention implementation, such as `sdpa`."""
+        return self._facts["attention"]
+
+    @property
+    def layers(self) -> int:
+        """The number of the decoder's layers."""
+        return self._facts["layers"]
+
+    def key(self) -> dict[str, str]:
+        """What answers depend on, apart from the method and the question."""
+        return {
+            "checkpoint": self.digest,
+            "dtype": self.dtype,
+            "attention": self.attention,
+            "device": self.device.type,
+        }
+
+    @cached_property
+    def _loaded(self) -> tuple[nn.Module, Any]:
+        return load(self.path_or_id, device=self.device, **self._options)
+
+    @property
+    def model(self) -> nn.Module:
+        """The model, ready for inference.
+
+        Raises:
+            CheckpointError: if the checkpoint is missing, damaged or not supported.
+        """
+        return self._loaded[0]
+
+    @property
+    def processor(self) -> Any:
+        """The model's processor, which pads on the left. Raises: see `model`."""
+        return self._loaded[1]
