@@ -101,7 +101,6 @@ class Mine(AdaptPrune):
         "from vtprune.methods import *",
         "from vtprune.methods.adaptprune import AdaptPrune",
         "import vtprune\nAdaptPrune = vtprune.AdaptPrune",
-        "import vtprune.methods as all_methods\nAdaptPrune = all_methods.AdaptPrune",
         "from beside import AdaptPrune",
         "import beside\nAdaptPrune = beside.AdaptPrune",
     ],
