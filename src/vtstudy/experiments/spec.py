@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from vtprune.errors import UserError
 from vtprune.methods import get_method, methods
-from vtstudy.evaluation.requests import Image, Variant
+from vtstudy.evaluation.requests import ImageMode, Variant
 
 BASELINE = "baseline"
 
@@ -22,7 +22,7 @@ class VariantSpec:
 
     method: str = "none"
     parameters: Mapping[str, float | int | bool | str] = field(default_factory=dict)
-    image: Image = "shown"
+    image: ImageMode = "shown"
 
     @property
     def takes_keep(self) -> bool:
