@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))  # runs without an in
 
 import torch
 
-from vtprune.cost.timing import LOOP, Measured, Plan, build, measure, variants, workload_of
+from vtprune.cost.measure import LOOP, Measured, Plan, build, measure, variants, workload_of
 from vtstudy.experiments.paper_models import SIZES
 
 RECORDED = Path(__file__).parents[1] / "reports" / "recorded" / "cost.json"

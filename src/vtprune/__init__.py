@@ -53,6 +53,8 @@ from vtprune.stages import Budget, Ranking, Stage, layer_at
 __version__ = version("vtprune")
 
 __all__ = [
+    "FAMILIES",
+    "VTW",
     "AdaptPrune",
     "Attachment",
     "AvgPool3x3",
@@ -60,7 +62,6 @@ __all__ = [
     "BudgetedMethod",
     "CheckpointError",
     "Count",
-    "FAMILIES",
     "FastV",
     "Features",
     "FitPrune",
@@ -82,7 +83,6 @@ __all__ = [
     "Spectrum",
     "Stage",
     "UserError",
-    "VTW",
     "VisionZip",
     "__version__",
     "adaptive_nms",

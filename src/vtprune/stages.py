@@ -121,14 +121,16 @@ class Stage:
 
 def _root(number: int, degree: int) -> int:
     """The root of a whole number, rounded down: exact, unlike a power of floats."""
-    root = round(number ** (1 / degree))
+    root: int = round(number ** (1 / degree))
     return root if root**degree <= number else root - 1
 
 
 class Pruner(Protocol):
     """A pruning method, as the attaching side sees it."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The name for messages. A class attribute will do."""
 
     def stages(self) -> "Sequence[Stage]":
         """The pruning steps, by increasing layer."""

@@ -1,4 +1,4 @@
-"""What pruning costs and saves: an exact model of FLOPs and cache, and measured times. Needs torch and transformers alone."""
+"""The cost of pruning: an exact model of FLOPs and cache, and measured times."""
 
 from vtprune.cost.flops import Cost, Workload, cost, layer_tokens, parameters
 from vtprune.cost.model_shapes import Shape, Stack, shape_of

@@ -1,7 +1,8 @@
-"""The sizes of a model's matrices, read off its transformers configuration: no weights are needed."""
+"""The sizes of a model's matrices, read from its transformers configuration. No weights are needed."""
 
 from dataclasses import dataclass
-from typing import Any
+
+from transformers import PretrainedConfig
 
 from vtprune.errors import UserError
 
@@ -12,13 +13,13 @@ DECODERS = ("llama", "qwen2", "mistral")  # separate q, k, v, o; a gated MLP of 
 
 @dataclass(frozen=True)
 class Stack:
-    """Identical transformer layers. A product of ``[m, k]`` and ``[k, n]`` counts as ``2 m k n`` FLOPs.
+    """Identical transformer layers. A product of `[m, k]` and `[k, n]` counts as `2 m k n` FLOPs.
 
     Attributes:
-        layers: how many.
+        layers: the number of layers.
         width: of the hidden states.
         heads, kv_heads, head_dim: of the attention.
-        intermediate: width within the MLP.
+        intermediate: width inside the MLP.
         mlp_matrices: 3 for a gated MLP (gate, up, down), 2 for a plain one.
     """
 
@@ -32,21 +33,21 @@ class Stack:
 
     @property
     def key_width(self) -> int:
-        """Of one token's key, all heads together; its value's too."""
+        """The width of one token's key, all heads together. Its value has the same width."""
         return self.kv_heads * self.head_dim
 
     def linear(self, tokens: int) -> int:
-        """FLOPs of one layer's projections and MLP."""
+        """Count the FLOPs of one layer's projections and MLP."""
         query_width = self.heads * self.head_dim
         projections = self.width * (2 * query_width + 2 * self.key_width)
         return 2 * tokens * (projections + self.mlp_matrices * self.width * self.intermediate)
 
     def attention(self, queries: int, keys: int) -> int:
-        """FLOPs of one layer's two attention products, computed whole (no half saved by the causal mask)."""
+        """Count the FLOPs of one layer's two attention products. The causal mask saves nothing."""
         return 4 * self.heads * self.head_dim * queries * keys
 
     def layer(self, queries: int, keys: int) -> int:
-        """FLOPs of one layer for ``queries`` tokens that attend to ``keys``."""
+        """Count the FLOPs of one layer for `queries` tokens that attend to `keys` tokens."""
         return self.linear(queries) + self.attention(queries, keys)
 
 
@@ -56,10 +57,10 @@ class Shape:
 
     Attributes:
         tower: the vision tower's layers.
-        patches: of one tile (an image, for LLaVA-1.5); the tower sees one class token more.
-        patch_inputs: values of one patch (channels times its pixels).
-        projector: (inputs, outputs) of its linear layers.
-        tile_tokens: tokens of one tile that leave the projector.
+        patches: of one tile (for LLaVA-1.5: of one image). The tower also sees a class token.
+        patch_inputs: values of one patch (channels times pixels).
+        projector: (inputs, outputs) of the projector's linear layers.
+        tile_tokens: tokens of one tile after the projector.
         decoder: the language model's layers.
         vocabulary: rows of the output matrix.
     """
@@ -73,30 +74,30 @@ class Shape:
     vocabulary: int
 
     def tower_flops(self, tiles: int) -> int:
-        """FLOPs of the vision tower for so many tiles, all its layers included."""
+        """Count the FLOPs of all layers of the vision tower for that many tiles."""
         tokens = self.patches + 1
         embedding = 2 * self.patches * self.patch_inputs * self.tower.width
         return tiles * (embedding + self.tower.layers * self.tower.layer(tokens, tokens))
 
     def projector_flops(self, tiles: int) -> int:
-        """FLOPs of the projector for so many tiles."""
+        """Count the FLOPs of the projector for that many tiles."""
         return tiles * self.tile_tokens * sum(2 * a * b for a, b in self.projector)
 
 
-def shape_of(config: Any) -> Shape:
-    """The shape of a ``LlavaConfig``, ``LlavaNextConfig`` or ``InternVLConfig``.
+def shape_of(config: PretrainedConfig) -> Shape:
+    """Return the shape of a `LlavaConfig`, `LlavaNextConfig` or `InternVLConfig`.
 
     Raises:
-        ValueError: if the model, its tower or its decoder is of another kind.
+        UserError: if the model, its tower or its decoder is of another type.
     """
     kind, vision, text = config.model_type, config.vision_config, config.text_config
-    _among(FAMILIES, kind, "model")
-    _among(TOWERS, vision.model_type, "vision tower")
-    _among(DECODERS, text.model_type, "decoder")
+    _check_type("model", kind, FAMILIES)
+    _check_type("vision tower", vision.model_type, TOWERS)
+    _check_type("decoder", text.model_type, DECODERS)
     (height, width), (down, across) = _pair(vision.image_size), _pair(vision.patch_size)
     patches = (height // down) * (width // across)
     if kind == "internvl":
-        merged = round(1 / config.downsample_ratio) ** 2  # patches that pixel shuffling makes one token of
+        merged = round(1 / config.downsample_ratio) ** 2  # patches that pixel shuffling turns into one token
         inputs, tile_tokens = merged * vision.hidden_size, patches // merged
     else:
         layers = config.vision_feature_layer
@@ -113,7 +114,7 @@ def shape_of(config: Any) -> Shape:
     )
 
 
-def _stack(config: Any, mlp_matrices: int) -> Stack:
+def _stack(config: PretrainedConfig, mlp_matrices: int) -> Stack:
     heads = config.num_attention_heads
     return Stack(
         layers=config.num_hidden_layers,
@@ -130,6 +131,6 @@ def _pair(size: int | list[int] | tuple[int, ...]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else (size[0], size[1])
 
 
-def _among(known: tuple[str, ...], found: str, what: str) -> None:
-    if found not in known:
-        raise UserError(f"the cost of a {what} of type {found!r} is not modelled; modelled are {', '.join(known)}")
+def _check_type(part: str, model_type: str, supported: tuple[str, ...]) -> None:
+    if model_type not in supported:
+        raise UserError(f"the cost model covers {part}s of the types {', '.join(supported)}, not {model_type!r}")

@@ -175,7 +175,8 @@ def _unit(keys: torch.Tensor) -> torch.Tensor:
     batch, and it would decide which of two equal tokens wins. On other devices float64 is too slow.
     """
     keys = keys.to(torch.float64 if keys.device.type == "cpu" else torch.float32)
-    return keys / torch.linalg.vector_norm(keys, dim=-1, keepdim=True).clamp(min=1e-30)
+    length: torch.Tensor = torch.linalg.vector_norm(keys, dim=-1, keepdim=True)
+    return keys / length.clamp(min=1e-30)
 
 
 def _check_triton(scores: torch.Tensor) -> None:

@@ -9,8 +9,10 @@ import triton
 import triton.language as tl
 
 
-@triton.jit
-def _greedy_row(scores, remaining, taken, counts, chosen, tokens, steps, BLOCK: tl.constexpr):
+@triton.jit  # type: ignore[untyped-decorator]
+def _greedy_row(  # type: ignore[no-untyped-def]
+    scores, remaining, taken, counts, chosen, tokens, steps, BLOCK: tl.constexpr
+):
     """Run the loop of one row. Its scores stay in registers; each step reads one line of `remaining`."""
     row = tl.program_id(0).to(tl.int64)
     token = tl.arange(0, BLOCK)

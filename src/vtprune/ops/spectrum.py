@@ -12,10 +12,11 @@ float32 products are not reduced to TF32: the bounds here assume float32's round
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache, wraps
-from typing import Concatenate, Literal, ParamSpec, TypeVar
+from functools import lru_cache
+from typing import Literal
 
 import torch
 
@@ -48,24 +49,13 @@ class Spectrum:
     total: torch.Tensor
 
 
-P = ParamSpec("P")
-R = TypeVar("R")
+@contextmanager
+def _in_float32(device: torch.device) -> Iterator[None]:
+    """Compute without gradients, and without autocast to a smaller type."""
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
+        yield
 
 
-def _in_float32(
-    function: Callable[Concatenate[torch.Tensor, P], R],
-) -> Callable[Concatenate[torch.Tensor, P], R]:
-    """Decorate a function of a tensor: no gradients, and no autocast to a smaller type."""
-
-    @wraps(function)
-    def computed(x: torch.Tensor, *args: P.args, **options: P.kwargs) -> R:
-        with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
-            return function(x, *args, **options)
-
-    return computed
-
-
-@_in_float32
 def spectrum(
     x: torch.Tensor,
     valid: torch.Tensor | None = None,
@@ -101,21 +91,21 @@ def spectrum(
         UserError: for a parameter that is out of range, or features that are empty or hold NaN or infinity.
     """
     rank, oversampling, iterations, power = check_route(route, rank, oversampling, iterations, power)
-    x, size = _normalised(x, valid, centre)
-    if route == "randomised":
-        columns = min(rank + oversampling, *x.shape[1:])
-        shares, slack = _randomised(x, columns, iterations, seed)
-        return Spectrum(shares[:, :rank], slack[:, :rank], size.square())
-    if route == "gram":
-        shares = _gram(x)
-        return Spectrum(shares, torch.zeros_like(shares), size.square())
-    energies = torch.linalg.svdvals(x).double().pow(power) * (size > 0)[:, None]
-    total = energies.sum(dim=1)
-    shares = energies / total.clamp(min=1e-30)[:, None]
-    return Spectrum(shares, torch.zeros_like(shares), total.float() * size.pow(power))
+    with _in_float32(x.device):
+        x, size = _normalised(x, valid, centre)
+        if route == "randomised":
+            columns = min(rank + oversampling, *x.shape[1:])
+            shares, slack = _randomised(x, columns, iterations, seed)
+            return Spectrum(shares[:, :rank], slack[:, :rank], size.square())
+        if route == "gram":
+            shares = _gram(x)
+            return Spectrum(shares, torch.zeros_like(shares), size.square())
+        energies = torch.linalg.svdvals(x).double().pow(power) * (size > 0)[:, None]
+        total = energies.sum(dim=1)
+        shares = energies / total.clamp(min=1e-30)[:, None]
+        return Spectrum(shares, torch.zeros_like(shares), total.float() * size.pow(power))
 
 
-@_in_float32
 def energy_rank(
     x: torch.Tensor,
     energy: float,
@@ -158,38 +148,39 @@ def energy_rank(
     """
     energy = check_energy(energy)
     rank, oversampling, iterations, power = check_route(route, rank, oversampling, iterations, power)
-    _check_shape(x, valid)
-    rows, tokens, width = x.shape
-    available = x.new_full((rows,), tokens, dtype=torch.long) if valid is None else valid.sum(dim=1)
-    upper = available if most is None else available.clamp(max=most)
-    full = min(tokens, width)
-    if route != "randomised":
-        shares = spectrum(x, valid, route=route, centre=centre, power=power).shares
-        ranks = torch.minimum(ranks_at(shares, energy).clamp(min=least), upper)
-        return ranks, torch.full_like(ranks, full)
+    with _in_float32(x.device):
+        _check_shape(x, valid)
+        rows, tokens, width = x.shape
+        available = x.new_full((rows,), tokens, dtype=torch.long) if valid is None else valid.sum(dim=1)
+        upper = available if most is None else available.clamp(max=most)
+        full = min(tokens, width)
+        if route != "randomised":
+            shares = spectrum(x, valid, route=route, centre=centre, power=power).shares
+            ranks = torch.minimum(ranks_at(shares, energy).clamp(min=least), upper)
+            return ranks, torch.full_like(ranks, full)
 
-    x, _ = _normalised(x, valid, centre)
-    ranks, used = torch.zeros_like(available), torch.zeros_like(available)
-    pending = torch.arange(rows, device=x.device)
-    while len(pending):
-        columns = rank + oversampling
-        exact = 2 * columns > full
-        if exact:
-            low = high = ranks_at(_gram(x[pending]), energy)
-        else:
-            shares, slack = _randomised(x[pending], columns, iterations, seed)
-            high = _reached(shares, energy - ROUNDING + _MARGIN, full)
-            short = shares.cumsum(dim=1) + slack < energy - ROUNDING - _MARGIN
-            # The last k that is proved to fall short proves it for all before it.
-            low = (short * torch.arange(1, columns + 1, device=x.device)).amax(dim=1) + 1
-            low = torch.minimum(low, high)
-        low, high = (torch.minimum(k.clamp(min=least), upper[pending]) for k in (low, high))
-        settled = low == high
-        ranks[pending[settled]] = high[settled]
-        used[pending[settled]] = full if exact else rank
-        pending = pending[~settled]
-        rank *= 2
-    return ranks, used
+        x, _ = _normalised(x, valid, centre)
+        ranks, used = torch.zeros_like(available), torch.zeros_like(available)
+        pending = torch.arange(rows, device=x.device)
+        while len(pending):
+            columns = rank + oversampling
+            exact = 2 * columns > full
+            if exact:
+                low = high = ranks_at(_gram(x[pending]), energy)
+            else:
+                shares, slack = _randomised(x[pending], columns, iterations, seed)
+                high = _reached(shares, energy - ROUNDING + _MARGIN, full)
+                short = shares.cumsum(dim=1) + slack < energy - ROUNDING - _MARGIN
+                # The last k that is proved to fall short proves it for all before it.
+                low = (short * torch.arange(1, columns + 1, device=x.device)).amax(dim=1) + 1
+                low = torch.minimum(low, high)
+            low, high = (torch.minimum(k.clamp(min=least), upper[pending]) for k in (low, high))
+            settled = low == high
+            ranks[pending[settled]] = high[settled]
+            used[pending[settled]] = full if exact else rank
+            pending = pending[~settled]
+            rank *= 2
+        return ranks, used
 
 
 def ranks_at(shares: torch.Tensor, energy: float) -> torch.Tensor:
@@ -268,12 +259,14 @@ def _normalised(x: torch.Tensor, valid: torch.Tensor | None, centre: bool) -> tu
 def _gram(x: torch.Tensor) -> torch.Tensor:
     """Return `[b, min(n, d)]` float64 squared singular values over their sum, largest first."""
     gram = x @ x.mT if x.shape[1] <= x.shape[2] else x.mT @ x
-    return torch.linalg.eigvalsh(gram.double()).flip(-1).clamp(min=0) / _norm(x).square().clamp(min=1e-30)[:, None]
+    energies: torch.Tensor = torch.linalg.eigvalsh(gram.double()).flip(-1).clamp(min=0)
+    return energies / _norm(x).square().clamp(min=1e-30)[:, None]
 
 
 def _norm(x: torch.Tensor) -> torch.Tensor:
     """Return `[b]` float64 Frobenius norms."""
-    return torch.linalg.vector_norm(x, dim=(1, 2), dtype=torch.float64)
+    norm: torch.Tensor = torch.linalg.vector_norm(x, dim=(1, 2), dtype=torch.float64)
+    return norm
 
 
 def _randomised(x: torch.Tensor, columns: int, iterations: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

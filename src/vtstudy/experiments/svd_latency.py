@@ -8,14 +8,13 @@ interleaved, and compared round by round.
 
 import json
 import platform
-import statistics
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from vtprune.cost.timing import interleaved, quartiles, ratios
 from vtprune.errors import UserError
 from vtstudy.experiments.files import write_csv
 from vtstudy.experiments.svd_routes import SHAPES, budget_calls, cost, leading_call, matrix
@@ -45,23 +44,10 @@ def measure(shape: str, rank: int, rounds: int = ROUNDS) -> Iterator[dict[str, A
     budgets = {
         name: tuple(int(part) for part in call()) for name, call in calls.items() if name != LEADING
     }  # warm-up, too
-    seconds = _interleaved(calls, rounds)
+    seconds = interleaved(calls, rounds, x.device, warmup=0, limit_seconds=SECONDS)
     for name, took in seconds.items():
         kept, settled = budgets.get(name, (None, rank))
         yield _row(shape, name, "measured", platform.machine(), rank, took, seconds["gram"], kept, settled)
-
-
-def _interleaved(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {name: [] for name in calls}
-    names, begun = list(calls), time.perf_counter()
-    for index in range(rounds):
-        if index >= 2 and time.perf_counter() - begun > SECONDS:
-            break
-        for name in names if index % 2 else reversed(names):
-            start = time.perf_counter()
-            calls[name]()
-            found[name].append(time.perf_counter() - start)
-    return found
 
 
 def _row(
@@ -76,8 +62,7 @@ def _row(
     settled: int,
 ) -> dict[str, Any]:
     tokens, width = map(int, shape.split("x"))
-    low, middle, high = statistics.quantiles([1000 * s for s in seconds], n=4, method="inclusive")
-    ratio = statistics.median(a / b for a, b in zip(seconds, gram, strict=True))
+    low, median, high = quartiles([1000 * value for value in seconds])
     needed = cost(tokens, width, settled if "randomised" in route else None)
     return {
         "source": source,
@@ -87,11 +72,11 @@ def _row(
         "width": width,
         "rank": rank,
         "route": route,
-        "median_ms": f"{middle:.4g}",
+        "median_ms": f"{median:.4g}",
         "quartile_low_ms": f"{low:.4g}",
         "quartile_high_ms": f"{high:.4g}",
         "rounds": len(seconds),
-        "times_gram": f"{ratio:.4g}",
+        "times_gram": f"{ratios(seconds, gram).median:.4g}",
         "cost": f"{needed:.4g}",
         "cost_of_svd": f"{needed / cost(tokens, width, None):.4g}",
         "budget": kept,

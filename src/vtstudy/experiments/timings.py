@@ -20,7 +20,7 @@ SHARES = ("scoring", "selection")
 
 
 def rows_of(model: str, batch: int, seconds: dict[str, dict[str, list[float]]]) -> Iterator[dict[str, Any]]:
-    """One row per method and quantity, from :attr:`vtprune.cost.timing.Measured.seconds`.
+    """One row per method and quantity, from :attr:`vtprune.cost.measure.Measured.seconds`.
 
     ``speedup_*`` is the baseline's time over the method's (above 1 the method is faster);
     ``*_per_prefill`` what scoring or selecting takes, as a part of the unpruned prefill.
@@ -62,7 +62,7 @@ def measure_timings(folder: Path, checkpoint: Path, batches: Sequence[int] = (1,
     import torch
     from transformers import AutoModelForImageTextToText
 
-    from vtprune.cost.timing import Plan, measure, variants
+    from vtprune.cost.measure import Plan, measure, variants
 
     model = AutoModelForImageTextToText.from_pretrained(
         checkpoint, dtype=torch.float32, attn_implementation="sdpa", local_files_only=True

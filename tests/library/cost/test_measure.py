@@ -13,7 +13,7 @@ from transformers import (
     LlavaNextConfig,
 )
 
-from vtprune.cost.timing import LOOP, LoopAdaptPrune, Plan, build, measure, prompts, variants, workload_of
+from vtprune.cost.measure import LOOP, LoopAdaptPrune, Plan, build, measure, prompts, variants, workload_of
 from vtprune.methods import AdaptPrune, get_method
 
 PLAN = Plan(batch=2, rounds=2, warmup=1, new_tokens=3, text_tokens=9, loop_rounds=1)
@@ -99,7 +99,7 @@ def test_the_loop_chooses_as_adaptprune():
 
 
 def test_what_cannot_be_attached_is_said(monkeypatch):
-    monkeypatch.setattr("vtprune.cost.timing.FAMILIES", {})
+    monkeypatch.setattr("vtprune.cost.measure.FAMILIES", {})
     model = build(config(), CPU, torch.float32)
     found = measure(
         model, {"none": get_method("none"), "fastv": get_method("fastv", keep=0.5)}, replace(PLAN, rounds=1)

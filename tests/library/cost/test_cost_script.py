@@ -8,7 +8,7 @@ import torch
 from helpers import ROOT
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig
 
-from vtprune.cost.timing import build
+from vtprune.cost.measure import build
 
 SCRIPT = ROOT / "benchmarks" / "cost.py"
 
