@@ -10,7 +10,7 @@ from PIL import Image
 from vtprune import cli
 from vtprune import drawing as survivors
 from vtprune.ask import Answer, _panels
-from vtprune.attach.prompt import Kept
+from vtprune.attach import Kept
 from vtprune.methods import Count, VisionZip, methods
 
 

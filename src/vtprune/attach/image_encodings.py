@@ -1,25 +1,33 @@
-"""What is seen of images while they are encoded, found again by the features that they have become."""
+"""What hooks see of images while they are encoded, found again by the features that the images became."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 from torch.utils.weak import WeakIdKeyDictionary
 
-from vtprune.attach.method_hooks import Listener
-from vtprune.attach.vision_tower import Tower
+from vtprune.attach.method_hooks import MethodHook
+from vtprune.attach.vision_tower import TowerAttention
+
+
+class Handle(Protocol):
+    """A hook that can be removed."""
+
+    def remove(self) -> None:
+        """Remove the hook."""
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """What was seen during one call of ``get_image_features``.
+    """What hooks saw during one call of `get_image_features`.
 
     Attributes:
-        sizes: the images' sizes in pixels, if they were given.
-        pixels: what the vision tower was given.
-        seen: what the projector was given (``vision``) and, where somebody listens to them, the
-            queries and keys of the tower's pictures.
+        sizes: sizes of the images in pixels, if the call had them.
+        pixels: the input of the vision tower.
+        seen: the input of the projector (`vision`) and, where hooks listen to the tower's attention, its queries and
+            keys (`tower_query`, `tower_key`).
     """
 
     sizes: torch.Tensor | None
@@ -28,50 +36,61 @@ class Encoding:
 
 
 class Encodings:
-    """Every encoding that is heard, for as long as somebody holds the features that it made.
+    """Every encoding that hooks have seen, for as long as somebody holds the features that it made.
 
     Attributes:
-        current: the one heard last.
+        latest: the encoding seen last; whoever uses it sets it to None when it is out of date.
     """
 
     def __init__(self) -> None:
-        self.current: Encoding | None = None
-        self._made = WeakIdKeyDictionary()  # by `origin`; tensors compare element by element
+        self.latest: Encoding | None = None
+        self._by_features = WeakIdKeyDictionary()  # keys are compared by identity: tensors compare element by element
         self._pixels: torch.Tensor | None = None
         self._seen: dict[str, torch.Tensor] = {}
 
-    def listen(self, core: nn.Module, vision_tower: nn.Module, tower: Tower | None) -> list[Any]:
-        """Hooks on a model's parts, to be removed; ``tower`` is None where nobody asks for its attention."""
-        return [
-            Listener(core, "get_image_features", after=self._after_encoding),
+    def listen(
+        self, core: nn.Module, vision_tower: nn.Module, projector: nn.Module, attention: TowerAttention | None
+    ) -> list[Handle]:
+        """Put hooks on the parts of a model.
+
+        Args:
+            attention: of the vision tower; None where no method needs it.
+        """
+        handles: list[Handle] = [
+            MethodHook(core, "get_image_features", after=self._after_encoding),
             vision_tower.register_forward_pre_hook(self._before_tower, with_kwargs=True),
-            core.multi_modal_projector.register_forward_pre_hook(self._before_projector, with_kwargs=True),
-            *([] if tower is None else tower.listen(self._seen)),
+            projector.register_forward_pre_hook(self._before_projector, with_kwargs=True),
         ]
+        if attention is not None:
+            handles += attention.listen(self._seen)
+        return handles
 
-    def of(self, features: Any) -> Encoding | None:
-        """The one that made these features; None if there are none, or it was not heard."""
-        return None if features is None else self._made.get(origin(features))
+    def of(self, features: object | None) -> Encoding | None:
+        """The encoding that made these features; None if there are no features, or hooks did not see them made."""
+        if features is None:
+            return None
+        get: Callable[[object], Encoding | None] = self._by_features.get
+        return get(identity_of(features))
 
-    def _before_tower(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+    def _before_tower(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._pixels = args[0] if args else kwargs.get("pixel_values")
 
-    def _before_projector(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+    def _before_projector(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._seen["vision"] = args[0] if args else next(iter(kwargs.values()))
 
-    def _after_encoding(self, given: dict[str, Any], output: Any) -> None:
-        self.current = Encoding(given.get("image_sizes"), self._pixels, dict(self._seen))
+    def _after_encoding(self, arguments: dict[str, Any], output: Any) -> None:
+        self.latest = Encoding(arguments.get("image_sizes"), self._pixels, dict(self._seen))
         self._pixels = None
         self._seen.clear()
-        if not isinstance(output, tuple):  # of return_dict=False: no form in which a forward takes features
-            self._made[origin(output)] = self.current
+        if not isinstance(output, tuple):  # the tuple of return_dict=False is no form in which a forward takes features
+            self._by_features[identity_of(output)] = self.latest
 
 
-def origin(features: Any) -> Any:
-    """What tells image features from others, even if somebody has put them into another output.
+def identity_of(features: object) -> object:
+    """The object that identifies image features, even after somebody has put them into another output.
 
-    ``generate`` does so when it moves its inputs to the model's device, and so does accelerate; a
-    tensor that is there already stays the same, and ``generate`` leaves the tower's own output alone.
+    `generate` does so when it moves its inputs to the model's device, and so does accelerate. A tensor that is on the
+    device already stays the same object, and `generate` does not move the vision tower's own output.
     """
-    found = getattr(features, "last_hidden_state", None)
-    return features if found is None else found
+    hidden = getattr(features, "last_hidden_state", None)
+    return features if hidden is None else hidden

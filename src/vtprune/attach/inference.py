@@ -1,13 +1,14 @@
-"""Questions to answers: prompts, batches and greedy generation with pruned models."""
+"""Asking a model questions: encoding prompts, greedy generation, and answers of several methods at once."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from PIL import Image
+from transformers import BatchFeature, PreTrainedModel, ProcessorMixin
 
-from vtprune.attach.attachment import attach
+from vtprune.attach.attachment import attach_all
 from vtprune.attach.prefix import Prefix
 from vtprune.errors import UserError
 from vtprune.stages import Pruner
@@ -15,23 +16,28 @@ from vtprune.stages import Pruner
 
 @dataclass(frozen=True)
 class Question:
-    """One document of a task: ``text`` as the model is given it, and how the task words it."""
+    """A question about images.
+
+    Attributes:
+        doc: number of the question, for messages.
+        text: the prompt as the model gets it, with the chat template.
+        images: the images that the prompt shows, in order.
+    """
 
     doc: int
     text: str
     images: tuple[Image.Image, ...]
 
 
-def chat_prompt(processor: Any, text: str, images: int) -> str:
-    """The prompt that the processor's chat template makes of ``images`` images and ``text``."""
+def chat_prompt(processor: ProcessorMixin, text: str, images: int) -> str:
+    """The prompt that the processor's chat template makes of `images` images and `text`."""
     content = [{"type": "image"}] * images + [{"type": "text", "text": text}]
-    return processor.apply_chat_template(
-        [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
-    )
+    messages: list[Any] = [{"role": "user", "content": content}]
+    return processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
 
 
-def encode(model: Any, processor: Any, questions: Iterable[Question]) -> Any:
-    """What a model is given for a batch of questions, on its device, padded on the left.
+def encode(model: PreTrainedModel, processor: ProcessorMixin, questions: Iterable[Question]) -> BatchFeature:
+    """The model's inputs for a batch of questions, on its device and padded on the left.
 
     Raises:
         UserError: for a question without an image.
@@ -40,19 +46,25 @@ def encode(model: Any, processor: Any, questions: Iterable[Question]) -> Any:
     for question in questions:
         if not question.images:
             raise UserError(f"question {question.doc} has no image, so there is nothing to prune in its prompt")
-    texts, start = [question.text for question in questions], processor.tokenizer.bos_token
-    begun = start is not None and all(text.startswith(start) for text in texts)
-    return processor(
+    texts, begin = [question.text for question in questions], processor.tokenizer.bos_token
+    # Some chat templates begin with the begin-of-sequence token, which the tokenizer must not add again.
+    has_begin = begin is not None and all(text.startswith(begin) for text in texts)
+    inputs = processor(
         images=[image for question in questions for image in question.images],
         text=texts,
         padding=True,
         return_tensors="pt",
-        **({"add_special_tokens": False} if begun else {}),
-    ).to(model.device, model.dtype)
+        **({"add_special_tokens": False} if has_begin else {}),
+    )
+    return cast(BatchFeature, inputs.to(model.device, model.dtype))
 
 
-def as_seen(processor: Any, pixels: torch.Tensor) -> Image.Image:
-    """The picture that a model sees: ``[3, height, width]`` pixel values, their normalisation undone."""
+def as_seen(processor: ProcessorMixin, pixels: torch.Tensor) -> Image.Image:
+    """The picture that a model sees, with the normalisation undone.
+
+    Args:
+        pixels: `[3, height, width]` as the processor makes them.
+    """
     mean, std = (
         torch.tensor(getattr(processor.image_processor, name)).view(3, 1, 1) for name in ("image_mean", "image_std")
     )
@@ -62,33 +74,46 @@ def as_seen(processor: Any, pixels: torch.Tensor) -> Image.Image:
 
 @torch.inference_mode()
 def answer(
-    model: Any, processor: Any, questions: Iterable[Question], methods: Sequence[Pruner], arguments: Mapping[str, Any]
+    model: PreTrainedModel,
+    processor: ProcessorMixin,
+    questions: Iterable[Question],
+    methods: Sequence[Pruner],
+    arguments: Mapping[str, Any],
 ) -> Iterator[tuple[int, list[str]]]:
-    """Greedy answers to a batch of questions, cut at the first of ``until``; without special tokens.
+    """The greedy answers of several methods to a batch of questions.
 
-    The images, and the decoder's layers before the methods prune, are computed once for all methods;
-    each method's answers are those that it gives alone.
+    The images, and the layers before a method prunes, are computed once for all methods. The answers of each method
+    are those that it gives alone.
+
+    Args:
+        arguments: as in `generate`.
 
     Yields:
-        The index of a method and its answers, as soon as they are made; not in the order of ``methods``.
+        The index of a method and its answers, as soon as they are made; not in the order of `methods`.
 
     Raises:
         UserError: for a question without an image.
-        Exception: whatever the model or the processor raise; nothing is swallowed.
+        Exception: everything that the model or the processor raise.
     """
     prefix = Prefix(encode(model, processor, questions))
-    variants = [(index, attach(method, model, prefix)) for index, method in enumerate(methods)]
-    for index, variant in sorted(variants, key=lambda pair: pair[1].first_layer):
-        with variant:
-            found = generate(model, processor, prefix.inputs, arguments)
-        yield index, found
+    for index, pruned in attach_all(methods, model, prefix):
+        with pruned:
+            answers = generate(model, processor, prefix.inputs, arguments)
+        yield index, answers
 
 
-def generate(model: Any, processor: Any, inputs: Mapping[str, Any], arguments: Mapping[str, Any]) -> list[str]:
-    """Greedy answers to encoded questions, cut at the first of ``until``; without special tokens."""
+def generate(
+    model: PreTrainedModel, processor: ProcessorMixin, inputs: Mapping[str, Any], arguments: Mapping[str, Any]
+) -> list[str]:
+    """Greedy answers to encoded questions, without special tokens.
+
+    Args:
+        inputs: as `encode` returns them.
+        arguments: `max_new_tokens`, `num_beams`, and `until`: strings at the first of which an answer is cut off.
+    """
     tokenizer = processor.tokenizer
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    output = model.generate(
+    output = cast(Any, model).generate(
         **inputs,
         do_sample=False,
         temperature=None,
@@ -98,11 +123,11 @@ def generate(model: Any, processor: Any, inputs: Mapping[str, Any], arguments: M
         max_new_tokens=arguments["max_new_tokens"],
         pad_token_id=pad,
     )
-    found = tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-    return [_cut(text, arguments["until"]) for text in found]
+    answers = tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+    return [_cut_off(text, arguments["until"]) for text in answers]
 
 
-def _cut(text: str, until: Iterable[str]) -> str:
+def _cut_off(text: str, until: Iterable[str]) -> str:
     """The text before the first of the stop strings."""
     ends = [text.find(stop) for stop in until if stop and stop in text]
     return text[: min(ends)] if ends else text

@@ -1,60 +1,74 @@
-"""Listening to methods of a model, as hooks listen to a module's forward."""
+"""Hooks on the methods of a model, like the hooks that torch has on a module's forward."""
 
 import functools
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
+from transformers import PreTrainedModel
 
 from vtprune.errors import UserError
 
+Before = Callable[[dict[str, Any]], None]
+"""Gets the arguments of a call by their names."""
 
-class Listener:
-    """Tells of every call of one object's method, until removed.
+After = Callable[[dict[str, Any], Any], None]
+"""Gets the arguments of a call by their names, and its result."""
+
+
+class MethodHook:
+    """Calls functions before and after every call of one method of one object, until removed.
 
     Args:
-        before: is given the arguments by their names, first.
-        after: is given these and the result.
+        owner: the object.
+        name: of its method.
+        before: called before the method.
+        after: called after the method.
     """
 
-    def __init__(self, owner: nn.Module, name: str, *, before: Any = None, after: Any = None) -> None:
-        self.owner, self.name, self.own = owner, name, vars(owner).get(name)
+    def __init__(
+        self, owner: nn.Module, name: str, *, before: Before | None = None, after: After | None = None
+    ) -> None:
+        self._owner, self._name = owner, name
+        self._replaced = vars(owner).get(name)  # an attribute of the object itself, not of its class
         method = getattr(owner, name)
         signature = inspect.signature(method)
 
         @functools.wraps(method)
-        def listened(*args: Any, **kwargs: Any) -> Any:
-            given = signature.bind(*args, **kwargs).arguments
+        def hooked(*args: Any, **kwargs: Any) -> Any:
+            arguments = signature.bind(*args, **kwargs).arguments
             if before is not None:
-                before(given)
+                before(arguments)
             result = method(*args, **kwargs)
             if after is not None:
-                after(given, result)
+                after(arguments, result)
             return result
 
-        setattr(owner, name, listened)
+        setattr(owner, name, hooked)
 
     def remove(self) -> None:
-        delattr(self.owner, self.name)
-        if self.own is not None:
-            setattr(self.owner, self.name, self.own)
+        """Put the method back."""
+        delattr(self._owner, self._name)
+        if self._replaced is not None:
+            setattr(self._owner, self._name, self._replaced)
 
 
-# Options of `generate` with which a prompt's forward holds more than the prompt (drafts), or less.
+# Options of `generate` with which the forward of a prompt holds more than the prompt (drafts), or less (chunks).
 _PARTIAL = ("assistant_model", "prompt_lookup_num_tokens", "assistant_early_exit", "use_mtp", "prefill_chunk_size")
 
 
-def refuse_partial_prompts(model: nn.Module) -> Listener:
-    """Let ``generate`` raise ``ValueError`` where it would not give each prompt whole, and alone, in one forward."""
+def refuse_partial_prompts(model: PreTrainedModel) -> MethodHook:
+    """Let `generate` raise `UserError` where it would not pass each prompt alone and in one forward."""
 
-    def before(given: dict[str, Any]) -> None:
-        config = given.get("generation_config") or model.generation_config
-        options = {**given.get("kwargs", {}), **given}
+    def before(arguments: dict[str, Any]) -> None:
+        config = arguments.get("generation_config") or model.generation_config
+        options = {**arguments.get("kwargs", {}), **arguments}
         for name in _PARTIAL:
             if options.get(name, getattr(config, name, None)):
                 raise UserError(
-                    f"generate with {name} is not supported while a method is attached, which needs each prompt whole and alone in one forward: "
-                    "leave it out"
+                    f"generate with {name} is not supported while a method is attached, because pruning needs each "
+                    f"prompt alone and in one forward: leave {name} out"
                 )
 
-    return Listener(model, "generate", before=before)
+    return MethodHook(model, "generate", before=before)

@@ -1,96 +1,34 @@
-"""One prompt batch on its way through the decoder: what is left of it, and where."""
+"""A batch of prompts on its way through the decoder: which image tokens are left, and where they stand."""
 
+import weakref
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
 
 import torch
+from transformers import Cache
 
-from vtprune.attach.layout import Layout, take
+from vtprune.attach.kept import Choice, Kept
+from vtprune.attach.layout import Layout
 from vtprune.errors import UserError
-from vtprune.stages import Goal
-
-
-@dataclass(frozen=True)
-class Kept:
-    """The surviving tokens of one image, or of one sub-image where the family has those.
-
-    A token that others were merged into is among them, where it stood.
-
-    Attributes:
-        indices: ``[k]`` ascending, counted row by row over the grid.
-        positions: ``[k, 2]`` their (row, column).
-        grid: the grid's (height, width); of ``any-res``, its newline tokens are the last column.
-        image: which image of its prompt it is, or is part of.
-        part: ``image`` (LLaVA-1.5), ``base`` or ``any-res`` (LLaVA-NeXT), ``tile`` or ``thumbnail``
-            (InternVL, tiles row by row).
-        merged: ``[k]`` bool, which of them are the mean of the tokens that were merged there (VisionZip's
-            contextual tokens); the others are unchanged.
-    """
-
-    indices: torch.Tensor
-    positions: torch.Tensor
-    grid: tuple[int, int]
-    image: int
-    part: str
-    merged: torch.Tensor
-
-
-class Choice(NamedTuple):
-    """What a stage makes of the image tokens, ``[b, n]`` each.
-
-    Attributes:
-        alive: bool, which are left.
-        into: tokens with the same number here become their mean, which stands at the token of that
-            number; -1 is for those that are in no mean. None if there are no means.
-    """
-
-    alive: torch.Tensor
-    into: torch.Tensor | None = None
-
-    def merge(self, hidden: torch.Tensor, slots: torch.Tensor) -> torch.Tensor:
-        """The hidden states ``[b, length, d]`` with the means in their places.
-
-        Args:
-            slots: ``[b, n]`` where the image tokens stand in them.
-        """
-        if self.into is None:
-            return hidden
-        rows, n = self.into.shape
-        marked = self.alive.new_zeros(rows, n + 1).scatter(1, self.into % (n + 1), True)[:, :n]
-        most = int(marked.sum(dim=1).max())
-        targets = marked.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :most]
-        with torch.autocast(hidden.device.type, enabled=False):
-            # A product, as adding up by index has no fixed order on GPUs.
-            shares = (self.into[:, None] == targets[..., None]).float()
-            means = shares @ take(hidden, slots).float() / shares.sum(dim=2, keepdim=True).clamp(min=1)
-        row, which = marked.gather(1, targets).nonzero(as_tuple=True)
-        return hidden.index_put((row, slots.gather(1, targets)[row, which]), means[row, which].to(hidden.dtype))
-
-    def to(self, device: torch.device) -> "Choice":
-        """The same on another device."""
-        return Choice(self.alive.to(device), None if self.into is None else self.into.to(device))
+from vtprune.ops.indexing import inverse_of, mask_from_indices, pack_right
 
 
 @dataclass
 class Prompt:
-    """State of one prompt batch; lives as long as the cache that it filled.
+    """A batch of prompts, as far as the stages have shortened it. It lives as long as the cache that it filled.
 
     Attributes:
-        input_ids: ``[b, length]``.
-        layout: its image tokens, ``n`` per row.
-        prompt_attended: ``[b, length]`` bool, False on padding.
-        attended: ``[b, current length]`` the same over the sequence as it is now.
-        text: ``[b, current length]`` bool, which of these are no image tokens.
-        alive: ``[b, n]`` bool, which image tokens are still there.
-        slots: ``[b, n]`` where each of them stands now.
-        choices: by layer, what its stage made of the image tokens.
-        goal: what the stages that share a budget go towards.
-        segments: (first layer, ``attended``) of each stretch of layers that sees a shortened sequence.
-        rotary, position_ids: those of the shortened sequence; None while it is whole.
-        replay: ``choices`` of the prompt that this one continues, which its stages repeat.
-        pixels: what the vision tower was given.
-        pixel_values: what the model was given, if it was.
-        images: weak reference to the origin of image features that were computed ahead of the forward, if so.
+        input_ids: `[b, length]` of the prompt.
+        layout: its image tokens, `n` per row.
+        prompt_attended: `[b, length]` bool, False on padding.
+        attended: `[b, current length]` the same over the current sequence.
+        text: `[b, current length]` bool, the tokens that are not image tokens.
+        alive: `[b, n]` bool, the image tokens that are left.
+        slots: `[b, n]` current position of each image token.
+        choices: the choice of each stage, by its layer.
+        segments: (first layer, `attended`) of each run of layers that sees the same shortened sequence.
+        pixels: the input of the vision tower, if it was seen.
+        pixel_values: the pixels that the model was given, if any.
+        image_features: reference to the image features that were computed before the forward, if any.
     """
 
     input_ids: torch.Tensor
@@ -101,22 +39,25 @@ class Prompt:
     alive: torch.Tensor
     slots: torch.Tensor
     choices: dict[int, Choice] = field(default_factory=dict)
-    goal: Goal | None = None
     segments: list[tuple[int, torch.Tensor]] = field(default_factory=list)
-    rotary: tuple[torch.Tensor, torch.Tensor] | None = None
-    position_ids: torch.Tensor | None = None
-    replay: dict[int, Choice] | None = None
     pixels: torch.Tensor | None = None
     pixel_values: torch.Tensor | None = None
-    images: Any = None
+    image_features: weakref.ref[object] | None = None
 
     @classmethod
     def start(cls, input_ids: torch.Tensor, layout: Layout, attended: torch.Tensor, image_token: int) -> "Prompt":
+        """A prompt of which nothing has been dropped.
+
+        Args:
+            image_token: id of the image token.
+        """
         text = attended & (input_ids != image_token)
         return cls(input_ids, layout, attended, attended, text, alive=layout.valid, slots=layout.index)
 
-    def continues(self, input_ids: torch.Tensor, pixel_values: torch.Tensor | None, images: Any) -> bool:
-        """Whether a prompt is this one and what has been generated since: longer ids, the same images."""
+    def is_continued_by(
+        self, input_ids: torch.Tensor, pixel_values: torch.Tensor | None, image_features: object | None
+    ) -> bool:
+        """Whether a prompt is this one and the tokens generated since: longer ids that begin alike, the same images."""
         rows, length = self.input_ids.shape
         if (
             input_ids.shape[0] != rows
@@ -126,74 +67,75 @@ class Prompt:
             return False
         if pixel_values is not None:
             return self.pixel_values is not None and torch.equal(pixel_values, self.pixel_values)
-        return images is not None and self.images is not None and self.images() is images
+        return (
+            image_features is not None and self.image_features is not None and self.image_features() is image_features
+        )
 
     def drop(self, layer: int, choice: Choice) -> torch.Tensor | None:
-        """Leave only the image tokens that a stage chose from ``layer`` on.
+        """Drop the image tokens that the stage before `layer` did not choose.
 
-        Rows are packed to the right and padded on the left to the longest, so that the last
-        position stays every row's last token.
+        Rows are packed to the right and padded on the left to the longest, so that the last position stays the
+        last token of every row.
 
         Returns:
-            ``[b, new length]`` what the positions of the new sequence were in the one before; None
-            if nothing was dropped.
+            `[b, new length]` for each position of the new sequence, its position in the old one. None if nothing
+            was dropped.
         """
-        alive = choice.alive
-        dropped = self.alive & ~alive
-        self.choices[layer], self.alive = choice, alive
+        dropped = self.alive & ~choice.alive
+        self.choices[layer], self.alive = choice, choice.alive
         if not dropped.any():
             return None
-        rows, length = self.attended.shape
-        # One more column takes the writes of tokens that are not dropped.
-        gone = torch.zeros(rows, length + 1, dtype=torch.bool, device=alive.device)
-        stay = self.attended & ~gone.scatter(1, self.slots.masked_fill(~dropped, length), True)[:, :length]
-        longest = int(stay.sum(dim=1).max())
-        order = stay.to(torch.uint8).argsort(dim=1, stable=True)[:, length - longest :]
-        moved = torch.zeros(rows, length, dtype=torch.long, device=alive.device)
-        moved.scatter_(1, order, torch.arange(longest, device=alive.device).expand(rows, -1))
+        length = self.attended.shape[1]
+        gone = mask_from_indices(self.slots.masked_fill(~dropped, -1), length)
+        stay = self.attended & ~gone
+        order = pack_right(stay)
         self.attended, self.text = stay.gather(1, order), self.text.gather(1, order)
-        self.slots = moved.gather(1, self.slots)
+        self.slots = inverse_of(order, length).gather(1, self.slots)
         self.segments.append((layer, self.attended))
         return order
 
     def to(self, device: torch.device) -> None:
-        """Follow the hidden states to another device (models spread over several)."""
+        """Follow the hidden states to another device, in models that are spread over several."""
         if self.alive.device != device:
-            for name in ("attended", "text", "alive", "slots"):
-                setattr(self, name, getattr(self, name).to(device))
+            self.attended, self.text = self.attended.to(device), self.text.to(device)
+            self.alive, self.slots = self.alive.to(device), self.slots.to(device)
 
     def segment(self, layer: int) -> tuple[int, torch.Tensor] | None:
-        """The stretch of shortened layers that ``layer`` lies in, None before the first."""
-        return next((part for part in reversed(self.segments) if part[0] <= layer), None)
+        """The run of shortened layers that `layer` is part of; None before the first one."""
+        return next((segment for segment in reversed(self.segments) if segment[0] <= layer), None)
 
-    def check_grown(self, cache: Any) -> None:
-        """Raise ``ValueError`` unless every layer's cache holds its prompt and, since then, equally many tokens."""
+    def check_grown(self, cache: Cache) -> None:
+        """Check that the cache of every layer holds its prompt and, after it, equally many tokens.
+
+        Raises:
+            UserError: if it does not.
+        """
         lengths = {0: self.input_ids.shape[1]} | {layer: attended.shape[1] for layer, attended in self.segments}
         grown = {cache.get_seq_length(layer) - length for layer, length in lengths.items()}
         if self.segments and (len(grown) > 1 or min(grown) < 0):
             raise UserError(
-                "the cache does not fit its pruned prompt (was it cropped?): a prompt has to stay whole, and what follows it "
-                "can only be taken back from all layers alike"
+                "the cache does not fit its pruned prompt (was it cropped?): only the tokens after the prompt can be "
+                "removed, from all layers alike"
             )
 
     def next_positions(
         self, tokens: int, cached: int, mask: torch.Tensor | None, positions: torch.Tensor | None, *, unseen: bool
     ) -> torch.Tensor:
-        """Where tokens stand that continue a prompt of which layer 0 has cached only a part.
+        """The positions of tokens that continue a prompt of which layer 0 has cached only a part.
 
-        transformers takes the length of the past from layer 0's cache. Positions that it would fill
-        in are too low then, and ids that are cut off by it begin with some that are cached already.
+        transformers takes the length of the past from the cache of layer 0. The positions that it would fill in
+        are then too low, and ids that a caller cuts off by that length begin with tokens that are cached already.
 
         Args:
-            tokens: how many continue the prompt.
-            cached: the length of layer 0's cache.
-            mask: ``[b, whole length]`` the attention mask given with them, if one is.
-            positions: ``[1 or b, tokens]`` the position ids given with them, which are returned; without
-                any, the tokens follow the whole prompt and what has been cached since.
-            unseen: whether image tokens are among them whose image is not given.
+            tokens: number of tokens that continue the prompt.
+            cached: length of the cache of layer 0.
+            mask: `[b, length of all]` the attention mask of the call, if it has one.
+            positions: `[1 or b, tokens]` the position ids of the call, which are returned. If there are none, the
+                tokens follow the prompt and everything that was cached after it.
+            unseen: whether the tokens contain image tokens without an image.
 
         Raises:
-            ValueError: if one of these shows that the tokens begin earlier.
+            UserError: if the mask, the positions or the image tokens show that the tokens begin earlier.
         """
         since = cached - self.segments[0][1].shape[1]
         past = self.input_ids.shape[1] + since
@@ -201,40 +143,36 @@ class Prompt:
             positions = torch.arange(past, past + tokens, device=self.input_ids.device)[None]
         attended = self.prompt_attended.sum(dim=1) + since if mask is None else mask[:, :past].sum(dim=1)
         short = mask is not None and mask.shape[1] < past + tokens
-        if unseen or short or (positions[:, 0] < attended.to(positions.device)).any():
+        if unseen or short or bool((positions[:, 0] < attended.to(positions.device)).any()):
             raise UserError(
-                f"{past} tokens came before these {tokens}, counting those that were dropped before layer 0, but by their "
-                "attention_mask, position_ids or image tokens these begin earlier: give the new ones only, and a mask of all"
+                f"expected only tokens after position {past} (pruned tokens included), but the attention_mask, the "
+                "position_ids or the image tokens show that the input starts earlier: pass only the new tokens, with "
+                "an attention mask over the whole sequence"
             )
         return positions
 
     def kept(self, layer: int | None = None) -> list[list[Kept]]:
-        """Survivors by row and (sub-)image, after ``layer``'s stage or, without one, in the end."""
+        """The survivors by prompt and part, after the stage before `layer` or, without a layer, at the end."""
         alive = (self.alive if layer is None else self.choices[layer].alive).cpu()
-        merged = self._merged(layer).cpu()
-        image, cell, positions = (part.cpu() for part in (self.layout.image, self.layout.cell, self.layout.positions))
+        merged = torch.zeros_like(alive)
+        for stage_layer, choice in self.choices.items():
+            if layer is None or stage_layer <= layer:
+                merged |= choice.is_mean.cpu()
+        part_index, cell = self.layout.image.cpu(), self.layout.cell.cpu()
+        positions = self.layout.positions.cpu()
         result = []
         for row, parts in enumerate(self.layout.parts):
-            survivors = []
-            for which, part in enumerate(parts):
-                mask = alive[row] & (image[row] == which)
-                survivors.append(
+            masks = [alive[row] & (part_index[row] == number) for number in range(len(parts))]
+            result.append(
+                [
                     Kept(cell[row][mask], positions[row][mask], part.grid, part.image, part.name, merged[row][mask])
-                )
-            result.append(survivors)
+                    for part, mask in zip(parts, masks, strict=True)
+                ]
+            )
         return result
 
-    def _merged(self, layer: int | None) -> torch.Tensor:
-        """``[b, n]`` bool, which tokens are means after ``layer``'s stage or, without one, in the end."""
-        merged = torch.zeros_like(self.alive)
-        for stage_layer, choice in self.choices.items():
-            if choice.into is not None and (layer is None or stage_layer <= layer):
-                index = torch.arange(choice.into.shape[1], device=choice.into.device)
-                merged |= (choice.into == index).to(merged.device)
-        return merged
-
     def fingerprint(self) -> list[bytes]:
-        """By row, the bytes of its prompt ids and, where they were seen, its images' pixels."""
+        """For each row, the bytes of its prompt ids and, where they were seen, of the pixels of its images."""
         ids, attended = self.input_ids.cpu(), self.prompt_attended.cpu()
         texts = [ids[row][attended[row]].numpy().tobytes() for row in range(len(ids))]
         if self.pixels is None:

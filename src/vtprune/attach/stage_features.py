@@ -1,74 +1,97 @@
-"""The image tokens' features at a stage, made of what hooks have captured by then."""
+"""The features of the image tokens at a stage, made from what hooks have captured by then."""
 
 from collections.abc import Mapping
 from functools import cache as remembered
+from typing import cast
 
 import torch
 from torch import nn
 
 from vtprune.attach.attention import attention_received, attention_row
-from vtprune.attach.layout import take
 from vtprune.attach.prompt import Prompt
-from vtprune.attach.vision_tower import Tower, by_prompt
+from vtprune.attach.transformers_internals import Rotary
+from vtprune.attach.vision_tower import TowerAttention, by_prompt
 from vtprune.errors import UserError
 from vtprune.features import Features, Need, Patches
-from vtprune.stages import Stage
+from vtprune.ops.indexing import take
+from vtprune.stages import Ranking
 
 
 def features_at(
-    stage: Stage,
+    layer: int,
+    ranking: Ranking,
     prompt: Prompt,
     hidden: torch.Tensor,
-    rotary: tuple[torch.Tensor, torch.Tensor],
+    rotary: Rotary,
     layers: nn.ModuleList,
-    tower: Tower | None,
+    tower: TowerAttention | None,
     captured: Mapping[str, torch.Tensor],
     *,
     shared: bool,
 ) -> Features:
-    """What the stage's ranking and budget may look at. What costs anything waits until it is asked for.
+    """The features that the ranking and the budget of a stage may use. Costly ones are computed when they are called.
 
     Args:
-        stage: at a whole-numbered layer.
+        layer: of the stage.
+        ranking: of the stage.
         prompt: as it enters that layer.
-        hidden: ``[b, current length, d]`` the hidden states that enter it.
+        hidden: `[b, current length, d]` the hidden states that enter it.
         rotary: the position embeddings that belong to them.
         layers: of the decoder.
-        tower: None where no one listens to it.
-        captured: the embeddings, the tower's output and attention, and the queries and keys of the
-            layer before.
-        shared: whether later methods are given these features too.
+        tower: the vision tower's attention; None if the model has none that could be used.
+        captured: the embeddings, the vision tower's output and attention, and the queries and keys of the layer before.
+        shared: whether other methods use these features too. Their rankings may use more features than this one, so
+            nothing is checked: each method is checked when it runs alone.
     """
-    layer, before, captured = layers[stage.layer], layers[stage.layer - 1].self_attn, dict(captured)
-    # The prompt goes on, the features stay.
+    decoder_layer = layers[layer]
+    # With layer 0 this is the last layer; `Stage.least_layer` refuses rankings there that use attention.
+    attention_before = cast(nn.Module, layers[layer - 1].self_attn)
+    # The prompt is shortened later and the captured tensors change: keep those of this moment.
     attended, alive, slots, text, layout = prompt.attended, prompt.alive, prompt.slots, prompt.text, prompt.layout
-    ranking = stage.ranking
+    captured = dict(captured)
 
-    def announced(what: Need) -> None:
-        # What is shared is asked for by other methods as well: they are checked on their own.
-        if not shared and what not in ranking.needs:
+    def check_needed(feature: Need) -> None:
+        if not shared and feature not in ranking.needs:
             name = type(ranking).__name__
-            raise UserError(f"{name} calls features.{what}(), so its `needs` must contain {what!r}")
+            raise UserError(f"{name} calls features.{feature}(), so its `needs` must contain {feature!r}")
+
+    def queries_and_keys() -> tuple[torch.Tensor, torch.Tensor]:
+        return captured["q_proj"].to(hidden.device), captured["k_proj"].to(hidden.device)
 
     def attention() -> torch.Tensor:
-        announced("attention")
-        query, key = (captured[name].to(hidden.device) for name in ("q_proj", "k_proj"))
-        return attention_row(before, query[:, -1], key, rotary, attended).gather(1, slots).masked_fill(~alive, 0.0)
+        check_needed("attention")
+        query, key = queries_and_keys()
+        row = attention_row(attention_before, query[:, -1], key, rotary, attended)
+        return row.gather(1, slots).masked_fill(~alive, 0.0)
 
     def received() -> tuple[torch.Tensor, torch.Tensor]:
-        announced("received")
-        query, key = (captured[name].to(hidden.device) for name in ("q_proj", "k_proj"))
+        check_needed("received")
+        query, key = queries_and_keys()
         payers = torch.stack((text, attended & ~text), dim=1)
-        paid = attention_received(before, query, key, rotary, attended, payers)
+        paid = attention_received(attention_before, query, key, rotary, attended, payers)
         from_text, from_image = (part.gather(1, slots).masked_fill(~alive, 0.0) for part in paid.unbind(1))
         return from_text, from_image
 
     def keys(normalised: bool) -> torch.Tensor:
         states = take(hidden, slots)
-        return layer.self_attn.k_proj(layer.input_layernorm(states) if normalised else states)
+        if normalised:
+            states = cast(nn.Module, decoder_layer.input_layernorm)(states)
+        project = cast(nn.Module, cast(nn.Module, decoder_layer.self_attn).k_proj)
+        return cast(torch.Tensor, project(states))
+
+    def embeddings() -> torch.Tensor:
+        return take(captured["embeddings"], layout.index)
+
+    def entering() -> torch.Tensor:
+        return take(hidden, slots)
+
+    def vision() -> tuple[torch.Tensor, torch.Tensor]:
+        return by_prompt(captured.get("vision"), layout.pictures)
 
     def patches() -> Patches:
-        announced("tower")
+        check_needed("tower")
+        if tower is None:
+            raise UserError("this model's vision tower has no attention that a method could use")
         return Patches(*(part.to(hidden.device) for part in tower.patches(layout, captured)))
 
     return Features(
@@ -79,9 +102,9 @@ def features_at(
         attention=remembered(attention),
         received=remembered(received),
         keys=remembered(keys),
-        embeddings=lambda: take(captured["embeddings"], layout.index),
+        embeddings=embeddings,
         fingerprint=remembered(prompt.fingerprint),
-        hidden=lambda: take(hidden, slots),
-        vision=remembered(lambda: by_prompt(captured.get("vision"), layout.pictures)),
+        hidden=entering,
+        vision=remembered(vision),
         tower=remembered(patches),
     )

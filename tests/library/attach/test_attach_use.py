@@ -176,7 +176,7 @@ def test_the_model_itself_is_untouched(tiny, model):
 
 def test_one_pruner_at_a_time(tiny, model):
     with FastV(0.5).attach(model):
-        with pytest.raises(ValueError, match="being pruned already, by FastV"):
+        with pytest.raises(ValueError, match=r"already.* FastV"):
             AdaptPrune(0.1).attach(model).__enter__()
         inputs = tiny.prompts()
         generate(model, inputs)  # the first still works
@@ -186,7 +186,7 @@ def test_one_pruner_at_a_time(tiny, model):
 
 @pytest.mark.parametrize("method", [FastV(0.5, layer=0), FastV(0.5, layer=4), AdaptPrune(0.1, layer=99)], **BY_NAME)
 def test_layer_beyond_the_model(model, method):
-    with pytest.raises(ValueError, match=r"layer must lie between 1 and 3 for \w+ on this model of 4 layers"):
+    with pytest.raises(ValueError, match="between 1 and 3"):
         method.attach(model)
 
 
@@ -197,7 +197,7 @@ def test_two_stages_on_one_layer(model):
         def stages(self):
             return [Stage(0.5, RandomPruning(0.5), Fraction(0.5)), Stage(2, RandomPruning(0.5), Fraction(0.5))]
 
-    with pytest.raises(ValueError, match="clash has two stages before layer 2 of this model's 4"):
+    with pytest.raises(ValueError, match=r"clash .* layer 2 "):
         attach(Clash(), model)
 
 
@@ -214,7 +214,7 @@ def test_random_needs_no_layer_before_its_own(tiny, model):
 def test_unsupported_family():
     small = {"vocab_size": 32, "hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2}
     other = LlamaForCausalLM(LlamaConfig(num_hidden_layers=1, **small))
-    with pytest.raises(ValueError, match="LlamaForCausalLM cannot be pruned; supported: LlavaForConditionalGeneration"):
+    with pytest.raises(ValueError, match=r"LlamaForCausalLM .* LlavaForConditionalGeneration"):
         FastV(0.5).attach(other)
 
 
@@ -227,12 +227,12 @@ def test_prompts_that_cannot_be_pruned(tiny, model):
         model(**inputs, past_key_values=cache)
     static = StaticCache(config=model.config.text_config, max_cache_len=64)
     refused = [
-        (text, "no image"),
-        ({**inputs, "input_ids": ids.masked_fill(torch.tensor([[False], [True], [False]]), 7)}, "prompt 1 .* no image"),
+        (text, "image"),
+        ({**inputs, "input_ids": ids.masked_fill(torch.tensor([[False], [True], [False]]), 7)}, "prompt 1 .* image"),
         ({**inputs, "input_ids": torch.cat((torch.full((3, 1), 3), ids[:, 1:]), 1)}, "17 image tokens"),
-        ({"inputs_embeds": torch.rand(1, 4, 32)}, "needs input_ids"),
-        ({**inputs, "attention_mask": mask.flip(1)}, "padded on the left"),
-        ({**inputs, "attention_mask": torch.ones(3, 1, 24, 24)}, "two-dimensional attention mask"),
+        ({"inputs_embeds": torch.rand(1, 4, 32)}, "input_ids"),
+        ({**inputs, "attention_mask": mask.flip(1)}, "left"),
+        ({**inputs, "attention_mask": torch.ones(3, 1, 24, 24)}, "attention mask"),
         ({**text, "past_key_values": cache}, "outside the with block"),
         ({**inputs, "past_key_values": static}, "dynamic cache"),
     ]

@@ -278,10 +278,10 @@ def test_prompts_of_llava_next_that_cannot_be_pruned(models):
         outside = model.get_image_features(inputs["pixel_values"], inputs["image_sizes"])
     text = {name: inputs[name] for name in ("input_ids", "attention_mask")}
     refused = [
-        ({**inputs, "image_sizes": None}, "needs the image_sizes"),
-        ({**inputs, "image_sizes": inputs["image_sizes"][:1]}, "148 image tokens, but the image_sizes .* make 60"),
-        ({**inputs, "image_sizes": torch.tensor([[30, 70], [64, 64], [9, 9]])}, "3 image_sizes, .* show 2 images"),
-        ({**text, "mm_encoder_outputs": {"image": outside}}, "need the image_sizes given with them"),
+        ({**inputs, "image_sizes": None}, "image_sizes"),
+        ({**inputs, "image_sizes": inputs["image_sizes"][:1]}, "148 .* 60"),
+        ({**inputs, "image_sizes": torch.tensor([[30, 70], [64, 64], [9, 9]])}, "3 image_sizes.* 2 images"),
+        ({**text, "mm_encoder_outputs": {"image": outside}}, "outside the with block .* image_sizes"),
     ]
     with FastV(0.5, layer=1).attach(model):
         for these, message in refused:
@@ -301,7 +301,7 @@ def test_the_class_token_of_llava_next(models):
     model = build("llava_next", "llama")
     inputs = prompt(model, [(30, 70)])
     model.config.vision_feature_select_strategy = "full"
-    with pytest.raises(ValueError, match="'default', not 'full'"), FastV(0.5, layer=1).attach(model):
+    with pytest.raises(ValueError, match="vision_feature_select_strategy"), FastV(0.5, layer=1).attach(model):
         model(**inputs)
 
 
@@ -310,7 +310,7 @@ def test_parts_of_a_tile(models):
     inputs = prompt(model, [2])
     inputs["input_ids"][0, 10] = 9
     with (
-        pytest.raises(ValueError, match=f"image 0 of prompt 0 .* has 7 image tokens, .* the {GRID**2} that a tile"),
+        pytest.raises(ValueError, match=f"image 0 of prompt 0 .* 7 image tokens.* {GRID**2} "),
         FastV(0.5, layer=1).attach(model),
     ):
         model(**inputs)

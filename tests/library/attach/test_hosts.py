@@ -145,9 +145,12 @@ def test_shared_prefixes_give_the_same_bits(case):
 def test_gradients_flow_to_everything_that_is_in_a_mean(case):
     model, family = case
     inputs, projected = prompt(model, IMAGES[family][0]), []
-    handle = model.model.multi_modal_projector.register_forward_hook(
-        lambda module, args, output: (output.retain_grad(), projected.append(output)) and None
-    )
+
+    def retain(module, args, output):
+        output.retain_grad()
+        projected.append(output)
+
+    handle = model.model.multi_modal_projector.register_forward_hook(retain)
     with VisionZip(0.3, contextual=0.4).attach(model) as pruned:
         model(**inputs).logits[:, -1].sum().backward()
         means, kept = merged(pruned), flat(pruned.kept[0])

@@ -101,7 +101,7 @@ def test_weights_of_another_shape(checkpoint, tmp_path):
     config = json.loads((folder / "config.json").read_text())
     config["text_config"]["intermediate_size"] = 128
     (folder / "config.json").write_text(json.dumps(config))
-    assert "not of the shape that its configuration says" in refused(folder)
+    assert "shape" in refused(folder)
 
 
 def test_broken_configuration(checkpoint, tmp_path):
@@ -121,14 +121,15 @@ def test_missing_processor(checkpoint, tmp_path):
 def test_another_architecture(tmp_path):
     small = {"vocab_size": 32, "hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2}
     LlamaForCausalLM(LlamaConfig(num_hidden_layers=1, **small)).save_pretrained(tmp_path)
-    assert "architecture LlamaForCausalLM is not supported; supported: LlavaForCond" in refused(tmp_path)
+    message = refused(tmp_path)
+    assert "LlamaForCausalLM" in message and "LlavaForConditionalGeneration" in message
 
 
 @pytest.mark.parametrize(
     ("architecture", "hint"),
     [
-        ("InternVLChatModel", "InternVLForConditionalGeneration (this one must be converted first"),
-        ("LlavaLlamaForCausalLM", "take the same model from llava-hf"),
+        ("InternVLChatModel", "convert_internvl_weights_to_hf.py"),
+        ("LlavaLlamaForCausalLM", "llava-hf"),
     ],
 )
 def test_the_authors_own_formats(tmp_path, architecture, hint):

@@ -102,11 +102,11 @@ def test_nothing_shared_is_computed_twice(tiny, model):
 def test_the_order_of_layers_and_the_prompt_are_checked(tiny, model):
     prefix, layers = Prefix(tiny.prompts(LENGTHS)), model.model.language_model.layers
     answered(model, attach(FastV(0.5, layer=3), model, prefix), prefix.inputs)
-    with pytest.raises(ValueError, match="before layer 2 cannot go on from layer 3: .* increasing first_layer"):
+    with pytest.raises(ValueError, match=r"layer 2 .* layer 3.* first_layer"):
         answered(model, attach(FastV(0.5), model, prefix), prefix.inputs)
     other = tiny.prompts(LENGTHS, seed=1)
     del other["pixel_values"]
-    with pytest.raises(ValueError, match="without pixels, and is another one"):
+    with pytest.raises(ValueError, match="without pixels"):
         answered(model, attach(NoPruning(), model, prefix), other)
     assert model.model.language_model.layers is layers
 

@@ -1,5 +1,8 @@
 """The attention that image tokens receive: as eager models return it, and only where it is asked for."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 from helpers.attaching import LENGTHS, indices
@@ -98,32 +101,39 @@ def test_a_class_token_is_an_image_token_that_no_one_may_drop(tiny):
     assert indices(pruned) == [[sorted(best.tolist())]]
 
 
-def test_others_pay_nothing_for_it(tiny):
-    """Without `received` in a method's `needs`, all queries but the last token's are let go."""
-    model = tiny.build(kv_heads=2)
-    inputs = tiny.prompts(LENGTHS)
-    captured = {}
+def test_queries_are_freed_for_methods_that_need_the_last_one_alone(tiny):
+    model, queries, freed = tiny.build(kv_heads=2), [], []
 
     class Peek(FastV):
         def select(self, features, counts):
-            captured.update({name: states.shape[1] for name, states in pruned._captured.items()})
+            freed.append(queries[0]() is None)
             return super().select(features, counts)
 
-    with torch.no_grad(), Peek(0.25).attach(model) as pruned:
-        model(**inputs)
-    length = inputs["input_ids"].shape[1]
-    captured.pop("vision", None)  # a reference, for budgets that read it
-    assert captured == {"embeddings": length, "q_proj": 1, "k_proj": length}
+    class PeekAtAll(Peek):
+        needs = frozenset({"attention", "received"})
+
+    def remember(module, args, output):
+        queries[:] = [weakref.ref(output)]
+
+    handle = model.model.language_model.layers[1].self_attn.q_proj.register_forward_hook(remember)
+    gc.disable()
+    try:
+        for method in (Peek(0.25), PeekAtAll(0.25)):
+            with torch.no_grad(), method.attach(model):
+                model(**tiny.prompts(LENGTHS))
+    finally:
+        gc.enable()
+        handle.remove()
+    assert freed == [True, False]
 
 
 @pytest.mark.parametrize("what", ["attention", "received"])
-def test_a_method_that_does_not_say_what_it_uses(tiny, model, what):
+def test_a_feature_that_a_method_does_not_name_in_its_needs_is_refused(tiny, model, what):
     class Silent(FitPrune):
         needs = frozenset({"attention", "received"} - {what})
 
         def select(self, features, counts):
             return getattr(features, what)()
 
-    with torch.no_grad(), Silent(0.5).attach(model):
-        with pytest.raises(ValueError, match=f"Silent.*needs.*{what}"):
-            model(**tiny.prompts(LENGTHS))
+    with torch.no_grad(), Silent(0.5).attach(model), pytest.raises(ValueError, match=f"Silent.*needs.*{what}"):
+        model(**tiny.prompts(LENGTHS))

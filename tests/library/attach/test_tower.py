@@ -52,7 +52,7 @@ def looked_at(model, inputs):
 
 @torch.no_grad()
 def tower_of(model, pixels, layer: int, class_token: bool = True):
-    """By picture and patch, from the eager tower's own outputs: attention ``[p, patches]`` and keys' mean over heads."""
+    """Attention `[pictures, patches]` and keys (mean over heads) of each patch, from the eager tower's own outputs."""
     seen, tower = {}, model.model.vision_tower
     attention = [module for module in tower.modules() if hasattr(module, "k_proj")][layer]
     handle = attention.k_proj.register_forward_hook(lambda module, args, output: seen.update(key=output))
@@ -167,7 +167,7 @@ def test_a_tower_that_was_not_seen(tiny, model):
         encoded = {"image": model.get_image_features(inputs.pop("pixel_values"), return_dict=True)}
         with (
             VisionZip(0.5).attach(model),
-            pytest.raises(ValueError, match=r"^the vision tower's attention was not seen: [^\n]*$"),
+            pytest.raises(ValueError, match="attention was not seen"),
         ):
             model(**inputs, mm_encoder_outputs=dict(encoded))
         with VisionZip(1.0).attach(model):  # needs to know nothing
@@ -188,7 +188,7 @@ def test_features_of_no_layer(tiny):
     model = tiny.build(vision_feature_layer=0)
     with pytest.raises(
         ValueError,
-        match="visionzip needs the vision tower's attention, but CLIPVisionModel has no layer .* vision_feature_layer 0 is",
+        match=r"visionzip .* CLIPVisionModel .* vision_feature_layer 0",
     ):
         VisionZip(0.5).attach(model)
     assert FastV(0.5).attach(model).first_layer == 2  # others do not need it
@@ -202,7 +202,7 @@ def test_others_do_not_listen_and_must_say_if_they_want_to(tiny, model):
     before = [len(module._forward_hooks) for module in model.model.vision_tower.modules()]
     with Silent(0.5).attach(model):
         assert [len(module._forward_hooks) for module in model.model.vision_tower.modules()] == before
-        with pytest.raises(ValueError, match="Silent.*needs.*tower"):
+        with pytest.raises(ValueError, match=r"Silent.*needs.*tower"):
             model(**tiny.prompts(LENGTHS))
 
 

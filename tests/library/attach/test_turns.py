@@ -96,7 +96,7 @@ def test_generate_with_the_whole_sequence(case):
             turn = Turn(model, prompt(model, IMAGES[family][1]), pruned)
             given = {"input_ids": turn.ids, "attention_mask": turn.mask}
             if method in FROM_0:
-                with pytest.raises(ValueError, match=f"^{turn.cached} tokens came before these") as raised:
+                with pytest.raises(ValueError, match=f"after position {turn.cached} ") as raised:
                     generate(model, given, tokens=4, past_key_values=turn.cache)
                 assert "\n" not in str(raised.value)
             else:
@@ -128,7 +128,7 @@ def test_lengths_taken_from_the_short_cache_are_refused(case, method):
             {"input_ids": new, "attention_mask": mask, "position_ids": torch.arange(short, short + 4)[None]},
             {"input_ids": new, "position_ids": torch.arange(short, short + 4)[None]},
         ):
-            with pytest.raises(ValueError, match="tokens came before these"):
+            with pytest.raises(ValueError, match="starts earlier"):
                 model(**given, past_key_values=cache)
         assert cache.get_seq_length() == short
         # Positions that count the attended tokens alone, or the padding too, as in the prompt.
@@ -150,7 +150,7 @@ def test_a_prompt_with_drafts_or_in_chunks_is_refused(case, options, by_config):
     given = {"generation_config": GenerationConfig(**options)} if by_config else options
     with (
         FastV(0.3, layer=1).attach(model),
-        pytest.raises(ValueError, match=f"generate with {next(iter(options))} is not supported"),
+        pytest.raises(ValueError, match=next(iter(options))),
     ):
         model.generate(**inputs, **given)
     assert "generate" not in vars(model)
@@ -166,5 +166,5 @@ def test_a_cache_is_cropped_down_to_its_prompt_but_not_into_it(case):
         logits = model(input_ids=new, past_key_values=turn.cache).logits[:, -1]
         torch.testing.assert_close(logits, turn.recomputed[1][:1], rtol=1e-4, atol=1e-4)
         turn.cache.crop(-new.shape[1] - 1)
-        with pytest.raises(ValueError, match="does not fit its pruned prompt"):
+        with pytest.raises(ValueError, match="cropped"):
             model(input_ids=new, past_key_values=turn.cache)

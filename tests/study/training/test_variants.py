@@ -8,7 +8,8 @@ from helpers import ROOT
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from vtprune.attach import load
-from vtprune.attach.layout import internvl_layout, llava_next_layout
+from vtprune.attach.families.internvl import InternVL
+from vtprune.attach.families.llava_next import LlavaNext
 from vtstudy.training import train_variant as further
 from vtstudy.training import variants
 from vtstudy.training.language import answer_loss
@@ -59,7 +60,7 @@ def test_a_cell_is_taught_what_llava_sees_there(llava, kind):
     inputs = _inputs(processor, _picture())
     whole, tiles = (taught[0], taught[1:]) if kind == "next" else (taught[4], taught[:4])
     if kind == "next":
-        layout = llava_next_layout(
+        layout = LlavaNext().layout(
             model.config, inputs["input_ids"], inputs["attention_mask"].bool(), inputs["image_sizes"]
         )
         assert [part.grid for part in layout.parts[0]] == [(6, 6), (12, 13)]
@@ -71,7 +72,7 @@ def test_a_cell_is_taught_what_llava_sees_there(llava, kind):
         own = layout.positions[0, 36:].float()
         assert torch.equal(packed[0][36:][own[:, 1] < 12], own[own[:, 1] < 12])
     else:
-        layout = internvl_layout(model.config, inputs["input_ids"], inputs["attention_mask"].bool())
+        layout = InternVL().layout(model.config, inputs["input_ids"], inputs["attention_mask"].bool())
         assert [(part.name, part.grid) for part in layout.parts[0]] == [("tile", (6, 6))] * 4 + [("thumbnail", (6, 6))]
         corners = torch.tensor([[0, 0], [0, 6], [6, 0], [6, 6]])
         assert torch.equal(

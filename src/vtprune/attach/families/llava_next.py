@@ -1,0 +1,92 @@
+"""LLaVA-NeXT: two grids an image, the base and the any-resolution one."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from transformers import PreTrainedConfig
+from transformers.models.llava_next.modeling_llava_next import (  # last checked with transformers 5.23
+    get_anyres_image_grid_shape,
+    unpad_image,
+)
+
+from vtprune.attach.families.family import Family
+from vtprune.attach.layout import Layout, Part, assemble_layout, has_class_token, image_token_places, square_grid
+from vtprune.errors import UserError
+
+
+class LlavaNext(Family):
+    """LLaVA-NeXT: every image is two sequences of tokens.
+
+    The base sequence is the image at the vision tower's own size. The any-resolution sequence is the grid that
+    the tiles form together, without the padding on it; each of its rows ends in a newline token.
+
+    Newline tokens are image tokens like the others: budgets count them, and methods rank and drop them. Their
+    places are the last column of the grid, so that the sequence is a full `height x (width + 1)` grid
+    (AdaptPrune, supplement A: "we restore each image sequence to a two-dimensional arrangement"). If they were
+    always kept, a tenth of the tokens would not be a tenth.
+    """
+
+    model_class = "LlavaNextForConditionalGeneration"
+    needs_sizes = True
+
+    def layout(
+        self,
+        config: PreTrainedConfig,
+        input_ids: torch.Tensor,
+        attended: torch.Tensor,
+        image_sizes: torch.Tensor | None = None,
+    ) -> Layout:
+        """See `Family.layout`. Prompts that repeat one another (beam search) may share their image sizes.
+
+        Raises:
+            UserError: also if the image sizes are missing, or if the vision tower's class token is among the image
+                tokens.
+        """
+        if has_class_token(config):
+            raise UserError("pruning LLaVA-NeXT needs vision_feature_select_strategy 'default', not 'full'")
+        places = image_token_places(config, input_ids, attended)
+        if image_sizes is None:
+            raise UserError("pruning LLaVA-NeXT needs the image_sizes that its processor returns")
+        images = [_parts(config, size) for size in torch.as_tensor(image_sizes).tolist()]
+        return assemble_layout(places, _parts_by_prompt(places, images), input_ids.device)
+
+
+def _parts(config: PreTrainedConfig, size: list[int]) -> list[Part]:
+    """Both sequences of an image of that (height, width) in pixels, by the model's own functions."""
+    height, width = square_grid(config)
+    down, across = get_anyres_image_grid_shape(  # type: ignore[no-untyped-call]
+        size, config.image_grid_pinpoints, config.vision_config.image_size
+    )
+    # The patches are numbered, so that the first one that remains says what was cut off.
+    canvas = torch.arange(down * height * across * width).view(1, down * height, across * width)
+    remaining = unpad_image(canvas, size)[0]  # type: ignore[no-untyped-call]
+    cut = divmod(int(remaining[0, 0]), across * width) if remaining.numel() else (0, 0)
+    rows, columns = remaining.shape
+    return [
+        Part(0, "base", (height, width)),
+        Part(0, "any-res", (rows, columns + 1), tiles=(down, across), cut=cut, newline=True),
+    ]
+
+
+def _parts_by_prompt(places: Sequence[torch.Tensor], images: list[list[Part]]) -> list[list[Part]]:
+    """Distribute the images over the prompts, by how many image tokens each prompt has."""
+    sizes = [sum(part.tokens for part in parts) for parts in images]
+    repeats = max(1, sum(map(len, places)) // max(1, sum(sizes)))
+    rows, start = [], 0
+    for row, place in enumerate(places):
+        end, tokens = start, 0
+        while tokens < len(place) and end < len(sizes):
+            tokens, end = tokens + sizes[end], end + 1
+        if tokens != len(place):
+            raise UserError(
+                f"prompt {row} of the batch has {len(place)} image tokens, "
+                f"but the image_sizes of its images make {tokens}"
+            )
+        numbered = enumerate(images[start:end])
+        rows.append([replace(part, image=number) for number, parts in numbered for part in parts])
+        if row % repeats == repeats - 1:
+            start = end
+    if start != len(images):
+        raise UserError(f"there are {len(images)} image_sizes, but the prompts show {start} images")
+    return rows

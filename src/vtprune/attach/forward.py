@@ -1,0 +1,235 @@
+"""The forward of a new prompt: everything that belongs to it, from its beginning to its end."""
+
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from transformers import Cache
+
+from vtprune.attach.core_call import CoreCall
+from vtprune.attach.image_encodings import Encoding, Encodings
+from vtprune.attach.kept import Choice
+from vtprune.attach.layout import Layout
+from vtprune.attach.prefix import PrefixState
+from vtprune.attach.prompt import Prompt
+from vtprune.attach.setup import Setup
+from vtprune.attach.stage_features import features_at
+from vtprune.attach.transformers_internals import Rotary, causal_mask
+from vtprune.errors import UserError
+from vtprune.features import Features
+from vtprune.ops.indexing import mask_from_indices, take
+from vtprune.stages import Goal, Stage
+
+
+class PromptForward:
+    """The forward of a new prompt: each stage shortens the sequence before its layer.
+
+    Three kinds of prompt begin differently. A prompt with its images runs all layers. A prompt that starts from a
+    prefix runs the layers from that of the prefix's state on. A prompt that continues the last one without a cache
+    repeats the choices of that one, without scores.
+
+    Attributes:
+        prompt: the prompt.
+        start: the state of the prefix from which the forward starts, if it does.
+        repeated: the choices that it repeats, by layer, if it does.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        prompt: Prompt,
+        encodings: Encodings,
+        *,
+        start: PrefixState | None = None,
+        repeated: Mapping[int, Choice] | None = None,
+    ) -> None:
+        self.prompt, self.start, self.repeated = prompt, start, repeated
+        self._setup, self._encodings = setup, encodings
+        self._captured: dict[str, torch.Tensor] = {}
+        self._masks: dict[int, torch.Tensor | None] = {}
+        self._shared = start  # the state whose features all methods of the prefix share
+        self._goal: Goal | None = None
+        # Those of the shortened sequence; None until it is shortened.
+        self._rotary: Rotary | None = None
+        self._position_ids: torch.Tensor | None = None
+
+    @classmethod
+    def begin(cls, setup: Setup, call: CoreCall, last: Prompt | None, encodings: Encodings) -> "PromptForward":
+        """The forward of a call that does not continue a cache.
+
+        Args:
+            last: the prompt before it.
+            encodings: of images. `latest` becomes the encoding of the call's image features, if there is one.
+
+        Raises:
+            UserError: for a prompt that cannot be pruned.
+        """
+        ids, attended = _ids_and_attended(call)
+        features, image_token = call.image_features, setup.config.image_token_id
+        encodings.latest = encodings.of(features)  # without features, the forward itself may encode images
+        if call.without_cache and last is not None and last.is_continued_by(ids, call.pixel_values, features):
+            prompt = Prompt.start(ids, last.layout, attended, image_token)
+            # The next step continues the prompt as well, so keep its ids, without the generated ones.
+            prompt.input_ids, prompt.prompt_attended = last.input_ids, last.prompt_attended
+            forward = cls(setup, prompt, encodings, repeated=last.choices)
+        else:
+            start = None
+            if setup.prefix is not None and call.pixel_values is None and features is None:
+                start = setup.prefix.start(ids, attended, setup.first_layer)
+            layout = _layout(setup, call, ids, attended, encodings.latest) if start is None else start.layout
+            prompt = Prompt.start(ids, layout, attended, image_token)
+            forward = cls(setup, prompt, encodings, start=start)
+        prompt.pixel_values = call.pixel_values
+        prompt.image_features = None if features is None else weakref.ref(features)
+        return forward
+
+    @property
+    def begins_at(self) -> int:
+        """The first layer that runs."""
+        return 0 if self.start is None else self.start.layer
+
+    def capture(self, name: str, output: torch.Tensor) -> None:
+        """Remember a tensor that features are made from."""
+        if self.repeated is None:
+            self._captured[name] = output
+
+    def before_layer(
+        self, index: int, hidden: torch.Tensor, kwargs: Mapping[str, Any]
+    ) -> tuple[torch.Tensor, dict[str, Any]]:
+        """Run what has to happen before a layer.
+
+        Args:
+            index: of the layer.
+            hidden: `[b, length, d]` the hidden states that would enter it.
+            kwargs: the other arguments of the layer.
+
+        Returns:
+            The hidden states that enter it, and the arguments that replace its own.
+        """
+        cache: Cache | None = kwargs.get("past_key_values")
+        if index == self.begins_at:
+            hidden = self._first_hidden(hidden, cache)
+        if index == self._setup.first_layer and cache is not None:
+            self._hand_on(hidden, cache)
+        if index in self._setup.stages:
+            hidden = self._run_stage(index, self._setup.stages[index], hidden, kwargs)
+        return hidden, self._shortened_arguments(index, hidden)
+
+    def _first_hidden(self, hidden: torch.Tensor, cache: Cache | None) -> torch.Tensor:
+        """The hidden states that enter the first layer that runs. Captures what there is by then."""
+        if self.start is None:
+            self._captured["embeddings"] = hidden
+            encoding = self._encodings.latest
+            if encoding is not None:
+                self.prompt.pixels = encoding.pixels
+                self._captured |= encoding.seen
+            return hidden
+        self.prompt.pixels = self.start.pixels
+        self._captured |= self.start.captured
+        if cache is not None:
+            self.start.fill(cache)
+        return self.start.hidden
+
+    def _hand_on(self, hidden: torch.Tensor, cache: Cache) -> None:
+        """Let later methods of the prefix start from the layer before which this one first prunes."""
+        prefix, first_layer = self._setup.prefix, self._setup.first_layer
+        if prefix is None or self.repeated is not None:
+            return
+        if self._shared is None or self._shared.layer != first_layer:
+            self._shared = PrefixState.before(first_layer, self.prompt, hidden, self._captured, cache)
+            prefix.state = self._shared
+
+    def _run_stage(self, index: int, stage: Stage, hidden: torch.Tensor, kwargs: Mapping[str, Any]) -> torch.Tensor:
+        """The hidden states without the tokens that the stage before layer `index` drops, and with its means."""
+        prompt = self.prompt
+        prompt.to(hidden.device)
+        cos, sin = self._rotary if self._rotary is not None else kwargs["position_embeddings"]
+        rows = len(hidden)
+        rotary = (cos.to(hidden.device).expand(rows, -1, -1), sin.to(hidden.device).expand(rows, -1, -1))
+        if self.repeated is not None:
+            choice = self.repeated[index].to(hidden.device)
+        else:
+            choice = self._choose(stage, self._features_at(index, stage, hidden, rotary))
+        hidden = choice.merge(hidden, prompt.slots)
+        order = prompt.drop(index, choice)
+        if order is None:
+            return hidden
+        self._rotary = (take(rotary[0], order), take(rotary[1], order))
+        position_ids = self._position_ids if self._position_ids is not None else kwargs.get("position_ids")
+        if position_ids is not None:
+            self._position_ids = position_ids.to(hidden.device).expand(rows, -1).gather(1, order)
+        return take(hidden, order)
+
+    def _features_at(self, index: int, stage: Stage, hidden: torch.Tensor, rotary: Rotary) -> Features:
+        """The features of a stage. Before the layer of the shared state, all methods of a prefix use the same ones."""
+        shared = self._shared if self._shared is not None and self._shared.layer == index else None
+        if shared is not None and shared.features is not None:
+            return shared.features
+        setup = self._setup
+        features = features_at(
+            index,
+            stage.ranking,
+            self.prompt,
+            hidden,
+            rotary,
+            setup.layers,
+            setup.tower_attention,
+            self._captured,
+            shared=setup.prefix is not None and index == setup.first_layer,
+        )
+        if shared is not None:
+            shared.features = features
+        return features
+
+    @torch.no_grad()
+    def _choose(self, stage: Stage, features: Features) -> Choice:
+        """The tokens that a stage keeps, and what becomes of the others."""
+        alive = self.prompt.alive
+        available = alive.sum(dim=1)
+        counts, self._goal = stage.counts(features, self._goal)
+        counts = torch.minimum(counts.to(available), available)
+        if torch.equal(counts, available):
+            return Choice(alive)
+        chosen = stage.ranking.select(features, counts)
+        chosen_alive = mask_from_indices(chosen, alive.shape[1]) & alive
+        return Choice(chosen_alive, stage.ranking.merge(features, chosen_alive))
+
+    def _shortened_arguments(self, index: int, hidden: torch.Tensor) -> dict[str, Any]:
+        """The arguments of a layer that belong to the shortened sequence."""
+        segment = self.prompt.segment(index)
+        if segment is None:
+            return {}
+        first, attended = segment
+        if first not in self._masks:
+            self._masks[first] = causal_mask(self._setup.decoder.config, attended, hidden.shape[1], hidden.dtype)
+        return {
+            "attention_mask": self._masks[first],
+            "position_ids": self._position_ids,
+            "position_embeddings": self._rotary,
+        }
+
+
+def _ids_and_attended(call: CoreCall) -> tuple[torch.Tensor, torch.Tensor]:
+    """The ids of a new prompt, and where they are no padding."""
+    ids, mask = call.input_ids, call.attention_mask
+    if ids is None:
+        raise UserError("pruning needs input_ids: inputs_embeds do not show where the image tokens are")
+    attended = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.to(ids.device).bool()
+    if attended.shape != ids.shape or not attended[:, -1].all():
+        raise UserError("pruning needs prompts padded on the left, with an attention mask of the shape of the ids")
+    return ids, attended
+
+
+def _layout(
+    setup: Setup, call: CoreCall, ids: torch.Tensor, attended: torch.Tensor, encoding: Encoding | None
+) -> Layout:
+    """The layout of a new prompt."""
+    sizes = call.image_sizes
+    if setup.family.needs_sizes and call.image_features is not None and sizes is None:
+        if encoding is None:
+            raise UserError(
+                "image features that were computed outside the with block need the image_sizes passed with them"
+            )
+        sizes = encoding.sizes
+    return setup.family.layout(setup.config, ids, attended, sizes)
