@@ -213,6 +213,21 @@ def world(params: Params = PARAMS, data: Data = None) -> None:
 
 
 @app.command()
+def train(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A miniature: miniature-llava, or one of `derived`.")],
+    params: Params = PARAMS,
+    device: Device = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Train in any case, from the first step.")] = False,
+) -> None:
+    """Train a miniature, unless its checkpoint is what its settings would make."""
+    from vtstudy.config import load
+    from vtstudy.training.train import train as train_miniature
+
+    sections = load(params).model_dump(mode="json", include={"training", "derived"}, exclude_unset=True)
+    train_miniature(name, sections, device, fresh=fresh)
+
+
+@app.command()
 def costs(out: Out = OUT) -> None:
     """Compute the FLOPs and cache sizes of the papers' models (Table 3), and compare ways to count FLOPs."""
     from vtstudy.experiments.costs import write_costs
@@ -254,6 +269,29 @@ def collect(params: Params = PARAMS, out: Out = OUT) -> None:
 
     names = collecting.collect(out / "results" / "scores", out, load(params))
     print(f"{out / 'results.csv'}: {', '.join(names)}")
+
+
+@app.command()
+def report(
+    params: Params = PARAMS,
+    out: Out = OUT,
+    published: Annotated[Path, typer.Option(help="Folder of the papers' values and claims.")] = Path("data/published"),
+) -> None:
+    """Write the report from the collected results: index.html, README.md, verdicts and figures."""
+    from vtstudy.report.build import build_report
+
+    print(build_report(reports=out, published=published, params=params))
+
+
+@app.command()
+def notebooks(
+    folder: Annotated[Path, typer.Option("--notebooks", help="Folder of the notebooks.")] = Path("notebooks"),
+    out: Out = OUT,
+) -> None:
+    """Run the notebooks and write them as pages."""
+    from vtstudy.report.notebooks import render_notebooks
+
+    print(*render_notebooks(folder, out / "notebooks"), sep="\n")
 
 
 def _score_table(scores: "Mapping[str, Scores]") -> "Table":
