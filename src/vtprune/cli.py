@@ -1,108 +1,115 @@
-"""The command ``vtprune``. What a user can mend is one sentence on stderr and exit code 2."""
+"""The command `vtprune`: list the pruning methods, and ask a model about an image."""
 
-import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
-from vtprune.command import parse_parameters
+import typer
+from rich.table import Table
+
+from vtprune.command import parse_parameters, print_table, run
 from vtprune.errors import UserError
+from vtprune.methods import methods
 
 MINIATURE = "data/checkpoints/miniature-llava"
+ASK_PACKAGES = ("PIL", "matplotlib", "numpy")
+
+app = typer.Typer(
+    help="Visual token pruning for vision-language models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
-    parser = _parser()
-    arguments = parser.parse_args(argv)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    return run(app, argv, name="vtprune")
+
+
+@app.command("methods")
+def list_methods() -> None:
+    """List the pruning methods."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("method")
+    table.add_column("description")
+    for name, cls in methods().items():
+        table.add_row(name, (cls.__doc__ or "").strip().splitlines()[0])
+    print_table(table)
+
+
+@app.command()
+def ask(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="An image file.")],
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="Such as: What color is the boat?")],
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(help=f"A folder, or an id on the Hugging Face Hub. Default: {MINIATURE} of vtprune's repository."),
+    ] = None,
+    method: Annotated[str, typer.Option(help="A method that `vtprune methods` lists.")] = "adaptprune",
+    keep: Annotated[
+        float | None, typer.Option(help="Fraction of the image tokens that stay, in (0, 1]. Default: 0.1.")
+    ] = None,
+    param: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Another parameter of the method.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The file of the picture.")] = Path("survivors.png"),
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Do not add the request for a short answer that benchmarks add.")
+    ] = False,
+    max_new_tokens: Annotated[int, typer.Option(help="The longest answer, in tokens.")] = 48,
+    device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:1. Default: a GPU if there is one.")] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="Such as bfloat16. Default: float32 on a CPU, else the checkpoint's.")
+    ] = None,
+) -> None:
+    """Ask about an image, without and with pruning, and draw the tokens that survive."""
     try:
-        return arguments.run(arguments)
-    except KeyboardInterrupt:
-        return 130
-    except UserError as error:
-        print(f"vtprune: {error}", file=sys.stderr)
-        return 2
+        from vtprune import ask as asking  # needs packages that the library does not need
+    except ModuleNotFoundError as error:
+        if error.name not in ASK_PACKAGES:
+            raise
+        raise UserError(
+            "`vtprune ask` draws with pillow and matplotlib: install them by pip install 'vtprune[ask]'"
+        ) from error
 
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="vtprune", description="Visual token pruning for vision-language models.")
-    commands = parser.add_subparsers(dest="command", required=True)
-
-    methods = commands.add_parser("methods", help="list the pruning methods")
-    methods.set_defaults(run=_methods)
-
-    ask = commands.add_parser("ask", help="ask about an image, without and with pruning, and see which tokens survive")
-    ask.add_argument("image", metavar="IMAGE", help="an image file")
-    ask.add_argument("question", metavar="QUESTION", help="such as: What color is the boat?")
-    ask.add_argument(
-        "--checkpoint",
-        help=f"a folder, or an id on the Hugging Face Hub (default: {MINIATURE} of vtprune's repository)",
+    answers = asking.ask(
+        image,
+        question,
+        checkpoint or _miniature(),
+        method,
+        keep,
+        out,
+        parameters=parse_parameters(param or []),
+        short=not plain,
+        max_new_tokens=max_new_tokens,
+        device=device,
+        dtype=dtype,
     )
-    ask.add_argument(
-        "--method", default="adaptprune", help="one of those that `vtprune methods` lists (default: adaptprune)"
-    )
-    ask.add_argument("--keep", type=float, help="fraction of the image tokens that stay, in (0, 1] (default: 0.1)")
-    ask.add_argument(
-        "--param", action="append", default=[], metavar="NAME=VALUE", help="another parameter of the method"
-    )
-    ask.add_argument("--out", default="survivors.png", help="where the picture is written (default: survivors.png)")
-    ask.add_argument(
-        "--plain",
-        action="store_true",
-        help="leave out the request for a short answer that benchmarks add to a question",
-    )
-    ask.add_argument(
-        "--max-new-tokens", type=int, default=48, help="at most so many tokens in the answer (default: 48)"
-    )
-    ask.add_argument("--device", help="such as cpu or cuda:1 (default: a GPU if there is one)")
-    ask.add_argument("--dtype", help="such as bfloat16 (default: float32 on a CPU, else the checkpoint's own)")
-    ask.set_defaults(run=_ask)
-
-    return parser
-
-
-def _methods(arguments: argparse.Namespace) -> int:
-    from vtprune.methods import methods
-
-    found = methods()
-    width = max(map(len, found))
-    for name, cls in found.items():
-        print(f"{name:{width}}  {cls.__doc__.strip().splitlines()[0]}")
-    return 0
-
-
-def _ask(arguments: argparse.Namespace) -> int:
-    from vtprune.ask import ask
-
-    found = ask(
-        arguments.image,
-        arguments.question,
-        arguments.checkpoint or _miniature(),
-        arguments.method,
-        arguments.keep,
-        arguments.out,
-        parameters=parse_parameters(arguments.param),
-        short=not arguments.plain,
-        max_new_tokens=arguments.max_new_tokens,
-        device=arguments.device,
-        dtype=arguments.dtype,
-    )
-    width = max(len(answer.label) for answer in found)
-    for answer in found:
-        print(f"{answer.label:{width}}  {answer.tokens:5d} image tokens  {answer.seconds:8.3f} s  {answer.text}")
-    print(f"picture: {arguments.out}")
-    return 0
+    table = Table(box=None, pad_edge=False)
+    table.add_column("method")
+    table.add_column("image tokens", justify="right")
+    table.add_column("seconds", justify="right")
+    table.add_column("answer")
+    for answer in answers:
+        table.add_row(answer.label, str(answer.tokens), f"{answer.seconds:.3f}", answer.text)
+    print_table(table)
+    print(f"picture: {out}")
 
 
 def _miniature() -> Path:
-    """The folder of the miniature's checkpoint, beside the sources of an editable installation.
+    """Return the folder of the miniature's checkpoint, which an editable installation has beside its sources.
 
     Raises:
-        ValueError: if vtprune is installed without its repository.
+        UserError: if vtprune is installed without its repository.
     """
     folder = Path(__file__).resolve().parents[2] / MINIATURE
     if not folder.is_dir():
         raise UserError(
-            f"the miniature, {MINIATURE} of vtprune's repository, is not beside this installation: name a checkpoint with --checkpoint"
+            f"this installation has no {MINIATURE}, which is part of vtprune's repository: "
+            "name a checkpoint with --checkpoint"
         )
     return folder
 

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -43,6 +44,32 @@ def print_table(table: Table) -> None:
     """Print a table to stdout. Where stdout is no terminal, no column is cut or wrapped to fit 80 columns."""
     width = None if sys.stdout.isatty() else 1000
     Console(file=sys.stdout, width=width, highlight=False).print(table)
+
+
+def check_device(device: str | None) -> None:
+    """Check that models can be put on a device.
+
+    Args:
+        device: such as `cpu` or `cuda:1`; None leaves the choice to the library.
+
+    Raises:
+        UserError: if there is no such device on this machine.
+    """
+    if device is None:
+        return
+    try:
+        parsed = torch.device(device)
+    except RuntimeError as error:
+        raise UserError(f"there is no device {device!r}: name one such as cpu, cuda or cuda:1") from error
+    if parsed.type == "cpu":
+        return
+    device_count = getattr(getattr(torch, parsed.type, None), "device_count", None)  # such as torch.cuda.device_count
+    count = 0 if device_count is None else device_count()
+    if (parsed.index or 0) >= count:
+        raise UserError(
+            f"device {device} is not available: torch finds {count} {parsed.type} devices on this machine "
+            "(cpu is always available)"
+        )
 
 
 def parse_parameters(texts: Sequence[str]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -10,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
 from PIL import Image
 
 INK = "#222222"
@@ -26,14 +28,30 @@ STYLE = {
 }
 
 
+class Panel(NamedTuple):
+    """One grid of image tokens in a picture.
+
+    Attributes:
+        title: of the panel.
+        image: the image that the grid lies on.
+        kept: `[height, width]` bool, the grid cells whose token is kept; None for the image alone.
+    """
+
+    title: str
+    image: Image.Image
+    kept: NDArray[np.bool_] | None
+
+
 def draw_tokens(
-    axis: Axes, image: Image.Image, kept: np.ndarray | None = None, fixed: np.ndarray | None = None
+    axis: Axes, image: Image.Image, kept: NDArray[np.bool_] | None = None, fixed: NDArray[np.bool_] | None = None
 ) -> None:
-    """Draw an image whose dropped tokens are faded; kept tokens are outlined, fixed ones get a heavy frame.
+    """Draw an image whose dropped tokens are faded. Kept tokens are outlined, fixed ones get a heavy frame.
 
     Args:
-        kept: ``[height, width]`` bool over the grid of tokens; None for the bare image.
-        fixed: the same shape.
+        axis: to draw on.
+        image: the image.
+        kept: `[height, width]` bool over the grid of tokens; None for the image alone.
+        fixed: `[height, width]` bool.
     """
     height, width = (1, 1) if kept is None else kept.shape
     axis.imshow(image, extent=(0, width, height, 0), interpolation="nearest", aspect="auto")
@@ -48,31 +66,33 @@ def draw_tokens(
     axis.set_box_aspect(image.height / image.width)
 
 
-def _frames(mask: np.ndarray, inset: float, **style) -> PatchCollection:
+def _frames(mask: NDArray[np.bool_], inset: float, **style: Any) -> PatchCollection:
     cells = np.argwhere(mask)
     side = 1 - 2 * inset
     return PatchCollection([Rectangle((c + inset, r + inset), side, side) for r, c in cells], facecolor="none", **style)
 
 
-@matplotlib.rc_context(STYLE)
-def picture(image: Image.Image, shown: Sequence[tuple[str, Image.Image, np.ndarray]], path: Path) -> None:
+@matplotlib.rc_context(STYLE)  # type: ignore[arg-type]  # matplotlib types the keys as literals
+def picture(image: Image.Image, panels: Sequence[Panel], path: Path) -> None:
     """Write a picture that shows an image and then, panel by panel, the tokens that were kept of it.
 
     Args:
-        shown: for each grid its title, the image it is laid on and its ``[height, width]`` bool mask.
-        path: where to write; the ending says in which format.
+        image: the image.
+        panels: at least one.
+        path: where to write; the ending names the format.
     """
-    columns = min(PANELS_A_LINE, 1 + len(shown))
-    lines = -(-(1 + len(shown)) // columns)
-    # A strip of an image keeps its shape in a panel that has room for a title and ends on a page.
-    tallest = max(part.height / part.width for part in (image, *(part for _, part, _ in shown)))
+    panels = [Panel("image", image, None), *panels]
+    columns = min(PANELS_A_LINE, len(panels))
+    lines = -(-len(panels) // columns)
+    # A very wide or tall image keeps its shape in a panel that has room for a title and fits on a page.
+    tallest = max(panel.image.height / panel.image.width for panel in panels)
     side = 3.1
     figure = Figure(figsize=(side * columns, lines * (side * min(max(tallest, 0.25), 2.0) + 0.4)), layout="constrained")
     axes = figure.subplots(lines, columns, squeeze=False).flatten()
-    for axis, (title, part, mask) in zip(axes, [("image", image, None), *shown], strict=False):
-        draw_tokens(axis, part, mask)
+    for axis, panel in zip(axes, panels, strict=False):
+        draw_tokens(axis, panel.image, panel.kept)
         axis.set_anchor("NW")
-        axis.set_title(textwrap.fill(title, 42), loc="left")
-    for axis in axes[1 + len(shown) :]:
+        axis.set_title(textwrap.fill(panel.title, 42), loc="left")
+    for axis in axes[len(panels) :]:
         axis.remove()
     figure.savefig(path, dpi=160)

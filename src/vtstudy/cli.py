@@ -68,7 +68,7 @@ def evaluate(
     dtype: Annotated[str | None, typer.Option(help="Such as bfloat16. Default: the checkpoint's own.")] = None,
 ) -> None:
     """Score a checkpoint with a method on benchmarks."""
-    from vtprune.ask import check_device
+    from vtprune.command import check_device
     from vtprune.command import parse_parameters, print_table
     from vtprune.methods import parse_method
     from vtstudy.benchmarks import WORLD, check_benchmarks, limit_of

@@ -1,30 +1,36 @@
-"""The command: what it prints, and one sentence for every mistake."""
+"""The command `vtprune`: its output, its pictures, and its errors."""
+
+import re
+import sys
 
 import numpy as np
 import pytest
 import torch
 from helpers import ROOT
-from helpers.tiny_llava import GRID, PATCH, build_checkpoint, write_data
+from helpers.tiny_llava import GRID, PATCH, build_checkpoint
 from PIL import Image
 
-from vtprune import cli
-from vtprune import drawing as survivors
-from vtprune.ask import Answer, _panels
+import vtprune
+from vtprune import cli, drawing
+from vtprune.ask import Answer, panels_of
 from vtprune.attach import Kept
+from vtprune.command import parse_parameters
+from vtprune.drawing import Panel
 from vtprune.methods import Count, VisionZip, methods
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A checkpoint and one data set."""
+    """A folder with a checkpoint."""
     folder = tmp_path_factory.mktemp("place")
     build_checkpoint(folder / "tiny-llava")
-    return write_data(folder / "data", "pope").parent
+    return folder
 
 
-def test_methods(capsys):
+def test_methods_lists_every_method_on_a_line(capsys):
     assert cli.main(["methods"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    header, *lines = capsys.readouterr().out.splitlines()
+    assert header.split() == ["method", "description"]
     assert [line.split()[0] for line in lines] == sorted(methods())
     for line in lines:
         assert len(line.split()) > 3 and len(line) < 130, f"one short line a method, not {line!r}"
@@ -48,12 +54,17 @@ def ask(place, tmp_path, *more, image=None, question="What color is the Cup?", o
     return cli.main(["ask", str(image), question, *map(str, given)])
 
 
+def tokens_of(out: str) -> dict[str, int]:
+    """The numbers of image tokens in the printed table, by the label of the answer."""
+    rows = [re.fullmatch(r"(.*?) +(\d+) +\d+\.\d{3}(  .*)?", line) for line in out.splitlines()[1:-1]]
+    return {row[1]: int(row[2]) for row in rows}
+
+
 def test_ask(place, tmp_path, capsys):
     assert ask(place, tmp_path, "--keep", 0.25) == 0
-    first, second, last = capsys.readouterr().out.splitlines()
-    assert first.startswith("unpruned") and "16 image tokens" in first
-    assert second.startswith("adaptprune, keep 0.25") and " 4 image tokens" in second
-    assert last == f"picture: {tmp_path / 'seen.png'}" and Image.open(tmp_path / "seen.png").width > 500
+    out = capsys.readouterr().out
+    assert tokens_of(out) == {"unpruned": 16, "adaptprune, keep 0.25": 4}
+    assert out.splitlines()[-1] == f"picture: {tmp_path / 'seen.png'}" and Image.open(tmp_path / "seen.png").width > 500
 
 
 @pytest.mark.parametrize(
@@ -78,15 +89,15 @@ def test_a_picture_shows_means_apart(place, tmp_path, capsys, monkeypatch, optio
         mask.astype(int) for _, _, mask in drawn
     ).max() > 1
     assert all(part.size == (PATCH * GRID, PATCH * GRID) for _, part, _ in drawn)  # the tower's, not the file's
-    assert f" {sum(counts)} image tokens" in capsys.readouterr().out.splitlines()[1]
+    assert list(tokens_of(capsys.readouterr().out).values()) == [16, sum(counts)]
 
 
 def pictured(name, image, tmp_path, monkeypatch, *more) -> tuple[Image.Image, list]:
     """The picture that is written with a committed checkpoint, and what is drawn on it."""
-    panels, draw = [], survivors.picture
+    panels, draw = [], drawing.picture
     image.save(tmp_path / "given.png")
     with monkeypatch.context() as patch:
-        patch.setattr(survivors, "picture", lambda image, shown, path: (panels.extend(shown), draw(image, shown, path)))
+        patch.setattr(drawing, "picture", lambda image, shown, path: (panels.extend(shown), draw(image, shown, path)))
         more = ("--checkpoint", ROOT / "data/checkpoints" / name, "--max-new-tokens", 1, *more)
         assert ask(tmp_path, tmp_path, *more, image=tmp_path / "given.png") == 0
     return Image.open(tmp_path / "seen.png").convert("RGB"), panels
@@ -107,7 +118,7 @@ def test_tiles_are_drawn_as_the_model_sees_them(tmp_path, monkeypatch, capsys):
     assert [f"{mask.sum()} of {mask.size} tokens" for _, _, mask in panels] == [
         title.partition(": ")[2] for title, _, _ in panels
     ]
-    assert sum(mask.sum() for _, _, mask in panels) == 54 and " 54 image tokens" in capsys.readouterr().out
+    assert sum(mask.sum() for _, _, mask in panels) == 54 == list(tokens_of(capsys.readouterr().out).values())[1]
     # Each tile's own colour is on the picture, in its panel.
     seen = np.asarray(written)
     red, blue = ((seen == colour).all(axis=2) for colour in ([200, 0, 0], [0, 0, 200]))
@@ -118,7 +129,7 @@ def test_tiles_are_drawn_as_the_model_sees_them(tmp_path, monkeypatch, capsys):
 
 def test_many_tiles_are_drawn_in_lines(tmp_path):
     image = Image.new("RGB", (48, 48), (0, 120, 0))
-    survivors.picture(image, [("tile", image, np.ones((6, 6), dtype=bool))] * 6, tmp_path / "many.png")
+    drawing.picture(image, [Panel("tile", image, np.ones((6, 6), dtype=bool))] * 6, tmp_path / "many.png")
     written = Image.open(tmp_path / "many.png").convert("RGB")
     green = (np.asarray(written) == (0, 120, 0)).all(axis=2)
     middle = [int((column + 0.5) * written.width / 5) for column in range(5)]
@@ -141,7 +152,7 @@ def test_newline_tokens_are_counted_but_not_drawn(tmp_path, monkeypatch, capsys)
     assert tiles.shape == (6, 12) and tiles.all() and part.size == (96, 48)
     positions = torch.tensor([[0, 0], [0, 2], [1, 2]])
     kept = Kept(torch.tensor([0, 2, 5]), positions, (2, 3), 0, "any-res", torch.zeros(3, dtype=torch.bool))
-    ((title, mask),) = _panels("random", kept)
+    ((title, _, mask),) = panels_of("random", kept, Image.new("RGB", (6, 4)))
     assert title == "random: 3 of 6 tokens, 2 of them newlines (not drawn)" and mask.tolist() == [
         [True, False],
         [False, False],
@@ -175,7 +186,8 @@ def test_means_are_drawn_where_the_targets_stand():
         tokens = torch.tensor([token for token in sorted(chosen) if first <= token < first + shape[0] * shape[1]])
         grid = Kept(tokens - first, torch.zeros(len(tokens), 2), shape, image, "tile", merged[tokens])
         dominant, contextual = (
-            set((mask.flatten().nonzero()[0] + first).tolist()) for _, mask in _panels("visionzip", grid)
+            set((mask.flatten().nonzero()[0] + first).tolist())
+            for _, _, mask in panels_of("visionzip", grid, Image.new("RGB", (8, 8)))
         )
         assert dominant == set(chosen[:6]) & set(tokens.tolist())
         assert contextual == set(chosen[6:]) & set(tokens.tolist()) != set()
@@ -192,28 +204,78 @@ def test_the_miniature_is_asked_from_any_folder(tmp_path, monkeypatch, capsys):
     assert asked == [ROOT / "data/checkpoints/miniature-llava"] and (asked[0] / "config.json").is_file()
     monkeypatch.setattr(cli, "MINIATURE", "data/checkpoints/none")
     assert cli.main(["ask", "image.png", "What is it?"]) == 2
-    assert "data/checkpoints/none of vtprune's repository, is not beside this installation" in capsys.readouterr().err
+    assert "--checkpoint" in error_of(capsys)
+
+
+def error_of(capsys) -> str:
+    """The one line that the command wrote for an error, without its name."""
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("vtprune: ")]
+    return line.removeprefix("vtprune: ")
 
 
 @pytest.mark.parametrize(
-    ("more", "sentence"),
+    ("more", "key_words"),
     [
-        ({"image": "/nowhere.png"}, "the image /nowhere.png cannot be read (No such file or directory)"),
-        ({"image": __file__}, "cannot be read (it is damaged or no image)"),
-        ({"question": " "}, "the question is empty"),
-        ({"out": "seen.txt"}, "the picture can be written as .png, .svg, .pdf, not as 'seen.txt'"),
-        ({"options": ("--method", "none")}, "method 'none' prunes nothing"),
-        ({"options": ("--method", "nope")}, "there is no method 'nope'"),
-        ({"options": ("--keep", "2.0")}, "keep as a fraction must lie in (0, 1], not 2.0"),
-        ({"options": ("--max-new-tokens", "0")}, "max-new-tokens must be at least 1, not 0"),
-        ({"options": ("--param", "keep=0.3")}, "--param does not take keep: give it by --keep"),
-        ({"options": ("--device", "cuda:99")}, "device cuda:99 is not available"),
-        ({"options": ("--device", "mps:9")}, "device mps:9 is not available"),
-        ({"options": ("--device", "tpu7")}, "there is no device 'tpu7'"),
-        ({"options": ("--checkpoint", "/nowhere/at/all")}, "there is no such folder"),
+        ({"image": "/nowhere.png"}, "image /nowhere.png"),
+        ({"image": __file__}, "damaged"),
+        ({"question": " "}, "question is empty"),
+        ({"out": "seen.txt"}, "'seen.txt'"),
+        ({"options": ("--method", "none")}, "method 'none'"),
+        ({"options": ("--method", "nope")}, "no method 'nope'"),
+        ({"options": ("--keep", "2.0")}, "keep must lie in"),
+        ({"options": ("--max-new-tokens", "0")}, "max-new-tokens"),
+        ({"options": ("--param", "radius")}, "--param takes NAME=VALUE"),
+        ({"options": ("--param", "keep=0.3")}, "--keep"),
+        ({"options": ("--param", "colour=red")}, "no parameter 'colour'"),
+        ({"options": ("--device", "cuda:99")}, "device cuda:99"),
+        ({"options": ("--device", "mps:9")}, "device mps:9"),
+        ({"options": ("--device", "tpu7")}, "no device 'tpu7'"),
+        ({"options": ("--checkpoint", "/nowhere/at/all")}, "/nowhere/at/all"),
     ],
 )
-def test_mistakes_in_asking(place, tmp_path, capsys, more, sentence):
+def test_mistakes_in_asking_are_one_line(place, tmp_path, capsys, more, key_words):
+    more = dict(more)
     assert ask(place, tmp_path, *more.pop("options", ()), **more) == 2
-    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("vtprune: ")]
-    assert len(said) == 1 and sentence in said[0]
+    assert key_words in error_of(capsys)
+
+
+@pytest.mark.parametrize("arguments", [["ask"], ["ask", "a.png", "What?", "--nothing"], ["nothing"]])
+def test_wrong_usage_ends_with_2(arguments, capsys):
+    assert cli.main(arguments) == 2
+    assert "Usage" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["ask", "--help"], ["methods", "--help"]])
+def test_help(arguments, capsys):
+    assert cli.main(arguments) == 0
+    assert "Usage" in capsys.readouterr().out
+
+
+def test_a_defect_keeps_its_traceback(monkeypatch):
+    monkeypatch.setattr(cli, "methods", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["methods"])
+
+
+def test_ctrl_c_ends_with_130(monkeypatch, capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "methods", interrupted)
+    assert cli.main(["methods"]) == 130
+    assert error_of(capsys) == "interrupted"
+
+
+@pytest.mark.parametrize("package", ["PIL", "matplotlib"])
+def test_ask_says_which_packages_to_install(package, monkeypatch, capsys):
+    for module in ("ask", "drawing"):  # imported by other tests, when the packages were there
+        monkeypatch.delattr(vtprune, module)
+        monkeypatch.delitem(sys.modules, f"vtprune.{module}")
+    monkeypatch.setitem(sys.modules, package, None)
+    assert cli.main(["ask", "image.png", "What is it?"]) == 2
+    assert "pillow and matplotlib" in error_of(capsys)
+
+
+def test_parameters_are_json_or_text():
+    parsed = parse_parameters(["radius=3", "distance=False", "reading=as_written", "layers=[1, 0.5]"])
+    assert parsed == {"radius": 3, "distance": False, "reading": "as_written", "layers": [1, 0.5]}
