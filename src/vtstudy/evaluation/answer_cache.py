@@ -236,7 +236,8 @@ def _entry(question: str, answer: Answer) -> list[Any]:
 
 
 def _identity(identity: Mapping[str, Any]) -> dict[str, Any]:
-    return json.loads(_dump({"format": FORMAT, **identity}))
+    """The identity as it stands in a file: with its keys in one order, whatever their order was."""
+    return json.loads(json.dumps({"format": FORMAT, **identity}, sort_keys=True))
 
 
 def _name(identity: Mapping[str, Any]) -> str:
