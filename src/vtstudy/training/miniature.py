@@ -1,14 +1,19 @@
-"""The miniature's architecture: the transformers classes of LLaVA-1.5, 3.6 million parameters."""
+"""The architecture of miniature-llava: LLaVA-1.5's classes in transformers, with 3.6 million parameters."""
 
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig
 
 from vtstudy.world.scene import CELL, SIDE
 
-WIDTH = 192  # of the language model; visual words live in the same space
+WIDTH = 192
+"""Width of the language model and of the word embeddings that the vision tower learns."""
 
 
 def llava_config(vocabulary: dict[str, int]) -> LlavaConfig:
-    """A LLaVA of 12 x 12 image tokens and six decoder layers over `vocabulary` (word -> id)."""
+    """A LLaVA with 12 x 12 image tokens and six decoder layers.
+
+    Args:
+        vocabulary: the id of each word.
+    """
     vision = CLIPVisionConfig(
         hidden_size=128,
         intermediate_size=512,

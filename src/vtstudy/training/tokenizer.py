@@ -1,4 +1,4 @@
-"""The miniature's vocabulary (one token a word, one a letter or digit) and its processor."""
+"""The vocabulary of miniature-llava (a token for each word, capital letter and digit) and its processor."""
 
 from random import Random
 
@@ -12,9 +12,9 @@ from vtstudy.world.questions import JOBS, NATURE, PROPERTIES, RELATIONS, TRAINED
 from vtstudy.world.scene import CELL, SIDE
 
 SPECIAL = ("<s>", "</s>", "<pad>", "<unk>", "<image>")
-# Words, single capitals and digits, line breaks, punctuation; blanks only separate.
+# A token is a word, a capital letter, a digit, a line break or a punctuation mark. Blanks only separate tokens.
 _PIECES = r"[A-Z]?[a-z]+[0-9]*|[A-Z]|[0-9]|\n|[^\sA-Za-z0-9]"
-# Of the dense targets in training.
+# The words of the dense targets of training.
 _EXTRA = [
     "List",
     "Tell",
@@ -41,17 +41,18 @@ _CHAT = (
     "{% for message in messages %}{% if message['role'] == 'user' %}User: "
     "{% for part in message['content'] %}{% if part['type'] == 'image' %}<image>\n{% endif %}{% endfor %}"
     "{% for part in message['content'] %}{% if part['type'] == 'text' %}{{ part['text'] }}{% endif %}{% endfor %}"
-    "{% else %} Assistant: {% for part in message['content'] %}{% if part['type'] == 'text' %}{{ part['text'] }}{% endif %}{% endfor %}"
+    "{% else %} Assistant: "
+    "{% for part in message['content'] %}{% if part['type'] == 'text' %}{{ part['text'] }}{% endif %}{% endfor %}"
     "{% endif %}{% endfor %}{% if add_generation_prompt %} Assistant:{% endif %}"
 )
 
 
-def _pre_tokenizer():
+def _pre_tokenizer() -> pre_tokenizers.PreTokenizer:
     return pre_tokenizers.Split(Regex(_PIECES), behavior="removed", invert=True)
 
 
 def vocabulary() -> dict[str, int]:
-    """Word -> id: every word that the world's questions, options and answers can hold."""
+    """The id of each word that may occur in the questions, options and answers of the trained benchmarks."""
     words = dict.fromkeys((*SPECIAL, *VISUAL_WORDS, *_EXTRA))
     split = _pre_tokenizer()
 
@@ -82,9 +83,10 @@ def vocabulary() -> dict[str, int]:
 
 
 def build_tokenizer(words: dict[str, int]) -> PreTrainedTokenizerFast:
+    """The tokenizer of a vocabulary."""
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
     tokenizer.pre_tokenizer = _pre_tokenizer()
-    # Words are joined by blanks; neighbouring capitals and digits are one written word.
+    # Words are joined by blanks, but neighbouring capitals and digits are one written word.
     joined = decoders.Replace(Regex(r"(?<=[A-Z0-9]) (?=[A-Z0-9])"), "")
     tokenizer.decoder = decoders.Sequence([decoders.WordPiece(prefix="##", cleanup=False), decoders.Fuse(), joined])
     tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", words["<s>"])])
@@ -101,6 +103,7 @@ def build_tokenizer(words: dict[str, int]) -> PreTrainedTokenizerFast:
 
 
 def build_processor(words: dict[str, int]) -> LlavaProcessor:
+    """The processor of a vocabulary: pictures keep their size, and pixels are scaled to [-1, 1]."""
     images = CLIPImageProcessorPil(
         size={"height": SIDE, "width": SIDE},
         do_center_crop=False,

@@ -145,11 +145,11 @@ def _pie(chart: Chart) -> tuple[np.ndarray, list[tuple[int, int]]]:
     y, x = np.mgrid[0:SIDE, 0:SIDE] + 0.5 - SIDE / 2
     radius = np.hypot(y, x)
     turn = (np.arctan2(x, -y) / (2 * np.pi)) % 1.0
-    edges = np.cumsum((0,) + chart.values) / sum(chart.values)
+    edges = np.cumsum((0, *chart.values)) / sum(chart.values)
     slices = np.searchsorted(edges, turn, side="right") - 1
     slices = np.where(radius < 5.5 * CELL, np.clip(slices, 0, len(chart.values) - 1), -1)
     digit_cells = []
-    for start, end in zip(edges[:-1], edges[1:], strict=True):
+    for start, end in pairwise(edges):
         angle = 2 * np.pi * (start + end) / 2
         digit_cells.append((int(GRID / 2 - 3.1 * np.cos(angle)), int(GRID / 2 + 3.1 * np.sin(angle))))
     return slices, digit_cells

@@ -16,7 +16,7 @@ from vtstudy.experiments.adaptprune_tables import TABLE1, TABLE2, TABLE4, TABLE5
 from vtstudy.experiments.results import rows_of
 from vtstudy.report import build_report, text
 from vtstudy.results_table import COLUMNS
-from vtstudy.training.variants import TILE
+from vtstudy.training.derived import TILE
 from vtstudy.world.scene import CELL
 
 MODELS = {"LLaVA-1.5-7B": "miniature-llava", "LLaVA-NeXT-7B": "miniature-next", "InternVL2-2B": "miniature-internvl"}

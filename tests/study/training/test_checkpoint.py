@@ -15,7 +15,7 @@ from vtstudy.world.scene import render
 
 CHECKPOINTS = ROOT / "data/checkpoints"
 CHECKPOINT = CHECKPOINTS / "miniature-llava"
-FURTHER = ("miniature-llava-large", "miniature-next", "miniature-internvl", "miniature-internvl-small")
+DERIVED = ("miniature-llava-large", "miniature-next", "miniature-internvl", "miniature-internvl-small")
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def _accuracy(miniature, asked, blank: bool = False) -> float:
 
 
 @pytest.mark.parametrize(
-    "benchmark, kind",
+    ("benchmark", "kind"),
     [
         *((benchmark, "scene") for benchmark in ("vqav2", "gqa", "okvqa", "pope", "mme", "mmbench")),
         *(("mme", kind) for kind in ("portrait", "poster", "landmark", "artwork")),
@@ -74,8 +74,8 @@ def test_pruning_keeps_a_tenth_and_still_answers(miniature):
     assert accuracy > _accuracy(miniature, asked, blank=True)
 
 
-@pytest.mark.parametrize("name", FURTHER)
-def test_the_further_miniatures_see_too(name):
+@pytest.mark.parametrize("name", DERIVED)
+def test_derived_miniatures_answer_from_the_image(name):
     loaded = load(CHECKPOINTS / name, dtype=torch.float32)
     right, blind = [], []
     for benchmark, kind in (
@@ -98,7 +98,7 @@ def test_the_further_miniatures_see_too(name):
         assert {sum(len(part.indices) for part in row) for row in pruned.kept} == {int(tokens * 0.1)}
 
 
-@pytest.mark.parametrize("name", ("miniature-llava", *FURTHER))
+@pytest.mark.parametrize("name", ["miniature-llava", *DERIVED])
 def test_it_is_small_enough_for_git(name):
     files = [f for f in (CHECKPOINTS / name).rglob("*") if f.is_file()]
     assert any(f.suffix == ".safetensors" for f in files)
