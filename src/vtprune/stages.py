@@ -1,4 +1,4 @@
-"""What a pruning method asks of the model that it is attached to: stages, each a ranking with a budget before a layer."""
+"""The stages of a pruning method: before a layer, a ranking says which image tokens stay, a budget how many."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,13 +13,13 @@ from vtprune.validation import number
 
 @runtime_checkable
 class Budget(Protocol):
-    """Anything with these two methods can be given as a method's ``keep``."""
+    """Says how many image tokens stay. A method's `keep` can be any object with these two methods."""
 
     def count(self, features: Features) -> torch.Tensor:
-        """How many of each row's valid tokens stay: ``[b]`` integers, not negative."""
+        """The number of tokens of each row that stay: `[b]` integers that are not negative."""
 
     def signature(self) -> Any:
-        """What identifies the budget, as plain JSON data."""
+        """The budget as plain JSON data that identifies it."""
 
 
 class Ranking(Protocol):
@@ -27,37 +27,37 @@ class Ranking(Protocol):
 
     @property
     def needs(self) -> frozenset[Need]:
-        """The names of the costly features that ``select`` and ``merge`` call. A class attribute will do.
+        """The names of the costly features that `select` and `merge` call. A class attribute is enough.
 
-        ``attention`` and ``received`` come from the layer before the stage's, so the stage needs one.
+        `attention` and `received` come from the layer before the stage's, so the stage needs such a layer.
         """
 
     def select(self, features: Features, counts: torch.Tensor) -> torch.Tensor:
-        """Choose tokens.
+        """Choose the tokens that stay.
 
         Args:
-            features: the image tokens of ``b`` prompts, padded to ``n``.
-            counts: ``[b]`` how many to choose of each row, at most as many as are valid.
+            features: the image tokens of `b` prompts, padded to `n`.
+            counts: `[b]` number of tokens to choose in each row, at most as many as are valid.
 
         Returns:
-            ``[b, m]`` indices into the ``n`` tokens, best first, rows filled up with -1.
+            `[b, m]` indices into the `n` tokens, best first. Rows are filled up with -1.
         """
 
     def merge(self, features: Features, kept: torch.Tensor) -> torch.Tensor | None:
-        """Say what becomes of the tokens that do not stay.
+        """Say which tokens are merged into means.
 
         Args:
-            features: as ``select`` was given them.
-            kept: ``[b, n]`` bool, what it chose.
+            features: those that `select` got.
+            kept: `[b, n]` bool, the tokens that `select` chose.
 
         Returns:
-            ``[b, n]`` for each token the kept one (itself, if it is that) where the mean stands that
-            it goes into; -1 for kept tokens that stay as they are, and for dropped ones that are
-            gone. None if there are no means.
+            `[b, n]` for each token, the index of the kept token whose mean it joins (its own index for that token
+            itself); -1 if it joins none: a kept token stays unchanged, a dropped one is discarded. None if nothing is
+            merged.
         """
 
     def selection_flops(self, tokens: int, kept: int, widths: FeatureWidths) -> int:
-        """Count the FLOPs of the matrix products in ``select`` and ``merge``.
+        """Count the FLOPs of the matrix products in `select` and `merge`.
 
         Args:
             tokens: image tokens of the prompt.
@@ -67,11 +67,11 @@ class Ranking(Protocol):
 
 
 class Goal(NamedTuple):
-    """What stages that share a budget go towards, ``[b]`` each.
+    """The goal of several stages that share a budget, `[b]` each.
 
     Attributes:
-        tokens: image tokens before the first of them.
-        kept: how many of these the budget leaves.
+        tokens: number of image tokens before the first of these stages.
+        kept: number of image tokens after the last of them.
     """
 
     tokens: torch.Tensor
@@ -80,14 +80,18 @@ class Goal(NamedTuple):
 
 @dataclass(frozen=True)
 class Stage:
-    """One pruning step: before decoder ``layer`` (see :func:`layer_at`), ``ranking`` fills ``budget``.
+    """One pruning step: before a decoder layer, `ranking` chooses as many tokens as `budget` says.
 
-    Several stages can share a budget and go there in equal ratios: it is counted once, of the tokens
-    before the first of them, and of n tokens and a budget of k the i-th of m stages leaves
-    n (k / n)^(i / m), rounded down. So the last one leaves k, and no count is above the one before.
+    Several stages can share a budget and reach it in equal ratios. The budget is counted once, on the tokens before the
+    first of them. With n tokens and a budget of k, stage i of m leaves n (k / n)^(i / m) tokens, rounded down. So the
+    last stage leaves k, and no count is above the count before it.
 
     Attributes:
-        step, steps: which of the stages with that budget it is, counted from 1, and how many there are.
+        layer: the layer before which tokens are dropped, as `layer_at` takes it.
+        ranking: which tokens stay.
+        budget: how many tokens stay.
+        step: number of the stage among the stages that share the budget, from 1.
+        steps: how many stages share the budget.
     """
 
     layer: int | float
@@ -98,46 +102,50 @@ class Stage:
 
     @property
     def least_layer(self) -> int:
-        """The lowest layer that it can stand before: scores of attention need one before it."""
+        """The lowest layer before which the stage can prune: attention is computed in the layer before it."""
         return int("attention" in self.ranking.needs or "received" in self.ranking.needs)
 
     def counts(self, features: Features, goal: Goal | None = None) -> tuple[torch.Tensor, Goal]:
-        """``[b]`` how many tokens stay, and what the later stages with this budget go towards.
+        """The number of tokens that stay, `[b]`, and the goal of the later stages with this budget.
 
         Args:
-            goal: as the stage before returned it; the first one makes it anew.
+            goal: as the stage before returned it. The first stage with the budget makes it.
         """
         if self.step == 1:
             tokens = features.valid.sum(dim=1)
             goal = Goal(tokens, torch.minimum(self.budget.count(features).to(tokens), tokens))
         if goal is None:
-            raise UserError(f"stage {self.step} of {self.steps} with one budget has none before it")
+            raise UserError(f"stage {self.step} of {self.steps} with one budget must follow a stage with that budget")
         if self.step == self.steps:
             return goal.kept, goal
         pairs = zip(goal.tokens.tolist(), goal.kept.tolist(), strict=True)
-        counts = [_root(n ** (self.steps - self.step) * k**self.step, self.steps) for n, k in pairs]
+        counts = [_floor_root(n ** (self.steps - self.step) * k**self.step, self.steps) for n, k in pairs]
         return goal.kept.new_tensor(counts), goal
 
 
-def _root(number: int, degree: int) -> int:
-    """The root of a whole number, rounded down: exact, unlike a power of floats."""
+def _floor_root(number: int, degree: int) -> int:
+    """The root of an integer, rounded down. It is exact, unlike a power of floats."""
     root: int = round(number ** (1 / degree))
     return root if root**degree <= number else root - 1
 
 
 class Pruner(Protocol):
-    """A pruning method, as the attaching side sees it."""
+    """A pruning method, as attaching uses it."""
 
     @property
     def name(self) -> str:
-        """The name for messages. A class attribute will do."""
+        """The name for messages. A class attribute is enough."""
 
-    def stages(self) -> "Sequence[Stage]":
+    def stages(self) -> Sequence[Stage]:
         """The pruning steps, by increasing layer."""
 
 
 def as_layer(layer: int | float) -> int | float:
-    """The same layer as a Python number. Raises ``ValueError`` unless it is one as :func:`layer_at` takes it."""
+    """The same layer as a Python number.
+
+    Raises:
+        UserError: unless it is a layer that `layer_at` takes.
+    """
     wanted = "a whole number of at least 0, or a fraction of the decoder's depth in (0, 1)"
     layer = number("layer", layer, wanted)
     if not (layer >= 0 if isinstance(layer, int) else 0 < layer < 1):
@@ -146,23 +154,23 @@ def as_layer(layer: int | float) -> int | float:
 
 
 def layer_at(layer: int | float, depth: int) -> int:
-    """The 0-based layer that a method's ``layer`` stands for in a decoder of ``depth`` layers.
+    """The 0-based layer of a decoder with `depth` layers that a method's `layer` names.
 
-    As with ``keep``, the type decides: a whole number is that layer, a fraction in (0, 1) that part
-    of the depth, rounded to the nearest layer (halves up) from 1 to the last one. So a setting that
-    was published for 32 layers carries over: 5 / 32 is layer 5 of 32, 6 of 40, 1 of 6.
+    The type decides, as with `keep`: an integer is that layer; a fraction in (0, 1) is that part of the depth, rounded
+    to the nearest layer (halves up), from layer 1 to the last one. So a setting that was published for 32 layers
+    carries over to other depths: 5 / 32 is layer 5 of 32, 6 of 40, 1 of 6.
     """
     layer = as_layer(layer)
     return layer if isinstance(layer, int) else max(1, min(depth - 1, int(layer * depth + 0.5)))
 
 
 def placed(method: Pruner, depth: int) -> dict[int, Stage]:
-    """A method's stages by their layers in a decoder of ``depth`` layers, from the lowest on.
+    """The stages of a method by their layers in a decoder of `depth` layers, ascending.
 
     Raises:
-        ValueError: if there is no such layer, or not one for each stage, or they do not go up.
+        UserError: if the decoder lacks a layer, two stages fall on one layer, or the layers do not ascend.
     """
-    found: dict[int, Stage] = {}
+    stages: dict[int, Stage] = {}
     for stage in method.stages():
         layer, least = layer_at(stage.layer, depth), stage.least_layer
         if not least <= layer < depth:
@@ -170,15 +178,15 @@ def placed(method: Pruner, depth: int) -> dict[int, Stage]:
                 f"layer must lie between {least} and {depth - 1} for {method.name} "
                 f"on this model of {depth} layers, not be {layer}"
             )
-        if layer in found:
+        if layer in stages:
             raise UserError(
-                f"{method.name} has two stages before layer {layer} of this model's {depth}; "
-                "each stage needs a layer of its own"
+                f"{method.name} has two stages before layer {layer} of this model of {depth} layers, but each stage "
+                "needs its own layer"
             )
-        if layer < max(found, default=0):
+        if layer < max(stages, default=0):
             raise UserError(
-                f"the stages of {method.name} must go up the layers, but on this model of {depth} layers one before "
-                f"layer {layer} follows one before layer {max(found)}"
+                f"the stages of {method.name} must be in the order of their layers, but on this model of {depth} "
+                f"layers layer {layer} comes after layer {max(stages)}"
             )
-        found[layer] = replace(stage, layer=layer)
-    return found
+        stages[layer] = replace(stage, layer=layer)
+    return stages

@@ -6,6 +6,7 @@ import torch
 
 from vtprune.features import Features, Patches
 from vtprune.ops import grid_positions
+from vtprune.ops.indexing import mask_from_indices
 
 
 def features(height=4, width=4, rows=2, seed=0, images=None) -> Features:
@@ -53,7 +54,5 @@ def select(method, given: Features) -> list[list[int]]:
     for stage in method.stages():
         counts, goal = stage.counts(given, goal)
         chosen = stage.ranking.select(given, counts)
-        left = torch.zeros(chosen.shape[0], given.valid.shape[1] + 1, dtype=torch.bool, device=chosen.device)
-        left.scatter_(1, chosen % left.shape[1], True)
-        given = replace(given, valid=left[:, :-1])
+        given = replace(given, valid=mask_from_indices(chosen, given.valid.shape[1]))
     return [[i for i in row if i >= 0] for row in chosen.tolist()]

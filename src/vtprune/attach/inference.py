@@ -1,6 +1,6 @@
-"""Asking a model questions: encoding prompts, greedy generation, and answers of several methods at once."""
+"""Asking a model questions about images: prompts, encoding, greedy generation."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -8,10 +8,7 @@ import torch
 from PIL import Image
 from transformers import BatchFeature, PreTrainedModel, ProcessorMixin
 
-from vtprune.attach.attachment import attach_all
-from vtprune.attach.prefix import Prefix
 from vtprune.errors import UserError
-from vtprune.stages import Pruner
 
 
 @dataclass(frozen=True)
@@ -72,40 +69,10 @@ def as_seen(processor: ProcessorMixin, pixels: torch.Tensor) -> Image.Image:
     return Image.fromarray(values.round().to(torch.uint8).permute(1, 2, 0).numpy())
 
 
-@torch.inference_mode()
-def answer(
-    model: PreTrainedModel,
-    processor: ProcessorMixin,
-    questions: Iterable[Question],
-    methods: Sequence[Pruner],
-    arguments: Mapping[str, Any],
-) -> Iterator[tuple[int, list[str]]]:
-    """The greedy answers of several methods to a batch of questions.
-
-    The images, and the layers before a method prunes, are computed once for all methods. The answers of each method
-    are those that it gives alone.
-
-    Args:
-        arguments: as in `generate`.
-
-    Yields:
-        The index of a method and its answers, as soon as they are made; not in the order of `methods`.
-
-    Raises:
-        UserError: for a question without an image.
-        Exception: everything that the model or the processor raise.
-    """
-    prefix = Prefix(encode(model, processor, questions))
-    for index, pruned in attach_all(methods, model, prefix):
-        with pruned:
-            answers = generate(model, processor, prefix.inputs, arguments)
-        yield index, answers
-
-
 def generate(
     model: PreTrainedModel, processor: ProcessorMixin, inputs: Mapping[str, Any], arguments: Mapping[str, Any]
 ) -> list[str]:
-    """Greedy answers to encoded questions, without special tokens.
+    """Greedy answers to encoded questions, without special tokens. Call it within `torch.inference_mode()`.
 
     Args:
         inputs: as `encode` returns them.

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from vtprune.attach import Attachment, Prefix, attach
+from vtprune.attach import Attachment, Prefix, attach_all
 from vtprune.attach.inference import Question, encode, generate
 from vtprune.methods import Method
 from vtstudy.evaluation.answer_cache import Answer, AnswerCache, AnswerFile, Tokens
@@ -193,8 +193,7 @@ def answer_batch(
     model, processor = checkpoint.model, checkpoint.processor
     prefix = Prefix(encode(model, processor, questions))
     present = (prefix.inputs["input_ids"] == model.config.image_token_id).sum(dim=1).tolist()
-    attachments = [(index, attach(method, model, prefix)) for index, method in enumerate(methods)]
-    for index, attachment in sorted(attachments, key=lambda pair: pair[1].first_layer):
+    for index, attachment in attach_all(methods, model, prefix):
         with attachment:
             texts = generate(model, processor, prefix.inputs, arguments)
             tokens = tokens_by_layer(attachment, present, checkpoint.layers, arguments["num_beams"])

@@ -21,7 +21,7 @@ from vtstudy.evaluation.import_graph import SOURCES, used_modules
 # A checkpoint's weights, configuration, tokenizer and processor; its folder holds little else.
 _CHECKPOINT_SUFFIXES = (".safetensors", ".bin", ".json", ".model", ".txt", ".jinja")
 # The code that makes answers and measurements with every method: loading, attaching and generating.
-ANSWERING = ("vtprune.attach.inference", "vtprune.attach.loading", "vtprune.attach.prefix")
+ANSWERING = ("vtprune.attach.attachment", "vtprune.attach.inference", "vtprune.attach.loading")
 # Modules whose code cannot change a result: types of errors, and a table of which keys name what they need.
 _IRRELEVANT = ("vtprune.errors", "vtstudy.evaluation.errors", "vtstudy.benchmarks")
 # Names from these modules only occur in annotations.

@@ -99,11 +99,9 @@ def test_where_the_stages_fall():
         [10, 20, 30],
     ]
     for depth in (2, 3):
-        with pytest.raises(ValueError, match=f"two stages before layer {depth - 1} of this model's {depth}"):
+        with pytest.raises(ValueError, match=f"two stages before layer {depth - 1} "):
             placed(PyramidDrop(), depth)
-    with pytest.raises(
-        ValueError, match="must go up the layers, but on this model of 4 layers one before layer 1 follows"
-    ):
+    with pytest.raises(ValueError, match="layer 1 comes after layer 2"):
         placed(PyramidDrop(layers=(2, 1)), 4)
-    with pytest.raises(ValueError, match="stage 2 of 3 with one budget has none before it"):
+    with pytest.raises(ValueError, match="stage 2 of 3"):
         PyramidDrop().stages()[1].counts(features())

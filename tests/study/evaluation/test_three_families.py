@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 
-from vtprune.attach.inference import Question, answer, chat_prompt
+from vtprune.attach.inference import Question, chat_prompt, encode, generate
 from vtprune.methods import AdaptPrune, FastV, NoPruning
 from vtstudy.evaluation.checkpoint import Checkpoint
 from vtstudy.evaluation.harness import Evaluator
@@ -35,11 +35,12 @@ def test_a_batch_answers_as_single_questions_do(folder, tmp_path):
         text = chat_prompt(loaded.processor, "what is this ?"[: 4 + 3 * doc], len(images))
         questions.append(Question(doc, text, images))
     for method in (NoPruning(), FastV(0.25, layer=1), AdaptPrune(0.25, layer=1)):
-        ((_, together),) = answer(loaded.model, loaded.processor, questions, [method], ARGUMENTS)
-        alone = []
-        for question in questions:
-            ((_, (text,)),) = answer(loaded.model, loaded.processor, [question], [method], ARGUMENTS)
-            alone.append(text)
+        model, processor = loaded.model, loaded.processor
+        with method.attach(model):
+            together = generate(model, processor, encode(model, processor, questions), ARGUMENTS)
+            alone = [
+                generate(model, processor, encode(model, processor, [question]), ARGUMENTS)[0] for question in questions
+            ]
         assert together == alone
         assert len(set(together)) > 1
 
