@@ -240,25 +240,30 @@ def timings(
     params: Params = PARAMS,
     model: ModelKey = None,
     out: Out = OUT,
+    cache: Cache = CACHE,
     rounds: Annotated[int, typer.Option(min=2, help="Measured rounds, after one of warm-up.")] = 7,
+    fresh: Fresh = False,
 ) -> None:
     """Time the methods on this machine (Table 3), as ratios to the unpruned model."""
     from vtstudy.config import load
     from vtstudy.experiments.timings import measure_timings
 
-    print(measure_timings(out / "results", Path(load(params).model(model).checkpoint), rounds=rounds))
+    checkpoint = Path(load(params).model(model).checkpoint)
+    print(measure_timings(out / "results", checkpoint, cache, rounds=rounds, fresh=fresh))
 
 
 @app.command()
 def svd_latency(
     out: Out = OUT,
     recorded: Annotated[Path, typer.Option(help="Folder of a GPU's recorded times.")] = Path("reports/recorded"),
+    cache: Cache = CACHE,
     rounds: Annotated[int, typer.Option(min=2, help="Measured rounds of a shape, at most.")] = 5,
+    fresh: Fresh = False,
 ) -> None:
     """Time the ways to compute a spectral budget on this machine, and add a GPU's recorded times."""
     from vtstudy.experiments.svd_latency import measure_latency
 
-    print(measure_latency(out / "results", recorded, rounds))
+    print(measure_latency(out / "results", recorded, cache, rounds=rounds, fresh=fresh))
 
 
 @app.command()

@@ -29,18 +29,19 @@ class MeasurementCache:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder).expanduser().resolve()
 
-    def data(self, name: str, key: Mapping[str, Any], compute: Callable[[], Any]) -> Any:
+    def data(self, name: str, key: Mapping[str, Any], compute: Callable[[], Any], *, fresh: bool = False) -> Any:
         """A measurement that is plain JSON data: the stored one, or else the one that `compute` makes.
 
         Args:
             name: what is measured; part of the file's name.
             key: plain JSON data: all that the measurement depends on.
+            fresh: whether to measure in any case, and to replace the stored measurement.
 
         Raises:
             CacheError: if the file is damaged, or cannot be written.
         """
         path = self._path(name, key, ".json")
-        if path.is_file():
+        if path.is_file() and not fresh:
             try:
                 record = json.loads(path.read_text(encoding="utf-8"))
                 intact = record["checksum"] == _digest({"key": record["key"], "value": record["value"]})

@@ -11,8 +11,8 @@ from vtprune.attach import Kept, Prefix, attach
 from vtprune.attach.attention import attention_row
 from vtprune.attach.families import family_of
 from vtprune.attach.inference import Question, as_seen, encode
-from vtprune.ops.indexing import take
 from vtprune.methods import Method
+from vtprune.ops.indexing import take
 from vtstudy.evaluation.errors import EvaluationError
 
 

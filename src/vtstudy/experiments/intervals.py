@@ -1,32 +1,36 @@
-"""Intervals in closed form: of rank correlations and of percentages."""
+"""Intervals in closed form, of rank correlations and of percentages."""
 
 import math
 
 import numpy as np
 
+Z = 1.96  # 95 %
+
 
 def spearman(a: np.ndarray, b: np.ndarray, independent: int | None = None) -> tuple[float, float, float]:
-    """Rank correlation (mean ranks for ties) and its 95 % interval, NaN where one does not vary.
+    """Spearman's rank correlation and its 95 % interval; NaN if one of the arrays does not vary.
 
-    The interval is Fisher's, with the variance 1.06 / (n - 3) of Fieller, Hartley and Pearson (1957), where n
-    counts the independent observations: those of one image are not.
+    The interval is Fisher's with the variance 1.06 / (n - 3) (Fieller, Hartley and Pearson 1957), where n counts
+    independent observations. Two observations of one image are not independent.
 
     Args:
-        a, b: ``[observations]``.
-        independent: how many of them are independent; None for all.
+        a, b: `[observations]`.
+        independent: how many of the observations are independent; None for all.
     """
-    import pandas as pd
+    from scipy.stats import spearmanr  # takes a second, which most experiments do not need
 
     n = len(a) if independent is None else independent
     if n < 4 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return math.nan, math.nan, math.nan
-    value = float(np.corrcoef(pd.Series(a).rank(), pd.Series(b).rank())[0, 1])
-    middle, wide = math.atanh(min(max(value, -1 + 1e-12), 1 - 1e-12)), 1.96 * math.sqrt(1.06 / (n - 3))
-    return value, math.tanh(middle - wide), math.tanh(middle + wide)
+    value = float(spearmanr(a, b).statistic)
+    centre, half_width = math.atanh(min(max(value, -1 + 1e-12), 1 - 1e-12)), Z * math.sqrt(1.06 / (n - 3))
+    return value, math.tanh(centre - half_width), math.tanh(centre + half_width)
 
 
 def wilson(hits: int, n: int) -> tuple[float, float]:
-    """95 % interval of a percentage."""
-    share, z = hits / n, 1.96
-    middle, wide = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return 100 * (middle - wide) / (1 + z * z / n), 100 * (middle + wide) / (1 + z * z / n)
+    """Wilson's 95 % interval of `hits` of `n`, in percent."""
+    from scipy.stats import binomtest, norm  # takes a second, which most experiments do not need
+
+    level = 2 * norm.cdf(Z) - 1
+    interval = binomtest(hits, n).proportion_ci(level, method="wilson")
+    return 100 * float(interval.low), 100 * float(interval.high)

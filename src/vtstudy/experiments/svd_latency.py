@@ -1,22 +1,27 @@
-"""How long the routes to a spectral budget take: against n_v, d_v and t, and for the papers' shapes.
+"""Times of the ways ("routes") to compute a spectral budget, by tokens, width and rank, and for the papers' shapes.
 
-Writes ``spectra_latency/latency.csv``. Rows of the source ``measured`` are of this machine's CPU; those of the
-source ``recorded`` are a GPU's, read from what ``benchmarks/spectra.py --json`` has left under
-``reports/recorded/``. Times are never the same twice, so no other result depends on them. Routes are
-interleaved, and compared round by round.
+Writes `spectra_latency/latency.csv`. Rows of the source `measured` are of this machine's CPU. Rows of the source
+`recorded` are of a GPU, from the files that `benchmarks/spectra.py --json` wrote to `reports/recorded/`. Times differ
+from run to run, so no other result depends on them. They are stored with other measurements: the file holds the times
+of the first run on this machine with this code. Routes take turns, and are compared round by round.
 """
 
 import json
 import platform
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from tqdm import tqdm
 
 from vtprune.cost.timing import interleaved, quartiles, ratios
 from vtprune.errors import UserError
+from vtstudy.evaluation.cache_key import meaning
+from vtstudy.evaluation.measurement_cache import MeasurementCache
 from vtstudy.experiments.files import write_csv
+from vtstudy.experiments.provenance import machine_facts, versions
 from vtstudy.experiments.svd_routes import SHAPES, budget_calls, cost, leading_call, matrix
 
 NAME = "spectra_latency"
@@ -32,22 +37,35 @@ SLOW = 3e9  # multiplications of a full SVD that would take seconds: it is left 
 ROUNDS, SECONDS = 5, 6.0  # measured rounds of a shape at most, and how long until no further one begins
 LEADING = "randomised, rank t"
 
+Times = list[dict[str, Any]]
+"""What `time_routes` measures of each route, as JSON data."""
 
-def measure(shape: str, rank: int, rounds: int = ROUNDS) -> Iterator[dict[str, Any]]:
-    """A row for each route, of one matrix on the CPU."""
+
+def time_routes(shape: str, rank: int, rounds: int = ROUNDS) -> Times:
+    """Time all routes on one matrix on the CPU.
+
+    Returns:
+        Of each route its name, the seconds of each round, and the budget with the rank that settled it. The leading
+        shares alone give no budget.
+    """
     tokens, width = map(int, shape.split("x"))
     x = matrix(tokens, width, torch.device("cpu"))
     calls: dict[str, Callable[[], Any]] = budget_calls(x, ENERGY, rank, OVERSAMPLING, ITERATIONS)
     if cost(tokens, width, None) > SLOW:
         del calls["svd"]
+    # These calls also warm up.
+    budgets = {name: [int(part) for part in call()] for name, call in calls.items()}
     calls[LEADING] = leading_call(x, rank, OVERSAMPLING, ITERATIONS)
-    budgets = {
-        name: tuple(int(part) for part in call()) for name, call in calls.items() if name != LEADING
-    }  # warm-up, too
     seconds = interleaved(calls, rounds, x.device, warmup=0, limit_seconds=SECONDS)
-    for name, took in seconds.items():
-        kept, settled = budgets.get(name, (None, rank))
-        yield _row(shape, name, "measured", platform.machine(), rank, took, seconds["gram"], kept, settled)
+    return [{"route": name, "seconds": seconds[name], "budget": budgets.get(name, [None, rank])} for name in calls]
+
+
+def measured_rows(shape: str, rank: int, times: Times) -> Iterator[dict[str, object]]:
+    """A row for each route of `time_routes`."""
+    gram = next(route["seconds"] for route in times if route["route"] == "gram")
+    for route in times:
+        kept, settled = route["budget"]
+        yield _row(shape, route["route"], "measured", platform.machine(), rank, route["seconds"], gram, kept, settled)
 
 
 def _row(
@@ -60,7 +78,7 @@ def _row(
     gram: list[float],
     kept: int | None,
     settled: int,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     tokens, width = map(int, shape.split("x"))
     low, median, high = quartiles([1000 * value for value in seconds])
     needed = cost(tokens, width, settled if "randomised" in route else None)
@@ -84,11 +102,11 @@ def _row(
     }
 
 
-def recorded(folder: Path) -> Iterator[dict[str, Any]]:
-    """Rows of the GPUs' times under ``folder``; none where there are no such files.
+def recorded(folder: Path) -> Iterator[dict[str, object]]:
+    """Rows of a GPU's recorded times; none if the folder has no such files.
 
     Raises:
-        ValueError: if a file there is no JSON.
+        UserError: if a file in the folder is not JSON.
     """
     for path in sorted(folder.glob("*.json")):
         try:
@@ -118,20 +136,33 @@ def recorded(folder: Path) -> Iterator[dict[str, Any]]:
                 )
 
 
-def measure_latency(results: Path, recorded_times: Path, rounds: int = ROUNDS) -> Path:
+def measure_latency(
+    results: Path, recorded_times: Path, cache: Path, *, rounds: int = ROUNDS, fresh: bool = False
+) -> Path:
     """Time the routes, add the recorded times, and write `spectra_latency/latency.csv`; returns its path.
 
     Args:
         results: folder of the results.
         recorded_times: folder of a GPU's recorded times.
+        cache: folder of the stored answers; the times are stored there too.
         rounds: measured rounds of a shape, at most; at least 2.
+        fresh: whether to measure again if there are stored times.
     """
-    from tqdm import tqdm
-
+    key = {
+        "machine": machine_facts(),
+        "versions": versions(("torch",)),
+        "code": meaning(("vtstudy.experiments.svd_routes", "vtprune.cost.timing")),
+        "settings": [ENERGY, OVERSAMPLING, ITERATIONS, SLOW, SECONDS, rounds],
+    }
+    measurements = MeasurementCache(cache / "measurements")
     points = list(dict.fromkeys(point for sweep in SWEEPS.values() for point in sweep))
-    rows = [
-        row
-        for shape, rank in tqdm(points, desc=NAME, unit="shape", dynamic_ncols=True)
-        for row in measure(shape, rank, rounds)
-    ]
+    rows: list[dict[str, object]] = []
+    for shape, rank in tqdm(points, desc=NAME, unit="shape", dynamic_ncols=True):
+        times = measurements.data(
+            "svd-latency",
+            key | {"shape": shape, "rank": rank},
+            partial(time_routes, shape, rank, rounds),
+            fresh=fresh,
+        )
+        rows += measured_rows(shape, rank, times)
     return write_csv(results / NAME / "latency.csv", [*rows, *recorded(recorded_times)])

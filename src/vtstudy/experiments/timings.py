@@ -1,92 +1,125 @@
-"""Table 3's times on the machine at hand: the miniature's measured costs, as ratios to the unpruned model.
+"""Table 3's times on this machine: the costs of the methods on a miniature, as ratios to the unpruned model.
 
-Writes ``timings.csv`` and ``timings.json`` (milliseconds and the machine). Times differ from run to
-run, so no other result depends on them; ratios are taken round by round and given with quartiles.
+Times differ from run to run, so no other result depends on them. They are stored with other measurements: the files
+hold the times of the first run on this machine with this code. The ratios are taken round by round.
 """
 
 import json
 import statistics
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+import torch
+
+from vtprune.cost.measure import Plan, measure, variants
+from vtprune.cost.timing import ratios
+from vtstudy.evaluation.cache_key import ANSWERING, checkpoint_digest, meaning, method_modules
+from vtstudy.evaluation.measurement_cache import MeasurementCache
 from vtstudy.experiments.files import write, write_csv
 from vtstudy.experiments.provenance import machine_facts, versions
 
 KEEP = 0.1
 SPEEDUPS = ("prefill", "decode", "end_to_end")
 SHARES = ("scoring", "selection")
+SOFTWARE = ("torch", "transformers")
+
+Seconds = Mapping[str, Mapping[str, Sequence[float]]]
+"""By method and phase the seconds of each round, as in `vtprune.cost.measure.Measured.seconds`."""
 
 
-def rows_of(model: str, batch: int, seconds: dict[str, dict[str, list[float]]]) -> Iterator[dict[str, Any]]:
-    """One row per method and quantity, from :attr:`vtprune.cost.measure.Measured.seconds`.
+def measure_timings(
+    folder: Path,
+    checkpoint: Path,
+    cache: Path,
+    *,
+    batches: Sequence[int] = (1, 8),
+    rounds: int = 7,
+    fresh: bool = False,
+) -> Path:
+    """Time the methods on a checkpoint, and write `timings.csv` and `timings.json`; returns the former's path.
 
-    ``speedup_*`` is the baseline's time over the method's (above 1 the method is faster);
-    ``*_per_prefill`` what scoring or selecting takes, as a part of the unpruned prefill.
+    Args:
+        folder: where the files are written.
+        checkpoint: folder of the checkpoint.
+        cache: folder of the stored answers; the times are stored there too.
+        batches: numbers of prompts in a batch.
+        rounds: measured rounds, after one of warm-up; at least 2.
+        fresh: whether to measure again if there are stored times.
     """
-    whole = seconds["none"]
-    for method, own in seconds.items():
+    methods = variants(KEEP, torch.device("cpu"))
+    machine = machine_facts() | {"versions": versions(SOFTWARE)}
+    code = {"vtprune.cost.measure", *ANSWERING}.union(*map(method_modules, methods.values()))
+    key = {
+        "machine": machine,
+        "checkpoint": checkpoint_digest(checkpoint),
+        "methods": {method_name: method.signature() for method_name, method in methods.items()},
+        "code": meaning(code),
+        "rounds": rounds,
+    }
+    name = checkpoint.resolve().name
+    rows: list[dict[str, object]] = []
+    milliseconds = {}
+    for batch in batches:
+        seconds = MeasurementCache(cache / "measurements").data(
+            "timings",
+            key | {"batch": batch},
+            lambda batch=batch: _measured(checkpoint, batch, rounds),
+            fresh=fresh,
+        )
+        seconds = {method: seconds[method] for method in methods if method in seconds}  # in the order of the methods
+        rows += rows_of(name, batch, seconds)
+        milliseconds[batch] = {
+            method: {phase: round(1000 * statistics.median(times), 3) for phase, times in phases.items()}
+            for method, phases in seconds.items()
+        }
+    facts = {
+        "model": name,
+        "dtype": "float32",
+        "keep": KEEP,
+        "machine": machine,
+        "median_milliseconds": milliseconds,
+    }
+    write(folder / "timings.json", json.dumps(facts, indent=2) + "\n")
+    return write_csv(folder / "timings.csv", rows)
+
+
+def _measured(checkpoint: Path, batch: int, rounds: int) -> Seconds:
+    from transformers import AutoModelForImageTextToText
+
+    model = AutoModelForImageTextToText.from_pretrained(
+        checkpoint, dtype=torch.float32, attn_implementation="sdpa", local_files_only=True
+    ).eval()
+    plan = Plan(batch=batch, rounds=rounds, loop_rounds=rounds, text_tokens=32)
+    seconds = measure(model, variants(KEEP, torch.device("cpu")), plan, progress=_show).seconds
+    _show("")
+    return seconds
+
+
+def rows_of(model: str, batch: int, seconds: Seconds) -> Iterator[dict[str, object]]:
+    """A row for each method and quantity.
+
+    `speedup_*` is the time of the unpruned model over the time of the method: above 1, the method is faster.
+    `*_per_prefill` is the time of scoring or selection as a share of the unpruned prefill.
+    """
+    unpruned = seconds["none"]
+    for method, phases in seconds.items():
         if method == "none":
             continue
-        ratios = {f"speedup_{phase}": _ratios(whole[phase], own[phase]) for phase in SPEEDUPS}
-        ratios |= {f"{phase}_per_prefill": _ratios(own[phase], whole["prefill"]) for phase in SHARES}
-        for quantity, each in ratios.items():
-            low, middle, high = statistics.quantiles(each, n=4, method="inclusive")
+        quantities = {f"speedup_{phase}": ratios(unpruned[phase], phases[phase]) for phase in SPEEDUPS}
+        quantities |= {f"{phase}_per_prefill": ratios(phases[phase], unpruned["prefill"]) for phase in SHARES}
+        for quantity, quartiles in quantities.items():
             yield {
                 "model": model,
                 "method": method,
                 "keep": None if method == "vtw" else KEEP,
                 "batch": batch,
                 "quantity": quantity,
-                "median": f"{middle:.4f}",
-                "quartile_low": f"{low:.4f}",
-                "quartile_high": f"{high:.4f}",
-                "rounds": len(each),
+                "median": f"{quartiles.median:.4f}",
+                "quartile_low": f"{quartiles.low:.4f}",
+                "quartile_high": f"{quartiles.high:.4f}",
+                "rounds": len(unpruned["prefill"]),
             }
-
-
-def _ratios(above: list[float], below: list[float]) -> list[float]:
-    return [a / b for a, b in zip(above, below, strict=True)]
-
-
-def measure_timings(folder: Path, checkpoint: Path, batches: Sequence[int] = (1, 8), rounds: int = 7) -> Path:
-    """Time every method on a checkpoint, and write `timings.csv` and `timings.json`; returns the former's path.
-
-    Args:
-        folder: where the files are written.
-        checkpoint: folder of the checkpoint.
-        batches: numbers of prompts in a batch.
-        rounds: measured rounds, after one of warm-up; at least 2.
-    """
-    import torch
-    from transformers import AutoModelForImageTextToText
-
-    from vtprune.cost.measure import Plan, measure, variants
-
-    model = AutoModelForImageTextToText.from_pretrained(
-        checkpoint, dtype=torch.float32, attn_implementation="sdpa", local_files_only=True
-    ).eval()
-    name = checkpoint.resolve().name
-    rows, milliseconds = [], {}
-    for batch in batches:
-        plan = Plan(batch=batch, rounds=rounds, loop_rounds=rounds, text_tokens=32)
-        measured = measure(model, variants(KEEP, torch.device("cpu")), plan, progress=_show)
-        rows += rows_of(name, batch, measured.seconds)
-        milliseconds[batch] = {
-            method: {phase: round(1000 * statistics.median(times), 3) for phase, times in phases.items()}
-            for method, phases in measured.seconds.items()
-        }
-    _show("")
-    facts = {
-        "model": name,
-        "dtype": "float32",
-        "keep": KEEP,
-        "machine": machine_facts() | {"versions": versions(("torch", "transformers"))},
-        "median_milliseconds": milliseconds,
-    }
-    write(folder / "timings.json", json.dumps(facts, indent=2) + "\n")
-    return write_csv(folder / "timings.csv", rows)
 
 
 def _show(text: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from vtstudy.benchmarks import BENCHMARKS, MMBENCH_GROUPS, ADAPTPRUNE, printed_parts
+from vtstudy.benchmarks import ADAPTPRUNE, BENCHMARKS, MMBENCH_GROUPS, printed_parts
 from vtstudy.report import fmt
 
 # Printed column -> benchmark key of reports/results.csv.

@@ -32,7 +32,7 @@ def test_rows(tmp_path, monkeypatch):
     monkeypatch.setattr(spectra_latency, "SLOW", 30000)
     recorded = tmp_path / "recorded"
     recorded.mkdir()
-    spectra_latency.measure_latency(tmp_path, recorded, rounds=2)
+    spectra_latency.measure_latency(tmp_path, recorded, tmp_path / "cache", rounds=2)
     rows = list(csv.DictReader((tmp_path / "spectra_latency/latency.csv").open()))
     assert [row["route"] for row in rows] == ["svd", "gram", "randomised", "randomised, rank t"] * 2
     for row in rows:
@@ -41,8 +41,12 @@ def test_rows(tmp_path, monkeypatch):
         )
     assert rows[0]["budget"] == rows[1]["budget"] == rows[2]["budget"] and rows[3]["budget"] == ""
     assert float(rows[1]["times_gram"]) == 1 and float(rows[3]["cost"]) == cost(24, 48, 4)
+    # A second run takes the stored times.
+    written = (tmp_path / "spectra_latency/latency.csv").read_bytes()
+    spectra_latency.measure_latency(tmp_path, recorded, tmp_path / "cache", rounds=2)
+    assert (tmp_path / "spectra_latency/latency.csv").read_bytes() == written
     monkeypatch.setattr(spectra_latency, "SLOW", 100)
-    assert {row["route"] for row in spectra_latency.measure("24x48", 4, 2)} == {
+    assert {route["route"] for route in spectra_latency.time_routes("24x48", 4, 2)} == {
         "gram",
         "randomised",
         "randomised, rank t",
