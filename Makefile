@@ -33,11 +33,14 @@ reproduce: install
 	$(RUN) dvc repro
 	@echo "The report: $(CURDIR)/reports/index.html"
 
+# One process for each CPU, at most four (tests/conftest.py); a file's tests stay together, because they share fixtures.
+PYTEST := python -m pytest --numprocesses auto --dist loadfile
+
 test: install
-	$(RUN) python -m pytest
+	$(RUN) $(PYTEST)
 
 test-fast: install
-	$(RUN) python -m pytest -m "not slow"
+	$(RUN) $(PYTEST) -m "not slow"
 
 check: install
 	$(RUN) ruff check
@@ -58,7 +61,7 @@ benchmarks: install
 
 lock: install
 	@echo '# Every version that the committed results were made with, and the tools of `make check`. Written by `make lock`.' > requirements.lock
-	$(BIN)/python -m pip freeze --exclude-editable | sed -E '/^(nvidia-|cuda-|triton)/ s/$$/ ; sys_platform == "linux"/' >> requirements.lock
+	$(BIN)/python -m pip freeze --exclude-editable | sed -E '/^(nvidia-|cuda-|triton)/ s/$$/ ; sys_platform == "linux"/' | LC_ALL=C sort -f >> requirements.lock
 
 clean:
 	rm -rf build dist src/*.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
