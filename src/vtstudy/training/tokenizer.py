@@ -53,13 +53,7 @@ def _pre_tokenizer() -> pre_tokenizers.PreTokenizer:
 
 def vocabulary() -> dict[str, int]:
     """The id of each word that may occur in the questions, options and answers of the trained benchmarks."""
-    words = dict.fromkeys((*SPECIAL, *VISUAL_WORDS, *_EXTRA))
-    split = _pre_tokenizer()
-
-    def add(text: str) -> None:
-        words.update(dict.fromkeys(piece for piece, _ in split.pre_tokenize_str(text)))
-
-    for text in (
+    texts = [
         *(prompt(benchmark, "") for benchmark in TRAINED),
         TEMPLATE.format(image="", text=""),
         *USES.values(),
@@ -67,19 +61,19 @@ def vocabulary() -> dict[str, int]:
         *JOBS.values(),
         *NATURE.values(),
         *RELATIONS,
-    ):
-        add(text)
+    ]
     rng = Random("vocabulary")
     for kind in KINDS:
         for _ in range(400):
             picture = sample(rng, kind, held_out=False)
             for benchmark in TRAINED:
                 for q in ask(picture, benchmark, rng):
-                    add(prompt(benchmark, q.text, q.options))
-                    add(q.answer)
-                    for reference in q.references:
-                        add(reference)
-    return {word: i for i, word in enumerate(words)}
+                    texts += (prompt(benchmark, q.text, q.options), q.answer, *q.references)
+    split = _pre_tokenizer()
+    words = [*SPECIAL, *VISUAL_WORDS, *_EXTRA]
+    for text in dict.fromkeys(texts):
+        words += [piece for piece, _ in split.pre_tokenize_str(text)]
+    return {word: i for i, word in enumerate(dict.fromkeys(words))}
 
 
 def build_tokenizer(words: dict[str, int]) -> PreTrainedTokenizerFast:
