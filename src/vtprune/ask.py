@@ -171,7 +171,7 @@ def _pruning_method(name: str, keep: float | None, parameters: Mapping[str, Any]
 
 
 def _panel_names(method: str, kept: Sequence[Kept]) -> list[str]:
-    """Name each panel by the method and, where there are several grids, by its part of the image. Tiles are numbered."""
+    """Name each panel by the method and, where there are several grids, by its part of the image."""
     if len(kept) == 1:
         return [method]
     parts = [f"tile {number}" if grid.part == "tile" else grid.part for number, grid in enumerate(kept, start=1)]
