@@ -63,7 +63,7 @@ def run(name: str, arguments: list[str]) -> float:
         environment["OMP_NUM_THREADS"] = "1"
     command = COMMAND_WITH_TORCH_DEFAULT if "default" in name else COMMAND
     with contextlib.ExitStack() as stack:
-        store = stack.enter_context(tempfile.TemporaryDirectory())
+        cache = stack.enter_context(tempfile.TemporaryDirectory())
         if "busy" in name:
             stack.enter_context(busy_process())
         if "on one CPU" in name:
@@ -72,7 +72,7 @@ def run(name: str, arguments: list[str]) -> float:
             processes = stack.enter_context(cgroup_with_one_cpu())
             command = ["sh", "-c", f'echo $$ > {processes} && exec "$@"', "sh", *command]
         start = time.perf_counter()
-        subprocess.run([*command, *arguments, "--store", store], env=environment, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([*command, *arguments, "--cache", cache], env=environment, check=True, stdout=subprocess.DEVNULL)
         return time.perf_counter() - start
 
 
