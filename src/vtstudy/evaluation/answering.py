@@ -64,7 +64,7 @@ def identity(checkpoint: Checkpoint, method: Method, arguments: Mapping[str, Any
     Args:
         arguments: of the generation (see `generation.generation_arguments`).
     """
-    return {**checkpoint.key(), "generation": dict(arguments), **method_key(method)}
+    return {**checkpoint.key(), "generation": dict(arguments), **method_key(method, checkpoint.family)}
 
 
 def plan_batches(questions: QuestionList, requests: Sequence[Request], batch_size: int) -> list[Batch]:

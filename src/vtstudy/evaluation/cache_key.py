@@ -16,7 +16,7 @@ from PIL import Image
 from transformers.utils.hub import cached_file, extract_commit_hash
 
 from vtprune.methods import Method
-from vtstudy.evaluation.import_graph import SOURCES, used_modules
+from vtstudy.evaluation.import_graph import SOURCES, is_type_checking, used_modules
 
 # A checkpoint's weights, configuration, tokenizer and processor; its folder holds little else.
 _CHECKPOINT_SUFFIXES = (".safetensors", ".bin", ".json", ".model", ".txt", ".jinja")
@@ -67,8 +67,11 @@ def data_digest(data: Any) -> str:
     return hashlib.sha256(json.dumps(data, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
 
 
-def method_key(method: Method) -> dict[str, Any]:
+def method_key(method: Method, family: Iterable[str]) -> dict[str, Any]:
     """What the answers of a method depend on, apart from the checkpoint and the question.
+
+    Args:
+        family: the modules that define the family of the model (see `checkpoint.Checkpoint.family`).
 
     Raises:
         EvaluationError: if the method or its budget is not defined in a file.
@@ -76,7 +79,7 @@ def method_key(method: Method) -> dict[str, Any]:
     return {
         "method": method.signature(),
         "software": {
-            "code": meaning(method_modules(method) | {*ANSWERING})[:16],
+            "code": meaning({*method_modules(method), *ANSWERING, *family})[:16],
             "torch": torch.__version__,
             "transformers": version("transformers"),
         },
@@ -149,6 +152,9 @@ class _Meaning(ast.NodeTransformer):
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
         return ast.copy_location(ast.Pass(), node) if node.module in _TYPING else node
+
+    def visit_If(self, node: ast.If) -> ast.AST:
+        return ast.copy_location(ast.Pass(), node) if is_type_checking(node) else self.generic_visit(node)
 
     def visit_Raise(self, node: ast.Raise) -> ast.AST:
         """The type of an error counts, its text does not."""

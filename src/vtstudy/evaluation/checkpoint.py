@@ -78,10 +78,12 @@ class Checkpoint:
         return self._measurements.data("checkpoint", key, self._read_facts)
 
     def _read_facts(self) -> dict[str, Any]:
+        family = family_of(self.model)
         return {
+            "family": [cls.__module__ for cls in type(family).__mro__ if cls is not object],
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "attention": self.model.config._attn_implementation,
-            "layers": len(family_of(self.model).language_model(self.model).layers),
+            "layers": len(family.language_model(self.model).layers),
         }
 
     @property
@@ -98,6 +100,11 @@ class Checkpoint:
     def layers(self) -> int:
         """The number of the decoder's layers."""
         return self._facts["layers"]
+
+    @property
+    def family(self) -> list[str]:
+        """The modules that define the model's family, which tells where its image tokens are."""
+        return self._facts["family"]
 
     def key(self) -> dict[str, str]:
         """What answers depend on, apart from the method and the question."""

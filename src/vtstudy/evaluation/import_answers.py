@@ -5,13 +5,14 @@ stored the digest of each question, and that digest is made in the same way toda
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from vtprune.methods import Method, SpectralBudget, methods
 from vtstudy.evaluation.answer_cache import Answer, AnswerCache, checked_record
 from vtstudy.evaluation.cache_key import method_key
+from vtstudy.evaluation.checkpoint import Checkpoint
 from vtstudy.evaluation.errors import CacheError
 
 # The digests of the code of commit 8ad8d9c, by method and kind of budget. The code of today does the same.
@@ -43,14 +44,15 @@ OLD_CODE = {
 }
 
 
-def import_answers(folder: str | Path, cache: AnswerCache) -> tuple[int, int]:
+def import_answers(folder: str | Path, cache: AnswerCache, checkpoints: Iterable[Checkpoint]) -> tuple[int, int]:
     """Add the answers of a folder of predictions, and of the folders in it, to the cache.
 
-    Files of other code than that of commit 8ad8d9c, and of versions of torch or transformers other than the installed
-    ones, are passed over, since the cache has no use for them.
+    Files are passed over if their answers are of other checkpoints, of other code than that of commit 8ad8d9c, or of
+    versions of torch or transformers that are not installed: the cache has no use for them.
 
     Args:
         folder: a folder of files `*.jsonl`, which are only read.
+        checkpoints: the checkpoints whose answers are wanted.
 
     Returns:
         How many files were imported, and how many were passed over.
@@ -61,13 +63,14 @@ def import_answers(folder: str | Path, cache: AnswerCache) -> tuple[int, int]:
     paths = sorted(Path(folder).rglob("*.jsonl"))
     if not paths:
         raise CacheError(f"{folder} holds no files of predictions (*.jsonl)")
+    families = {checkpoint.digest: checkpoint.family for checkpoint in checkpoints}
     imported = 0
     for path in paths:
         records = _records(path)
         identity = next(records, {}).get("identity")
         if identity is None:
             continue  # a kill cut off its first line
-        new_identity = _new_identity(identity)
+        new_identity = _new_identity(identity, families)
         if new_identity is None:
             continue
         answers: dict[str, Answer] = {}
@@ -86,15 +89,17 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
         yield checked_record(line, f"{path}, line {number}")
 
 
-def _new_identity(old: dict[str, Any]) -> dict[str, Any] | None:
+def _new_identity(old: dict[str, Any], families: Mapping[str, list[str]]) -> dict[str, Any] | None:
     """The identity of today for an old one; None if the cache has no use for it."""
     parameters = dict(old["method"])
     spectral = isinstance(parameters.get("keep"), dict)
     name = parameters["name"]
+    if old["checkpoint"] not in families:
+        return None
     if old["software"]["code"] != OLD_CODE.get(f"{name} spectral" if spectral else name):
         return None
     method = _method(parameters)
-    key = method_key(method)
+    key = method_key(method, families[old["checkpoint"]])
     if method.signature() != old["method"]:
         raise CacheError(f"the method {json.dumps(old['method'])} of an old file cannot be made any more")
     if any(old["software"][package] != key["software"][package] for package in ("torch", "transformers")):

@@ -21,6 +21,10 @@ SOURCES = Path(__file__).parents[2]
 """The folder in which these packages lie."""
 
 
+REGISTRIES = ("vtprune.attach.families",)
+"""Packages that look up a part by name. A key names the part, so the package and its other parts are not followed."""
+
+
 class Import(NamedTuple):
     """`from module import name`; `name` is empty for `import module`."""
 
@@ -60,7 +64,7 @@ def used_modules(modules: Iterable[str], sources: Path = SOURCES) -> dict[str, P
     while waiting:
         module, home = waiting.pop()
         path = _file_of(module, home)
-        if module in files or path is None:
+        if module in files or module in REGISTRIES or path is None:
             continue
         files[module] = path
         for statement in _imports(module, path):
@@ -126,7 +130,11 @@ def _imports(module: str, path: Path) -> tuple[Import, ...]:
     """What a file imports, at its top or inside a function."""
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     statements: list[Import] = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while waiting:
+        node = waiting.pop()
+        if not is_type_checking(node):
+            waiting += ast.iter_child_nodes(node)
         if isinstance(node, ast.Import):
             statements += [Import(alias.name, "") for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -135,3 +143,8 @@ def _imports(module: str, path: Path) -> tuple[Import, ...]:
             source = ".".join([*base, *([node.module] if node.module else [])])
             statements += [Import(source, alias.name) for alias in node.names]
     return tuple(statements)
+
+
+def is_type_checking(node: ast.AST) -> bool:
+    """Whether a statement is `if TYPE_CHECKING:`, whose body no program runs."""
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from vtprune.attach import Kept, Prefix, attach
+from vtprune.attach import Kept, Prefix, attach_all
 from vtprune.attach.attention import attention_row
 from vtprune.attach.families import family_of
 from vtprune.attach.inference import Question, as_seen, encode
@@ -44,11 +44,11 @@ class Probe:
         self.model, self.processor, self.batch_size, self.bar = model, processor, batch_size, bar
         self.family = family_of(model)
 
-    def grid(self, questions: Sequence[Question]) -> tuple[int, int]:
-        """(height, width) in tokens of the one grid that all the questions' images are laid on.
+    def grids(self, questions: Sequence[Question]) -> np.ndarray:
+        """`[k, 2]` (height, width) in tokens of the different grids that the questions' images are laid on.
 
         Raises:
-            EvaluationError: if they have several images, or grids that differ.
+            EvaluationError: if a question has several images.
         """
         grids = set()
         for inputs in self._batches(questions):
@@ -56,9 +56,7 @@ class Probe:
             grids |= {tuple(grid) for grid in layout.grids[layout.valid].tolist()}
             if bool((layout.image[layout.valid] > 0).any()):
                 raise EvaluationError("a map of the image needs prompts of one image each, laid on one grid")
-        if len(grids) != 1:
-            raise EvaluationError(f"a map of the image needs one grid for all prompts, not {len(grids)} different ones")
-        return grids.pop()
+        return np.array(sorted(grids), dtype=int).reshape(-1, 2)
 
     @torch.inference_mode()
     def look(self, questions: Sequence[Question], *, layer: int = 2) -> Seen:
@@ -118,16 +116,16 @@ class Probe:
 
         The images, and the layers before any method prunes, are computed once for all.
         """
-        found: dict[Any, list[np.ndarray]] = {name: [] for name in methods}
+        names = list(methods)
+        masks: dict[Any, list[np.ndarray]] = {name: [] for name in names}
         for inputs in self._batches(questions):
             prefix = Prefix(inputs)
-            variants = [(name, attach(method, self.model, prefix)) for name, method in methods.items()]
-            for name, variant in sorted(variants, key=lambda pair: pair[1].first_layer):
-                with variant:
+            for index, attachment in attach_all(list(methods.values()), self.model, prefix):
+                with attachment:
                     self.model(**prefix.inputs, logits_to_keep=1)
-                found[name] += [_mask(kept) for (kept,) in variant.kept]
+                masks[names[index]] += [_mask(kept) for (kept,) in attachment.kept]
                 self.bar.update(len(inputs["input_ids"]))
-        return {name: np.stack(masks) for name, masks in found.items()}
+        return {name: np.stack(of_method) for name, of_method in masks.items()}
 
     def picture(self, question: Question) -> Image.Image:
         """The question's image as the model sees it: after the processor's resizing and cropping."""

@@ -20,14 +20,12 @@ LAST = 0.25
 
 
 def measure(study: Study) -> None:
-    questions = {name: [question for _, question in study.prompts(name)] for name in study.settings.benchmarks}
-    images = {name: study.images(name, len(asked)) for name, asked in questions.items()}
-    study.extend(sum(map(len, questions.values())))
-    probe = study.probe()
-    _, width = probe.grid([question for asked in questions.values() for question in asked])
+    benchmarks = study.settings.benchmarks
+    images = {name: study.images(name) for name in benchmarks}
+    _, width = study.grid(*benchmarks)
     means, draws, sizes = {}, {}, {}
-    for name, asked in questions.items():
-        maps = probe.look(asked).attention.astype(float)
+    for name in benchmarks:
+        maps = study.attention(name).astype(float)
         sizes[name], means[name] = len(maps), maps.mean(axis=0)
         draws[name] = _resampled(study, maps, images[name], name)
         halves = {"even": images[name] % 2 == 0, "odd": images[name] % 2 == 1}

@@ -8,32 +8,48 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
+from PIL import Image
+from tqdm import tqdm
 
+from vtprune.attach.inference import Question
+from vtprune.methods import Method
 from vtstudy.benchmarks import limit_of
 from vtstudy.evaluation.bootstrap import bootstrap
+from vtstudy.evaluation.cache_key import ANSWERING, data_digest, meaning, method_key
 from vtstudy.evaluation.errors import EvaluationError
+from vtstudy.evaluation.measurement_cache import Arrays
+from vtstudy.evaluation.questions import QuestionList
+from vtstudy.experiments.activations import Probe
 from vtstudy.experiments.files import scores_file, write, write_csv
-from vtstudy.experiments.provenance import checkpoint_facts, facts
+from vtstudy.experiments.provenance import checkpoint_facts, facts, versions
 from vtstudy.experiments.results import Row, row_of, write_results
 from vtstudy.experiments.runner import evaluator_of
 from vtstudy.experiments.settings import FigureSettings
+from vtstudy.experiments.token_similarity import measures, unit
 
 AnyFigureSettings = TypeVar("AnyFigureSettings", bound=FigureSettings)
+Key = tuple[str, float]
+"""A method's name, and its keep ratio."""
+
+MEASURING = ("vtstudy.experiments.activations", "vtstudy.experiments.token_similarity")
+"""The modules whose code measures; what they use counts too."""
 
 
 class Study(Generic[AnyFigureSettings]):
-    """What a figure's experiment measures with, and where it puts what it finds.
+    """What a figure's experiment measures with, and where it puts its results.
+
+    Measurements are cached by what they depend on, as answers are, so that a second run needs no model.
 
     Attributes:
         settings: of the experiment.
-        evaluator: the checkpoint, the benchmarks.
+        evaluator: the checkpoint and the benchmarks.
         folder: of the data that the figure is drawn from.
-        bar: a tqdm bar; ``extend`` says how much there is to do.
+        bar: a progress bar, advanced by a prompt at a time.
         rows: of results.csv.
-        shown: prompts shown to the model so far.
+        shown: how many prompts the measurements so far show to the model.
     """
 
-    def __init__(self, name: str, settings: AnyFigureSettings, bar: Any) -> None:
+    def __init__(self, name: str, settings: AnyFigureSettings, bar: tqdm) -> None:
         self.name, self.settings, self.bar = name, settings, bar
         self.evaluator = evaluator_of(settings)
         self.folder = Path(settings.out) / name
@@ -41,29 +57,125 @@ class Study(Generic[AnyFigureSettings]):
         self.folder.mkdir(parents=True)
         self.rows: list[Row] = []
         self.shown = 0
+        self._prompts: dict[str, list[Question]] = {}
 
-    def extend(self, prompts: int) -> None:
-        """So many prompts more will be shown to the model."""
-        self.shown += prompts
-        self.bar.total = self.shown
-        self.bar.refresh()
+    def questions(self, benchmark: str) -> QuestionList:
+        """The benchmark's questions without their images, at most `settings.limit`."""
+        return self.evaluator.questions(benchmark, limit_of(self.settings.limit, benchmark))
 
-    def prompts(self, benchmark: str) -> list[Any]:
-        """The benchmark's questions, at most ``settings.limit``: (the task's words, the question)."""
-        return self.evaluator.prompts(benchmark, limit_of(self.settings.limit, benchmark))
+    def prompts(self, benchmark: str) -> list[Question]:
+        """The same questions with their images."""
+        if benchmark not in self._prompts:
+            pairs = self.evaluator.prompts(benchmark, limit_of(self.settings.limit, benchmark))
+            self._prompts[benchmark] = [question for _, question in pairs]
+        return self._prompts[benchmark]
 
-    def images(self, benchmark: str, questions: int) -> np.ndarray:
-        """``[questions]`` numbers of the images that the benchmark's first questions show, in their order.
+    def images(self, benchmark: str) -> np.ndarray:
+        """`[questions]` numbers of the images that the questions show.
 
         Raises:
             EvaluationError: if it is only one, which says nothing about another.
         """
-        found = self.evaluator.images(benchmark, questions)
-        if not found.any():
+        numbers = np.array(self.questions(benchmark).images, dtype=int)
+        if not numbers.any():
             raise EvaluationError(
-                f"{self.name} needs at least 2 images of {benchmark}, but its first {questions} questions show one: raise the limit"
+                f"{self.name} needs at least 2 images of {benchmark}, but its first {len(numbers)} questions show one; "
+                "raise the limit"
             )
-        return found
+        return numbers
+
+    def probe(self) -> Probe:
+        """The loaded checkpoint, for measurements inside the model."""
+        checkpoint = self.evaluator.checkpoint
+        return Probe(checkpoint.model, checkpoint.processor, batch_size=self.settings.batch_size, bar=self.bar)
+
+    def grid(self, *benchmarks: str) -> tuple[int, int]:
+        """(height, width) in tokens of the one grid that all images of the benchmarks lie on.
+
+        Raises:
+            EvaluationError: if a question has several images, or the grids differ.
+        """
+        grids: set[tuple[int, int]] = set()
+        for benchmark in benchmarks:
+            arrays = self._measured("grids", benchmark, {}, lambda probe, questions: {"grids": probe.grids(questions)})
+            grids |= {(height, width) for height, width in arrays["grids"].tolist()}
+        if len(grids) != 1:
+            raise EvaluationError(f"a map of the image needs one grid for all prompts, not {len(grids)} different ones")
+        return grids.pop()
+
+    def attention(self, benchmark: str) -> np.ndarray:
+        """`[questions, layers, n]` the attention that the last prompt token pays to each image token in each layer."""
+
+        def measure(probe: Probe, questions: list[Question]) -> Arrays:
+            return {"attention": probe.look(questions).attention}
+
+        return self._measured("attention", benchmark, {}, measure, passes=1)["attention"]
+
+    def survivors(self, benchmark: str, methods: Mapping[Key, Method]) -> dict[Key, np.ndarray]:
+        """By name of a method, `[questions, n]` bool: which cells of the one grid it leaves."""
+
+        def measure(probe: Probe, questions: list[Question]) -> Arrays:
+            masks = probe.survivors(methods, questions)
+            return {str(number): masks[name] for number, name in enumerate(methods)}
+
+        details = {"methods": [method_key(method, self.evaluator.checkpoint.family) for method in methods.values()]}
+        arrays = self._measured("survivors", benchmark, details, measure, passes=len(methods))
+        return {name: arrays[str(number)] for number, name in enumerate(methods)}
+
+    def redundancy(self, benchmark: str, methods: Mapping[Key, Method]) -> dict[Key, np.ndarray]:
+        """By name of a method, `[questions, 3]` the measures of `token_similarity.measures`; first for all tokens.
+
+        The features that are compared take gigabytes on a large model, so they are not kept.
+        """
+        grid = self.grid(benchmark)
+
+        def measure(probe: Probe, questions: list[Question]) -> Arrays:
+            seen = probe.look(questions)
+            everything = np.ones((len(questions), grid[0] * grid[1]), dtype=bool)
+            masks = [everything, *probe.survivors(methods, questions).values()]
+            features = [unit(seen.embeddings), unit(seen.keys)]
+            return {str(number): measures(kept, features, grid) for number, kept in enumerate(masks)}
+
+        details = {"methods": [method_key(method, self.evaluator.checkpoint.family) for method in methods.values()]}
+        arrays = self._measured("redundancy", benchmark, details, measure, passes=1 + len(methods))
+        return {name: arrays[str(number)] for number, name in enumerate((("none", 1.0), *methods))}
+
+    def picture(self, benchmark: str, index: int) -> Image.Image:
+        """A question's image as the model sees it: after the processor's resizing and cropping."""
+
+        def measure(probe: Probe, questions: list[Question]) -> Arrays:
+            return {"picture": np.asarray(probe.picture(questions[index]))}
+
+        return Image.fromarray(self._measured("picture", benchmark, {"index": index}, measure)["picture"])
+
+    def _measured(
+        self,
+        name: str,
+        benchmark: str,
+        details: Mapping[str, Any],
+        measure: Callable[[Probe, list[Question]], Arrays],
+        passes: int = 0,
+    ) -> Arrays:
+        """A measurement of a benchmark's questions, from the cache or from the model.
+
+        Args:
+            details: what it depends on besides the checkpoint, the questions and the code that measures.
+            passes: how often it shows each question to the model.
+        """
+        prompts = passes * len(self.questions(benchmark))
+        self.shown += prompts
+        self.bar.total = self.shown
+        before = self.bar.n
+        key = {
+            **self.evaluator.checkpoint.key(),
+            "questions": data_digest(self.questions(benchmark).digests["shown"]),
+            "software": versions(("torch", "transformers", "numpy", "pillow")),
+            "code": meaning([*MEASURING, *ANSWERING, *self.evaluator.checkpoint.family]),
+            **details,
+        }
+        arrays = self.evaluator.measurements.arrays(name, key, lambda: measure(self.probe(), self.prompts(benchmark)))
+        self.bar.update(prompts - (self.bar.n - before))
+        return arrays
 
     def resampled(self, values: np.ndarray, images: np.ndarray, name: str) -> np.ndarray:
         """Means over the questions about resampled images: ``[questions, k]`` to ``[resamples, k]``.
@@ -74,12 +186,6 @@ class Study(Generic[AnyFigureSettings]):
         """
         strata = np.zeros(len(values), dtype=int)
         return bootstrap(values, strata, images, resamples=self.settings.resamples, seed=self.settings.seed, name=name)
-
-    def probe(self) -> Any:
-        from vtstudy.experiments.activations import Probe
-
-        checkpoint = self.evaluator.checkpoint
-        return Probe(checkpoint.model, checkpoint.processor, batch_size=self.settings.batch_size, bar=self.bar)
 
     def add(self, method: str, keep: float, benchmark: str, metric: str, value: float, n: int, draws: Any) -> None:
         """A row of results.csv; ``draws`` are the ``[resamples]`` values of its bootstrap."""
@@ -98,8 +204,6 @@ def run(name: str, measure: Callable[[Study[AnyFigureSettings]], None], settings
     Raises:
         EvaluationError, CheckpointError, DatasetError, ValueError: one sentence that says what is wrong.
     """
-    from tqdm import tqdm
-
     start = time.perf_counter()
     with tqdm(desc=name, total=0, unit="prompt", dynamic_ncols=True) as bar:
         study = Study(name, settings, bar)

@@ -23,30 +23,25 @@ def measure(study: Study[SurvivorSettings]) -> None:
     methods = {(name, keep): get_method(name, keep=keep) for keep in settings.ratios() for name in METHODS}
     examples, survivors, positions = [], [], []
     for benchmark in settings.benchmarks:
-        asked = study.prompts(benchmark)
-        questions = [question for _, question in asked]
-        images = study.images(benchmark, len(questions))
-        study.extend(len(questions) * len(methods))
-        probe = study.probe()
-        grid = probe.grid(questions)
-        shown = np.unique(images, return_index=True)[1][: settings.examples]  # the first question about each
-        for number, index in enumerate(shown):
+        questions, images = study.questions(benchmark), study.images(benchmark)
+        grid = study.grid(benchmark)
+        first_questions = np.unique(images, return_index=True)[1][: settings.examples]  # the first about each image
+        for number, index in enumerate(first_questions.tolist()):
             name = f"{benchmark}-{number}.png"
-            probe.picture(questions[index]).save(study.folder / name)
-            words = asked[index][0].strip().splitlines()[0]
+            study.picture(benchmark, index).save(study.folder / name)
             examples.append(
                 {
                     "benchmark": benchmark,
                     "example": number,
-                    "question": words,
+                    "question": questions.wordings[index].strip().splitlines()[0],
                     "picture": name,
                     "height": grid[0],
                     "width": grid[1],
                 }
             )
-        for (method, keep), kept in probe.survivors(methods, questions).items():
+        for (method, keep), kept in study.survivors(benchmark, methods).items():
             here = {"benchmark": benchmark, "method": method, "keep": keep}
-            for number, index in enumerate(shown):
+            for number, index in enumerate(first_questions):
                 survivors += [here | {"example": number} | _place(cell, grid) for cell in np.flatnonzero(kept[index])]
             positions += [
                 here | _place(cell, grid) | {"share": float(share)} for cell, share in enumerate(kept.mean(axis=0))

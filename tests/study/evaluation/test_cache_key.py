@@ -3,7 +3,7 @@
 import importlib
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.evaluation.import_graph import PACKAGES, SOURCES
 
 METHODS = ("adaptprune", "fitprune", "random3x3", "spectral_budget")
+FAMILY = ["vtprune.attach.families.llava"]
 RANKINGS = {"adaptprune", "fitprune", "random3x3"}
 
 
@@ -39,7 +40,7 @@ def affected(sources: Path) -> set[str]:
     """The methods whose code does something else in the copy."""
 
     def code(name: str, folder: Path) -> str:
-        return meaning([f"vtprune.methods.{name}", *ANSWERING], folder)
+        return meaning([f"vtprune.methods.{name}", *ANSWERING, *FAMILY], folder)
 
     return {name for name in METHODS if code(name, sources) != code(name, SOURCES)}
 
@@ -55,6 +56,9 @@ def affected(sources: Path) -> set[str]:
         ("vtprune/methods/base.py", RANKINGS),
         ("vtprune/attach/attachment.py", set(METHODS)),
         ("vtprune/attach/inference.py", set(METHODS)),
+        ("vtprune/attach/families/llava.py", set(METHODS)),
+        ("vtprune/attach/families/internvl.py", set()),  # answers of LLaVA do not depend on it
+        ("vtprune/attach/families/__init__.py", set()),
         ("vtprune/__init__.py", set()),
         ("vtprune/methods/__init__.py", set()),
         ("vtstudy/evaluation/answer_cache.py", set()),
@@ -82,7 +86,7 @@ def test_comments_docstrings_annotations_and_error_texts_do_not_count(tmp_path):
 
 def test_a_changed_constant_affects_its_method_alone(tmp_path):
     sources = copied(tmp_path)
-    edit(sources / "vtprune/methods/fitprune.py", "layer: int | float = 2", "layer: int | float = 3")
+    edit(sources / "vtprune/methods/fitprune.py", "from_text * from_image,", "from_text * from_image * 2,")
     assert affected(sources) == {"fitprune"}
 
 
@@ -143,16 +147,16 @@ def test_a_user_method_in_a_package_follows_its_own_package(tmp_path, monkeypatc
 
 
 def test_the_budget_is_part_of_the_code_and_parameters_are_not():
-    codes = [method_key(method)["software"]["code"] for method in (FastV(0.1), FastV(SpectralBudget(0.9)), NoPruning())]
-    assert len(set(codes)) == 3
-    assert method_key(FastV(0.1))["software"] == method_key(FastV(0.2))["software"]
-    assert method_key(FastV(0.1))["method"] != method_key(FastV(0.2))["method"]
+    methods = (FastV(0.1), FastV(SpectralBudget(0.9)), NoPruning())
+    assert len({method_key(method, FAMILY)["software"]["code"] for method in methods}) == 3
+    assert method_key(FastV(0.1), FAMILY)["software"] == method_key(FastV(0.2), FAMILY)["software"]
+    assert method_key(FastV(0.1), FAMILY)["method"] != method_key(FastV(0.2), FAMILY)["method"]
 
 
 def test_a_budget_in_a_budget_is_part_of_the_code():
     @dataclass(frozen=True)
     class Capped(Count):
-        inner: Budget = SpectralBudget(0.9)
+        inner: Budget = field(default_factory=lambda: SpectralBudget(0.9))
 
     assert "vtprune.methods.spectral_budget" in method_modules(FastV(Capped(3)))
     assert "vtprune.methods.spectral_budget" not in method_modules(FastV(Count(3)))
@@ -165,7 +169,7 @@ def test_a_method_without_a_file_is_refused(tmp_path, monkeypatch):
     from my_method import Mine
 
     assert method_modules(Mine(0.1)) > {"my_base", "my_method", "vtprune.methods.fastv"}
-    assert method_key(Mine(0.1))["software"] != method_key(FastV(0.1))["software"]
+    assert method_key(Mine(0.1), FAMILY)["software"] != method_key(FastV(0.1), FAMILY)["software"]
     nameless = type("Nameless", (FastV,), {"__module__": "__nowhere__"})
     with pytest.raises(EvaluationError, match="__nowhere__"):
-        method_key(nameless(0.1))
+        method_key(nameless(0.1), FAMILY)

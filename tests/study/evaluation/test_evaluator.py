@@ -227,9 +227,10 @@ def test_a_killed_pass_resumes_with_the_same_batches(fresh, monkeypatch, tmp_pat
 
     monkeypatch.setattr(fresh, "cache", AnswerCache(tmp_path / "killed"))
     calls.clear()
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(answering, "answer_batch", killed)
-        fresh.answer(asked)
+        with pytest.raises(KeyboardInterrupt):
+            fresh.answer(asked)
     calls.clear()
     assert fresh.answer(asked) == 8 * (9 - made)
     assert calls == [8] * (9 - made) and files(fresh) == complete

@@ -22,6 +22,7 @@ from vtstudy.experiments import survivors as figure1
 from vtstudy.experiments.adaptprune_tables import FIGURE5
 from vtstudy.experiments.settings import FigureSettings, Settings, SurvivorSettings
 from vtstudy.experiments.spec import Experiment
+from vtstudy.experiments.token_similarity import adjacency, neighbour_similarity
 from vtstudy.results_table import COLUMNS
 
 
@@ -51,14 +52,14 @@ def test_redundancy():
     kept[[0, 1, 8]] = True  # two beside each other, one on its own
     features = np.zeros((9, 2))
     features[[0, 1]], features[8] = (1, 0), (0, 1)
-    assert figure3.adjacency(kept, grid) == pytest.approx(200 / 3)
-    assert figure3.neighbour_similarity(kept, features, grid) == pytest.approx(2 / 3)
+    assert adjacency(kept, grid) == pytest.approx(200 / 3)
+    assert neighbour_similarity(kept, features, grid) == pytest.approx(2 / 3)
     kept[1] = False
-    assert figure3.adjacency(kept, grid) == 0 and figure3.neighbour_similarity(kept, features, grid) == 0
+    assert adjacency(kept, grid) == 0 and neighbour_similarity(kept, features, grid) == 0
     kept[:] = False
     kept[[1, 3, 5]] = True  # 3 and 5 are both two columns or a diagonal away: 1 has two nearest
     features[[1, 3]], features[5] = (1, 0), (0, 1)
-    assert figure3.neighbour_similarity(kept, features, grid) == pytest.approx((0.5 + 1 + 0) / 3)
+    assert neighbour_similarity(kept, features, grid) == pytest.approx((0.5 + 1 + 0) / 3)
 
 
 def test_overlap():
@@ -123,10 +124,10 @@ def test_attention_is_that_of_the_model(place, tmp_path):
     from vtprune.attach.inference import encode
 
     study = figures.Study("figure2", settings(place, tmp_path, benchmarks=("pope",)), bar=None)
-    questions = [question for _, question in study.prompts("pope")]
+    questions = study.prompts("pope")
     study.bar = type("Bar", (), {"update": lambda self, n: None})()
     probe = study.probe()
-    assert probe.grid(questions) == (4, 4)
+    assert probe.grids(questions).tolist() == [[4, 4]]
     seen = probe.look(questions)
     assert seen.attention.shape == (4, 4, 16)
     model, processor = probe.model, probe.processor
@@ -166,7 +167,7 @@ def test_halves_of_a_benchmark_show_different_images(place, tmp_path):
     given = settings(place, tmp_path, benchmarks=("pope",), limit=24)
     found = {r["method"]: float(r["value"]) for r in rows(figures.run("figure2", figure2.measure, given))}
     study = figures.Study("demo", given, SimpleNamespace(update=lambda n: None))
-    maps = study.probe().look([question for _, question in study.prompts("pope")]).attention.astype(float)
+    maps = study.probe().look(study.prompts("pope")).attention.astype(float)
     halves = [np.concatenate([maps[6 * n : 6 * n + 6] for n in which]).mean(axis=0) for which in ((0, 2), (1, 3))]
     assert found["halves alike"] == pytest.approx(figure2.correlation(*halves).mean(), abs=1e-4)
 
@@ -189,7 +190,7 @@ def test_survivors_are_those_of_each_method_alone(place, tmp_path):
     study = figures.Study(
         "demo", settings(place, tmp_path, benchmarks=("vqav2",)), SimpleNamespace(update=lambda n: None)
     )
-    probe, questions = study.probe(), [question for _, question in study.prompts("vqav2")]
+    probe, questions = study.probe(), study.prompts("vqav2")
     methods = {
         "late": VTW(3),
         "adaptprune": AdaptPrune(0.25),
@@ -253,3 +254,19 @@ def test_a_figure_needs_two_images(place, tmp_path):
     given = settings(place, tmp_path, SurvivorSettings, benchmarks=("pope",), limit=4)
     with pytest.raises(EvaluationError, match="pope"):
         figures.run("figure1", figure1.measure, given)
+
+
+def test_a_figure_that_was_measured_needs_no_model(place, tmp_path, monkeypatch):
+    """Its numbers, its data and its pictures are the same bytes."""
+    cases = (
+        ("figure1", figure1.measure, settings(place, tmp_path, SurvivorSettings, benchmarks=("vqav2",), examples=2)),
+        ("figure2", figure2.measure, settings(place, tmp_path, benchmarks=("vqav2",))),
+        ("figure3", figure3.measure, settings(place, tmp_path, benchmarks=("vqav2",))),
+    )
+    for name, measure, given in cases:
+        path = figures.run(name, measure, given)
+        written = {file: file.read_bytes() for file in (path, *(tmp_path / name).iterdir())}
+        with monkeypatch.context() as patch:
+            patch.setattr(figures.Study, "probe", None)
+            assert figures.run(name, measure, given) == path
+        assert {file: file.read_bytes() for file in (path, *(tmp_path / name).iterdir())} == written
