@@ -299,6 +299,19 @@ def notebooks(
     print(*render_notebooks(folder, out / "notebooks"), sep="\n")
 
 
+@app.command()
+def import_answers(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Predictions of version 0.1: data/predictions.")],
+    cache: Cache = CACHE,
+) -> None:
+    """Add the answers that version 0.1 stored to the stored answers, as far as the code is the same."""
+    from vtstudy.evaluation.answer_cache import AnswerCache
+    from vtstudy.evaluation.import_answers import import_answers as import_folder
+
+    imported, passed_over = import_folder(folder, AnswerCache(cache))
+    print(f"files imported: {imported}; of other code or other versions, and so not imported: {passed_over}")
+
+
 def _score_table(scores: "Mapping[str, Scores]") -> "Table":
     """Scores with their bootstrap intervals, a benchmark a row."""
     from rich.table import Table

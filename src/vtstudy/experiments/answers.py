@@ -1,5 +1,6 @@
 """All answers of a model at once, and a summary of them that other stages of the pipeline depend on."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def _rows(evaluator: Evaluator, requests: list[Request]) -> Iterator[dict[str, o
         digest = data_digest(contents)[:16]
         yield {
             "benchmark": request.benchmark,
-            "method": request.variant.method.signature(),
+            "method": json.dumps(request.variant.method.signature()),
             "image": request.variant.image,
             "questions": len(answers),
             "answers": digest,

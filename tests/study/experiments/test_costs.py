@@ -62,5 +62,5 @@ def test_ratios_are_taken_round_by_round():
 
 
 def test_a_table_without_rows_is_refused(tmp_path):
-    with pytest.raises(UserError, match="x.csv"):
+    with pytest.raises(UserError, match=r"x\.csv"):
         write_csv(tmp_path / "x.csv", [])
