@@ -9,7 +9,7 @@ with AdaptPrune(keep=0.1).attach(model) as pruned:
 
 from importlib.metadata import version
 
-from vtprune.attach import FAMILIES, Attachment, Kept, Prefix, attach, load
+from vtprune.attach import FAMILIES, Attachment, Kept, Prefix, attach, attach_all, load
 from vtprune.errors import CheckpointError, UserError
 from vtprune.features import Features, Patches
 from vtprune.methods import (
@@ -89,6 +89,7 @@ __all__ = [
     "adaptive_nms_reference",
     "as_budget",
     "attach",
+    "attach_all",
     "centre_prior",
     "energy_rank",
     "get_method",

@@ -1,7 +1,10 @@
-"""Methods, prompts' lengths and an independent oracle, shared by the tests of attaching."""
+"""Methods, prompt lengths and an independent oracle, shared by the tests of attaching."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
+import pytest
 import torch
 
 from vtprune.methods import AdaptPrune, FastV, Fraction, Method, NoPruning, RandomPruning, get_method
@@ -9,7 +12,7 @@ from vtprune.stages import Stage
 
 # On a 4x4 grid the paper's radius is less than a cell; this one suppresses.
 WIDE = {"sigma_d": 9.0, "sigma_s": 0.5, "radius": 18.0}
-# What every test of attaching runs on; each registered method has a line here.
+# The methods that the tests of attaching run; each registered method has a line here.
 METHODS = [
     FastV(0.25),
     FastV(0.5, layer=1),
@@ -37,13 +40,24 @@ LENGTHS = ((3, 5), (1, 9), (6, 2))
 BY_NAME = {"ids": lambda method: f"{method.name}-{getattr(method, 'keep', '')}"}
 
 
+def first_fast(values: Sequence[Any], *, unpack: bool = False) -> list[Any]:
+    """The values of a parametrised test, all but the first marked as slow.
+
+    Args:
+        unpack: whether each value holds the values of several parameters.
+    """
+    first, *others = values
+    marked = [pytest.param(*(value if unpack else [value]), marks=pytest.mark.slow) for value in others]
+    return [first, *marked]
+
+
 def one_of_each(keep) -> list[Method]:
-    """Every method that takes a budget once, with this one."""
+    """Every method that takes a budget, once, with this budget."""
     return [replace(method, keep=keep) for method in {type(m): m for m in METHODS if hasattr(m, "keep")}.values()]
 
 
 class PerRow:
-    """A budget that gives each row another count, by its image's last byte."""
+    """A budget that gives rows different counts, by the last byte of their images."""
 
     def count(self, features):
         return torch.tensor([1 + fingerprint[-1] % 9 for fingerprint in features.fingerprint()])
@@ -79,19 +93,23 @@ def generate(model, inputs, tokens=6, **options):
 
 
 def merged(pruned, row=0) -> dict[int, list[int]]:
-    """By contextual token of one prompt, all whose mean it is."""
+    """By contextual token of one prompt, the tokens whose mean it is."""
     into = pruned.merged_at(0) if 0 in pruned.stage_layers else None
-    found = [] if into is None else into[row].tolist()
-    return {target: [token for token, at in enumerate(found) if at == target] for target in set(found) - {-1}}
+    targets = [] if into is None else into[row].tolist()
+    return {
+        target: [token for token, joined in enumerate(targets) if joined == target] for target in set(targets) - {-1}
+    }
 
 
 @torch.no_grad()
 def recompute(model, inputs, kept: dict[int, list[int]], tokens=6, means=None):
-    """Greedy generation of one unpadded prompt without cache, hooks or any of our code.
+    """Greedy generation of one unpadded prompt without a cache, hooks or any code of vtprune.
 
-    ``kept`` holds, by layer, the image tokens that are left from that layer on, ``means`` those that
-    enter the decoder as the mean of others. Every step runs the decoder layers by hand on the whole
-    sequence, leaving out what is dropped.
+    Every step runs the decoder layers by hand on the full sequence, without the dropped tokens.
+
+    Args:
+        kept: by layer, the image tokens that are left from that layer on.
+        means: by image token that enters the decoder as a mean, the tokens whose mean it is.
     """
     core, decoder = model.model, model.model.language_model
     ids, generated, logits = inputs["input_ids"], [], []

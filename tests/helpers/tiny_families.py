@@ -27,7 +27,7 @@ CASES = [
     ("internvl", "llama"),
     ("internvl", "qwen2"),
 ]
-# By family, the images of three prompts; of LLaVA-NeXT (height, width), of InternVL how many tiles.
+# The images of three prompts by family: (height, width) for LLaVA-NeXT, the number of tiles for InternVL.
 IMAGES = {
     "llava": [[1], [1, 1], [1]],
     "llava_next": [[(30, 70)], [(100, 20), (64, 64)], [(3, 90)]],
@@ -101,7 +101,7 @@ def build(family: str, decoder: str, attention: str = "sdpa", **options):
 
 
 def ready(model, attention: str):
-    """A new model made fit for these tests."""
+    """Prepare a new model for these tests."""
     model.eval().set_attn_implementation(attention)
     # Trained norms are not uniform; with uniform ones both readings' keys have the same directions.
     for layer in model.model.language_model.layers:
@@ -116,7 +116,7 @@ def ready(model, attention: str):
 
 @torch.no_grad()
 def prompt(model, images, before=3, after=5, seed=0) -> dict[str, torch.Tensor]:
-    """One prompt: text, the images with a word between them, text. The model itself says how many tokens."""
+    """One prompt: text, the images with a word between them, text. The model says how many image tokens there are."""
     generator = torch.Generator().manual_seed(seed)
     if isinstance(images[0], tuple):
         tiles = [1 + rows * columns for rows, columns in map(tiling, images)]
@@ -138,7 +138,7 @@ def prompt(model, images, before=3, after=5, seed=0) -> dict[str, torch.Tensor]:
 
 
 def tiling(size: tuple[int, int]) -> tuple[int, int]:
-    """(rows, columns) of tiles: the canvas that shows most of the image, then that wastes least."""
+    """(rows, columns) of tiles: of the canvas that shows most of the image and, among those, wastes least."""
     height, width = size
 
     def merit(canvas):
@@ -151,7 +151,7 @@ def tiling(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def batch(rows: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """The prompts in one batch, padded on the left; tiles padded with pictures that count for nothing."""
+    """The prompts in one batch, padded on the left; fewer tiles are padded with pictures that the model ignores."""
     longest = max(row["input_ids"].shape[1] for row in rows)
     joined = {}
     for name in ("input_ids", "attention_mask"):
@@ -199,7 +199,7 @@ def save(family: str, decoder: str, folder) -> None:
         "this",
         "?",
     ]
-    words += [f"word{number}" for number in range(len(words), VOCABULARY)]  # an answer can be told from another
+    words += [f"word{number}" for number in range(len(words), VOCABULARY)]  # so that answers differ
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     special = {"image_token": "<image>"}
@@ -241,9 +241,9 @@ def save(family: str, decoder: str, folder) -> None:
 
 
 def flat(kept) -> list[int]:
-    """The survivors of one prompt, counted over all its image tokens."""
-    found, start = [], 0
+    """The survivors of one prompt, as indices among all its image tokens."""
+    survivors, start = [], 0
     for part in kept:
-        found += [start + index for index in part.indices.tolist()]
+        survivors += [start + index for index in part.indices.tolist()]
         start += part.grid[0] * part.grid[1]
-    return found
+    return survivors

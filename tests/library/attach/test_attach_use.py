@@ -70,7 +70,7 @@ def test_a_new_prompt_is_not_taken_for_a_continuation(tiny, model):
             assert indices(pruned) == expected != before
 
 
-def test_random_goes_by_the_pixels_too(tiny, model):
+def test_the_random_choice_depends_on_the_pixels(tiny, model):
     inputs = tiny.prompts(((3, 5),))
     other = {**inputs, "pixel_values": inputs["pixel_values"] + 1}
     with RandomPruning(0.25).attach(model) as pruned:
@@ -103,7 +103,7 @@ def test_gradients_flow_through_the_kept_tokens(tiny):
         assert layer.self_attn.k_proj.weight.grad.abs().sum() > 0
 
 
-def test_class_token_of_the_full_strategy_stays(tiny):
+def test_the_class_token_of_the_full_strategy_stays(tiny):
     model = tiny.build(vision_feature_select_strategy="full")
     inputs = tiny.prompts(((3, 5), (2, 2)), per_image=tiny.grid**2 + 1)
     with FastV(0.25).attach(model) as pruned:
@@ -174,7 +174,7 @@ def test_the_model_itself_is_untouched(tiny, model):
 # ---- refusals
 
 
-def test_one_pruner_at_a_time(tiny, model):
+def test_a_second_method_on_one_model_is_refused(tiny, model):
     with FastV(0.5).attach(model):
         with pytest.raises(ValueError, match=r"already.* FastV"):
             AdaptPrune(0.1).attach(model).__enter__()
@@ -185,12 +185,12 @@ def test_one_pruner_at_a_time(tiny, model):
 
 
 @pytest.mark.parametrize("method", [FastV(0.5, layer=0), FastV(0.5, layer=4), AdaptPrune(0.1, layer=99)], **BY_NAME)
-def test_layer_beyond_the_model(model, method):
+def test_a_layer_that_the_model_lacks_is_refused(model, method):
     with pytest.raises(ValueError, match="between 1 and 3"):
         method.attach(model)
 
 
-def test_two_stages_on_one_layer(model):
+def test_two_stages_on_one_layer_are_refused(model):
     class Clash(Method):
         name = "clash"
 
@@ -201,7 +201,7 @@ def test_two_stages_on_one_layer(model):
         attach(Clash(), model)
 
 
-def test_random_needs_no_layer_before_its_own(tiny, model):
+def test_random_pruning_before_layer_0(tiny, model):
     inputs = tiny.prompts(LENGTHS)
     with RandomPruning(0.25, layer=0).attach(model) as pruned:
         batch = generate(model, inputs)
@@ -211,14 +211,14 @@ def test_random_needs_no_layer_before_its_own(tiny, model):
     assert batch[2].tolist() == recompute(model, tiny.single(inputs, 2), {0: kept})[0]
 
 
-def test_unsupported_family():
+def test_an_unsupported_family_is_refused():
     small = {"vocab_size": 32, "hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2}
     other = LlamaForCausalLM(LlamaConfig(num_hidden_layers=1, **small))
     with pytest.raises(ValueError, match=r"LlamaForCausalLM .* LlavaForConditionalGeneration"):
         FastV(0.5).attach(other)
 
 
-def test_prompts_that_cannot_be_pruned(tiny, model):
+def test_prompts_that_cannot_be_pruned_are_refused(tiny, model):
     inputs = tiny.prompts(LENGTHS)
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
     text = {"input_ids": torch.tensor([[5, 6, 7]])}

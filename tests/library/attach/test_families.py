@@ -1,8 +1,8 @@
-"""LLaVA-1.5, LLaVA-NeXT and InternVL, each with several decoders: what holds for one holds for all."""
+"""LLaVA-1.5, LLaVA-NeXT and InternVL with several decoders: pruning is exact in each of them."""
 
 import pytest
 import torch
-from helpers.attaching import WIDE, PerRow, generate, hooks, recompute
+from helpers.attaching import WIDE, PerRow, first_fast, generate, hooks, recompute
 from helpers.tiny_families import CASES, GRID, IMAGE, IMAGES, batch, build, flat, prompt, rows_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,9 +14,9 @@ from vtprune.ops import adaptive_nms_reference, centre_prior, paper_positions
 
 METHODS = [FastV(0.25, layer=1), RandomPruning(0.4, layer=1), AdaptPrune(0.3, layer=1, **WIDE)]
 FAMILIES = [("llava_next", "llama"), ("internvl", "qwen2")]
-by_case = pytest.mark.parametrize(("family", "decoder"), CASES)
-by_family = pytest.mark.parametrize(("family", "decoder"), FAMILIES)
-by_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+by_case = pytest.mark.parametrize(("family", "decoder"), first_fast(CASES, unpack=True))
+by_family = pytest.mark.parametrize(("family", "decoder"), first_fast(FAMILIES, unpack=True))
+by_method = pytest.mark.parametrize("method", first_fast(METHODS), ids=lambda method: method.name)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def models():
 
 
 @by_case
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("attention", first_fast(["sdpa", "eager"]))
 def test_keeping_everything_is_bit_equal(models, family, decoder, attention):
     model = models(family, decoder, attention=attention)
     inputs = batch(rows_of(model, family))
@@ -73,7 +73,9 @@ def test_cached_generation_equals_recomputation(models, family, decoder, method)
 @by_case
 @pytest.mark.parametrize(
     "method",
-    [*METHODS, FastV(PerRow(), layer=1), AdaptPrune(PerRow(), layer=1, **WIDE), RandomPruning(PerRow(), layer=1)],
+    first_fast(
+        [*METHODS, FastV(PerRow(), layer=1), AdaptPrune(PerRow(), layer=1, **WIDE), RandomPruning(PerRow(), layer=1)]
+    ),
     ids=lambda method: f"{method.name}-{'' if isinstance(method.keep, PerRow) else method.keep}",
 )
 def test_left_padded_batch_equals_single_rows(models, family, decoder, method):
@@ -94,14 +96,14 @@ def test_left_padded_batch_equals_single_rows(models, family, decoder, method):
 @by_case
 @by_method
 def test_sdpa_equals_eager(models, family, decoder, method):
-    found = []
+    results = []
     for attention in ("sdpa", "eager"):
         model = models(family, decoder, attention=attention)
         inputs = batch(rows_of(model, family))
         with torch.no_grad(), method.attach(model) as pruned:
-            found.append((model(**inputs).logits[:, -1], [flat(row) for row in pruned.kept]))
-    torch.testing.assert_close(found[0][0], found[1][0], rtol=1e-4, atol=1e-4)
-    assert found[0][1] == found[1][1]
+            results.append((model(**inputs).logits[:, -1], [flat(row) for row in pruned.kept]))
+    torch.testing.assert_close(results[0][0], results[1][0], rtol=1e-4, atol=1e-4)
+    assert results[0][1] == results[1][1]
 
 
 @by_family
@@ -119,18 +121,18 @@ def test_beam_search_and_several_sequences(models, family, decoder):
 
 
 @by_family
-def test_random_goes_by_every_tile(models, family, decoder):
-    """Also by the last one, and not by the pictures that pad LLaVA-NeXT's batches."""
+def test_the_random_choice_depends_on_every_tile(models, family, decoder):
+    """Also on the last tile, and not on the pictures that pad LLaVA-NeXT's batches."""
     model = models(family, decoder)
     inputs = prompt(model, IMAGES[family][0])
     other = {**inputs, "pixel_values": inputs["pixel_values"].clone()}
     other["pixel_values"].view(-1, 3, 32, 32)[-1] += 1
     with RandomPruning(0.25, layer=1).attach(model) as pruned:
-        found = []
-        for these in (inputs, other, inputs):
-            generate(model, these, tokens=1)
-            found.append(flat(pruned.kept[0]))
-    assert found[0] == found[2] != found[1]
+        choices = []
+        for arguments in (inputs, other, inputs):
+            generate(model, arguments, tokens=1)
+            choices.append(flat(pruned.kept[0]))
+    assert choices[0] == choices[2] != choices[1]
 
 
 # ---- grids
@@ -165,7 +167,10 @@ def test_every_tile_of_internvl_is_a_grid(models):
 
 @pytest.mark.parametrize(
     ("size", "grid"),
-    [((2, 400), (0, 9)), ((400, 2), (4, 1)), ((12, 300), (0, 13)), ((30, 300), (2, 13)), ((300, 9), (12, 1))],
+    first_fast(
+        [((2, 400), (0, 9)), ((400, 2), (4, 1)), ((12, 300), (0, 13)), ((30, 300), (2, 13)), ((300, 9), (12, 1))],
+        unpack=True,
+    ),
 )
 def test_extreme_aspect_ratios_of_llava_next(models, size, grid):
     """Down to an any-resolution sequence of newline tokens alone, and to none at all."""
@@ -184,7 +189,7 @@ def test_extreme_aspect_ratios_of_llava_next(models, size, grid):
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_one_exact_budget_and_suppression_within_each_grid(models, family, decoder, data):
-    """Of every grid what is kept is the beginning of what Algorithm 1 would choose of it alone."""
+    """The tokens kept of a grid are those that Algorithm 1 chooses on that grid alone."""
     model = models(family, decoder, attention="eager")
     size = st.tuples(st.integers(1, 200), st.integers(1, 200))
     images = data.draw(st.lists(size if family == "llava_next" else st.integers(1, 6), min_size=1, max_size=2))
@@ -223,7 +228,7 @@ def test_one_exact_budget_and_suppression_within_each_grid(models, family, decod
 
 
 @by_case
-def test_nothing_is_left_behind(models, family, decoder):
+def test_hooks_and_attributes_are_removed_on_leaving(models, family, decoder):
     model = models(family, decoder)
     inputs = batch(rows_of(model, family))
     before = hooks(model), {name: set(vars(module)) for name, module in model.named_modules()}
@@ -242,7 +247,7 @@ def test_nothing_is_left_behind(models, family, decoder):
     assert torch.equal(generate(model, inputs, tokens=2), expected)
 
 
-def test_a_method_that_somebody_else_replaced_is_given_back(models):
+def test_a_method_that_somebody_else_replaced_is_put_back(models):
     model = build("llava_next", "llama")
     original, heard = model.model.get_image_features, []
 
@@ -259,7 +264,7 @@ def test_a_method_that_somebody_else_replaced_is_given_back(models):
 
 
 @by_case
-def test_all_image_tokens_may_go(models, family, decoder):
+def test_all_image_tokens_may_be_dropped(models, family, decoder):
     model = build(family, decoder, layers=3)
     inputs = prompt(model, IMAGES[family][2])
     with attach(VTW(layer=2), model) as pruned:
@@ -271,7 +276,7 @@ def test_all_image_tokens_may_go(models, family, decoder):
 # ---- refusals
 
 
-def test_prompts_of_llava_next_that_cannot_be_pruned(models):
+def test_image_sizes_of_llava_next_must_fit_its_prompts(models):
     model = models("llava_next", "llama")
     inputs = prompt(model, [(30, 70), (64, 64)])
     with torch.no_grad():
@@ -297,7 +302,7 @@ def test_prompts_of_llava_next_that_cannot_be_pruned(models):
             torch.testing.assert_close(model(**text, **more).logits, expected)
 
 
-def test_the_class_token_of_llava_next(models):
+def test_the_class_token_of_llava_next_is_refused(models):
     model = build("llava_next", "llama")
     inputs = prompt(model, [(30, 70)])
     model.config.vision_feature_select_strategy = "full"
@@ -305,7 +310,7 @@ def test_the_class_token_of_llava_next(models):
         model(**inputs)
 
 
-def test_parts_of_a_tile(models):
+def test_an_image_with_a_part_of_a_tile_is_refused(models):
     model = models("internvl", "llama")
     inputs = prompt(model, [2])
     inputs["input_ids"][0, 10] = 9
@@ -319,11 +324,11 @@ def test_parts_of_a_tile(models):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (Qwen3Config, "decoder Qwen3Model is not supported; supported decoders: LlamaModel, MistralModel, Qwen2Model"),
-        (MistralConfig, "decoder MistralModel attends within a sliding window"),
+        (Qwen3Config, "Qwen3Model is not supported"),
+        (MistralConfig, "MistralModel .* sliding window"),
     ],
 )
-def test_other_decoders(models, text, message):
+def test_unsupported_decoders_are_refused(models, text, message):
     small = {"vocab_size": 32, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2}
     heads = {"num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 8}
     vision = models("llava", "qwen2").config.vision_config

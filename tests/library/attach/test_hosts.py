@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from helpers.attaching import generate, merged, recompute
+from helpers.attaching import first_fast, generate, merged, recompute
 from helpers.tiny_families import IMAGE, IMAGES, batch, build, flat, prompt, rows_of
 
-from vtprune.attach import Prefix, attach
+from vtprune.attach import Prefix, attach, attach_all
 from vtprune.methods import FastV, PyramidDrop, RandomPruning, SpectralBudget, VisionZip
 
 FAMILIES = [("llava", "mistral"), ("llava_next", "llama"), ("internvl", "qwen2")]
@@ -15,7 +15,7 @@ by_host = pytest.mark.parametrize("host", HOSTS)
 by_budget = pytest.mark.parametrize("budget", BUDGETS)
 
 
-@pytest.fixture(scope="module", params=FAMILIES, ids=lambda case: case[0])
+@pytest.fixture(scope="module", params=first_fast(FAMILIES), ids=lambda case: case[0])
 def case(request):
     """A model of four layers, and its family."""
     return build(*request.param, layers=4), request.param[0]
@@ -58,7 +58,7 @@ def test_cached_generation_equals_recomputation(case, host, budget):
 
 @by_host
 @by_budget
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("attention", first_fast(["sdpa", "eager"]))
 def test_ragged_batch_equals_single_rows(case, host, budget, attention):
     model, family = case
     model.set_attn_implementation(attention)
@@ -92,7 +92,7 @@ def test_a_row_that_keeps_everything_beside_one_that_does_not(case, host):
     torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_pyramids_go_down_evenly_to_the_budget_of_the_whole_image(case):
+def test_pyramids_reach_the_budget_in_equal_ratios(case):
     model, family = case
     inputs = batch(rows_of(model, family))
     totals = (inputs["input_ids"] == IMAGE).sum(dim=1).tolist()
@@ -103,10 +103,10 @@ def test_pyramids_go_down_evenly_to_the_budget_of_the_whole_image(case):
             ends = [len(flat(row)) for row in pruned.kept]
         with PyramidDrop(spectral).attach(model) as pruned:
             model(**inputs)
-            found = [[len(flat(row)) for row in pruned.kept_at(layer)] for layer in (1, 2, 3)]
+            counts = [[len(flat(row)) for row in pruned.kept_at(layer)] for layer in (1, 2, 3)]
     for row, (total, end) in enumerate(zip(totals, ends, strict=True)):
         even = [int((total ** (3 - step) * end**step) ** (1 / 3) + 1e-9) for step in (1, 2, 3)]
-        assert [stage[row] for stage in found] == even
+        assert [stage[row] for stage in counts] == even
 
 
 def test_beams_repeat_the_merged_prompt(case):
@@ -132,17 +132,16 @@ def test_shared_prefixes_give_the_same_bits(case):
         FastV(0.3, layer=1),
     ]
     prefix = Prefix(inputs)
-    asked = {"do_sample": False, "max_new_tokens": 2, "return_dict_in_generate": True, "output_logits": True}
-    variants = [attach(method, model, prefix) for method in methods]
-    for variant in sorted(variants, key=lambda variant: variant.first_layer):
-        with variant:
-            ours = model.generate(**prefix.inputs, **asked)
-        with attach(variant.method, model):
-            alone = model.generate(**inputs, **asked)
-        assert all(torch.equal(a, b) for a, b in zip(ours.logits, alone.logits, strict=True))
+    options = {"do_sample": False, "max_new_tokens": 2, "return_dict_in_generate": True, "output_logits": True}
+    for index, attachment in attach_all(methods, model, prefix):
+        with attachment:
+            shared = model.generate(**prefix.inputs, **options)
+        with attach(methods[index], model):
+            alone = model.generate(**inputs, **options)
+        assert all(torch.equal(a, b) for a, b in zip(shared.logits, alone.logits, strict=True))
 
 
-def test_gradients_flow_to_everything_that_is_in_a_mean(case):
+def test_gradients_flow_to_every_token_of_a_mean(case):
     model, family = case
     inputs, projected = prompt(model, IMAGES[family][0]), []
 

@@ -23,7 +23,7 @@ def config(image_size=8, patch_size=4, strategy="default", tower="clip_vision_mo
     return SimpleNamespace(vision_config=vision, image_token_id=IMAGE, vision_feature_select_strategy=strategy)
 
 
-def test_spans_stand_where_the_ids_are():
+def test_image_tokens_stand_where_their_ids_are():
     ids = torch.tensor([[0, 0, 1, 9, 9, 9, 9, 2], [9, 9, 9, 9, 1, 1, 2, 3]])
     layout = Llava().layout(config(), ids, ids > 0)
     assert layout.index.tolist() == [[3, 4, 5, 6], [0, 1, 2, 3]]
@@ -32,13 +32,13 @@ def test_spans_stand_where_the_ids_are():
     assert layout.valid.all()
 
 
-def test_padding_with_the_image_token_is_no_image():
+def test_padding_with_the_image_token_is_not_an_image():
     ids = torch.tensor([[9, 9, 9, 9, 9, 9, 2]])
     attended = torch.tensor([[False, False, True, True, True, True, True]])
     assert Llava().layout(config(), ids, attended).index.tolist() == [[2, 3, 4, 5]]
 
 
-def test_images_apart_and_fewer_of_them():
+def test_rows_with_different_numbers_of_images():
     ids = torch.tensor([[9, 9, 9, 9, 1, 9, 9, 9, 9, 2], [1, 1, 1, 1, 1, 9, 9, 9, 9, 2]])
     layout = Llava().layout(config(), ids, ids > 0)
     assert layout.valid.sum(dim=1).tolist() == [8, 4]
@@ -53,7 +53,7 @@ def test_grids_need_not_be_square():
     assert layout.grids[0, 0].tolist() == [1, 3]
 
 
-def test_the_class_token_has_no_cell():
+def test_the_class_token_has_no_place_on_the_grid():
     ids = torch.tensor([[9, 9, 9, 9, 9, 1]])
     layout = Llava().layout(config(strategy="full"), ids, ids > 0)
     assert layout.valid[0].tolist() == [False, True, True, True, True]
@@ -61,7 +61,7 @@ def test_the_class_token_has_no_cell():
 
 
 @pytest.mark.parametrize("tower", [{"image_size": None}, {"tower": "pixtral"}])
-def test_towers_without_a_fixed_grid(tower):
+def test_towers_without_a_fixed_grid_are_refused(tower):
     with pytest.raises(ValueError, match="grid"):
         square_grid(config(**tower))
 
@@ -130,7 +130,7 @@ def test_llava_next_tokens_lie_where_the_model_packs_them(height, width):
     assert torch.equal(rest[~is_newline], places[~is_newline] + offset)
 
 
-def test_rows_take_their_own_images():
+def test_images_are_distributed_over_rows_and_beams():
     sizes = [(336, 672), (700, 300), (500, 500)]
     one, two, three = (processor_count(next_config(), *size) for size in sizes)
     ids = ids_of(one, two + three)
@@ -162,7 +162,7 @@ def test_internvl_tiles_are_16_by_16():
     assert layout.positions[0, 256 + 17].tolist() == [1, 1] and layout.grids[0, 300].tolist() == [16, 16]
 
 
-def test_internvl_images_are_runs():
+def test_consecutive_image_tokens_are_one_image_of_internvl():
     ids = torch.tensor([[1] + [IMAGE] * 48 + [2, 1] + [IMAGE] * 16 + [2]])
     layout = InternVL().layout(internvl_config(), ids, ids > 0)
     assert [(part.image, part.name) for part in layout.parts[0]] == [

@@ -1,4 +1,4 @@
-"""Loading checkpoints, whole and damaged."""
+"""Loading checkpoints, intact and damaged."""
 
 import json
 
@@ -64,30 +64,30 @@ def refused(path) -> str:
     return message
 
 
-def test_no_such_folder(tmp_path):
+def test_a_missing_folder_is_refused(tmp_path):
     assert "there is no such folder" in refused(tmp_path / "absent")
     assert "there is no such folder" in refused("./absent")
 
 
-def test_an_empty_folder(tmp_path):
+def test_a_folder_without_configuration_is_refused(tmp_path):
     assert "no config.json" in refused(tmp_path)
 
 
 @pytest.mark.parametrize("length", [0, 5, 200, -100])
-def test_truncated_weights(checkpoint, tmp_path, length):
+def test_truncated_weights_are_refused(checkpoint, tmp_path, length):
     folder = copy_of(checkpoint, tmp_path)
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:length])
     assert "weights cannot be loaded" in refused(folder)
 
 
-def test_missing_weights(checkpoint, tmp_path):
+def test_missing_weights_are_refused(checkpoint, tmp_path):
     folder = copy_of(checkpoint, tmp_path)
     (folder / "model.safetensors").unlink()
     assert "weights cannot be loaded" in refused(folder)
 
 
-def test_weights_that_lack_a_layer(checkpoint, tmp_path):
+def test_weights_that_lack_a_layer_are_refused(checkpoint, tmp_path):
     folder = copy_of(checkpoint, tmp_path)
     config = json.loads((folder / "config.json").read_text())
     config["text_config"]["num_hidden_layers"] = 5
@@ -96,7 +96,7 @@ def test_weights_that_lack_a_layer(checkpoint, tmp_path):
     assert "lack" in refused(folder)
 
 
-def test_weights_of_another_shape(checkpoint, tmp_path):
+def test_weights_of_another_shape_are_refused(checkpoint, tmp_path):
     folder = copy_of(checkpoint, tmp_path)
     config = json.loads((folder / "config.json").read_text())
     config["text_config"]["intermediate_size"] = 128
@@ -104,13 +104,13 @@ def test_weights_of_another_shape(checkpoint, tmp_path):
     assert "shape" in refused(folder)
 
 
-def test_broken_configuration(checkpoint, tmp_path):
+def test_a_broken_configuration_is_refused(checkpoint, tmp_path):
     folder = copy_of(checkpoint, tmp_path)
     (folder / "config.json").write_text('{"model_type": "llava", ')
     assert "configuration cannot be read" in refused(folder)
 
 
-def test_missing_processor(checkpoint, tmp_path):
+def test_a_missing_processor_is_refused(checkpoint, tmp_path):
     folder = copy_of(checkpoint, tmp_path)
     for file in folder.iterdir():
         if file.name not in ("config.json", "model.safetensors"):
@@ -118,7 +118,7 @@ def test_missing_processor(checkpoint, tmp_path):
     assert "processor cannot be loaded" in refused(folder)
 
 
-def test_another_architecture(tmp_path):
+def test_another_architecture_is_refused(tmp_path):
     small = {"vocab_size": 32, "hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2}
     LlamaForCausalLM(LlamaConfig(num_hidden_layers=1, **small)).save_pretrained(tmp_path)
     message = refused(tmp_path)
@@ -132,15 +132,15 @@ def test_another_architecture(tmp_path):
         ("LlavaLlamaForCausalLM", "llava-hf"),
     ],
 )
-def test_the_authors_own_formats(tmp_path, architecture, hint):
+def test_checkpoints_in_the_authors_formats_get_a_hint(tmp_path, architecture, hint):
     config = {"architectures": [architecture], "model_type": "internvl_chat", "auto_map": {"AutoConfig": "code.Config"}}
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert hint in refused(tmp_path)
 
 
 @pytest.mark.parametrize(("family", "decoder"), [("llava_next", "mistral"), ("internvl", "qwen2")])
-def test_the_other_families(family, decoder, tmp_path):
-    """Loaded, and given pictures of any shape by their own processors."""
+def test_checkpoints_of_the_other_families_prune_pictures_of_any_shape(family, decoder, tmp_path):
+    """Pictures of any shape, from the processor of the checkpoint."""
     pytest.importorskip("torchvision")
     from PIL import Image
 

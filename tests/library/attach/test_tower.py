@@ -1,10 +1,10 @@
-"""The vision tower's own attention and keys, at the image tokens that its patches become."""
+"""The attention and keys of the vision tower, at the image tokens that its patches become."""
 
 from dataclasses import replace
 
 import pytest
 import torch
-from helpers.attaching import LENGTHS, generate, indices, merged
+from helpers.attaching import LENGTHS, first_fast, generate, indices, merged
 from helpers.tiny_families import (
     GRID,
     IMAGE,
@@ -30,7 +30,7 @@ FAMILIES = [("llava", "mistral"), ("llava_next", "llama"), ("internvl", "qwen2")
 
 
 class Spy(Method):
-    """Ranks before layer 1 by what the tower pays, and remembers what it was given."""
+    """Ranks before layer 1 by the tower's attention, and remembers its patches."""
 
     name = "spy"
     needs = frozenset({"tower"})
@@ -43,7 +43,7 @@ class Spy(Method):
         return highest(self.seen.attention, counts, features.valid)
 
 
-def looked_at(model, inputs):
+def patches_of(model, inputs):
     spy = Spy()
     with torch.no_grad(), attach(spy, model):
         model(**inputs)
@@ -62,14 +62,14 @@ def tower_of(model, pixels, layer: int, class_token: bool = True):
     return paid, seen["key"].unflatten(-1, (2, -1)).mean(dim=2)[:, int(class_token) :]
 
 
-@pytest.mark.parametrize("attention", ["eager", "sdpa"])
-@pytest.mark.parametrize(("family", "decoder"), FAMILIES)
+@pytest.mark.parametrize("attention", first_fast(["sdpa", "eager"]))
+@pytest.mark.parametrize(("family", "decoder"), first_fast(FAMILIES, unpack=True))
 def test_patches_are_those_of_the_image_tokens(family, decoder, attention):
-    """Where a patch goes is told by the model itself: it is given scores in place of features."""
+    """The model itself says where a patch goes: it gets scores in place of features."""
     eager = build(family, decoder, attention="eager")
     rows = rows_of(eager, family)
     layer = 1 if family == "internvl" else 0  # of two, whose output the projector gets
-    found = looked_at(build(family, decoder, attention=attention), batch(rows))
+    patches = patches_of(build(family, decoder, attention=attention), batch(rows))
     for row, inputs in enumerate(rows):
         pixels = inputs["pixel_values"]
         if family == "llava_next":
@@ -88,10 +88,10 @@ def test_patches_are_those_of_the_image_tokens(family, decoder, attention):
         else:
             wanted = values.flatten(0, 1)
         count = int((inputs["input_ids"] == IMAGE).sum())
-        torch.testing.assert_close(found.attention[row, :count], wanted[:, 0])
-        torch.testing.assert_close(found.keys[row, :count], wanted[:, 1:-1])
-        assert torch.equal(found.present[row, :count], wanted[:, -1] == 1)
-        assert not found.present[row, count:].any()
+        torch.testing.assert_close(patches.attention[row, :count], wanted[:, 0])
+        torch.testing.assert_close(patches.keys[row, :count], wanted[:, 1:-1])
+        assert torch.equal(patches.present[row, :count], wanted[:, -1] == 1)
+        assert not patches.present[row, count:].any()
 
 
 @pytest.mark.parametrize(
@@ -104,19 +104,19 @@ def test_patches_are_those_of_the_image_tokens(family, decoder, attention):
     ],
 )
 @pytest.mark.parametrize("strategy", ["default", "full"])
-def test_the_layer_whose_features_the_projector_gets(tiny, options, layer, strategy):
+def test_patches_come_from_the_layer_whose_output_the_projector_gets(tiny, options, layer, strategy):
     model = tiny.build(attention="eager", vision_feature_select_strategy=strategy, **options)
     extra = int(strategy == "full")
     inputs = tiny.prompts(LENGTHS, per_image=tiny.grid**2 + extra)
-    found = looked_at(model, inputs)
+    patches = patches_of(model, inputs)
     paid, keys = tower_of(model, inputs["pixel_values"], layer)
-    torch.testing.assert_close(found.attention[:, extra:], paid)
-    torch.testing.assert_close(found.keys[:, extra:], keys)
+    torch.testing.assert_close(patches.attention[:, extra:], paid)
+    torch.testing.assert_close(patches.keys[:, extra:], keys)
     # The class token itself may not be dropped, whatever it pays.
-    assert found.present[:, extra:].all() and not found.present[:, :extra].any()
+    assert patches.present[:, extra:].all() and not patches.present[:, :extra].any()
 
 
-def test_without_a_class_token_what_all_patches_pay():
+def test_without_a_class_token_all_patches_pay():
     vision = SiglipVisionConfig(
         hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=SIDE, patch_size=8
     )
@@ -129,11 +129,11 @@ def test_without_a_class_token_what_all_patches_pay():
     torch.manual_seed(0)
     model = ready(LlavaForConditionalGeneration(config), "eager")
     inputs = batch([prompt(model, [1], seed=seed) for seed in range(2)])
-    found = looked_at(model, inputs)
+    patches = patches_of(model, inputs)
     paid, keys = tower_of(model, inputs["pixel_values"], 0, class_token=False)
-    torch.testing.assert_close(found.attention, paid)
-    torch.testing.assert_close(found.keys, keys)
-    assert found.present.all()
+    torch.testing.assert_close(patches.attention, paid)
+    torch.testing.assert_close(patches.keys, keys)
+    assert patches.present.all()
     with VisionZip(0.5, contextual=0.5).attach(model) as pruned:
         assert torch.equal(generate(model, inputs, tokens=3), generate(model, inputs, tokens=3, use_cache=False))
         assert [len(row[0].indices) for row in pruned.kept] == [8, 8]
@@ -142,15 +142,15 @@ def test_without_a_class_token_what_all_patches_pay():
 def test_visionzip_drops_newlines_first_and_merges_none():
     model = build("llava_next", "llama")
     inputs = prompt(model, IMAGES["llava_next"][1])
-    found = looked_at(model, inputs)
+    patches = patches_of(model, inputs)
     with torch.no_grad(), VisionZip(0.4, contextual=0.3).attach(model) as pruned:
         model(**inputs)
         means = merged(pruned)
-        kept = torch.zeros(len(found.present[0]), dtype=torch.bool)
+        kept = torch.zeros(len(patches.present[0]), dtype=torch.bool)
         kept[flat(pruned.kept[0])] = True
     only_means = [replace(part, indices=part.indices[part.merged]) for part in pruned.kept[0]]
     assert flat(only_means) == sorted(means) != []
-    newline = ~found.present[0]
+    newline = ~patches.present[0]
     assert newline.sum() > 4 and not (kept & newline).any()
     together = sorted(token for members in means.values() for token in members)
     assert len(together) == len(set(together)) and not newline[together].any()
@@ -161,7 +161,7 @@ def test_visionzip_drops_newlines_first_and_merges_none():
 # ---- what is refused
 
 
-def test_a_tower_that_was_not_seen(tiny, model):
+def test_images_encoded_outside_the_block_are_refused(tiny, model):
     inputs = tiny.prompts(LENGTHS)
     with torch.no_grad():
         encoded = {"image": model.get_image_features(inputs.pop("pixel_values"), return_dict=True)}
@@ -184,7 +184,7 @@ def test_images_encoded_within_the_block_are_seen(tiny, model):
         assert indices(pruned) == kept
 
 
-def test_features_of_no_layer(tiny):
+def test_a_tower_without_the_layer_is_refused(tiny):
     model = tiny.build(vision_feature_layer=0)
     with pytest.raises(
         ValueError,
@@ -194,7 +194,7 @@ def test_features_of_no_layer(tiny):
     assert FastV(0.5).attach(model).first_layer == 2  # others do not need it
 
 
-def test_others_do_not_listen_and_must_say_if_they_want_to(tiny, model):
+def test_the_tower_has_hooks_only_for_methods_that_name_it_in_their_needs(tiny, model):
     class Silent(RandomPruning):
         def select(self, features, counts):
             return highest(features.tower().attention, counts, features.valid)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers.attaching import generate, merged, recompute
+from helpers.attaching import first_fast, generate, merged, recompute
 from helpers.tiny_families import IMAGES, batch, build, flat, prompt, rows_of
 from transformers import DynamicCache, GenerationConfig
 
@@ -12,11 +12,11 @@ FAMILIES = [("llava", "mistral"), ("llava_next", "llama"), ("internvl", "qwen2")
 FROM_0 = [RandomPruning(0.4, layer=0), VisionZip(0.3, contextual=0.4)]
 METHODS = [*FROM_0, FastV(0.3, layer=1), PyramidDrop(0.3)]
 TURN = torch.tensor([[9, 8, 7, 6]])  # what a user says next
-by_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+by_method = pytest.mark.parametrize("method", first_fast(METHODS), ids=lambda method: method.name)
 by_method_from_0 = pytest.mark.parametrize("method", FROM_0, ids=lambda method: method.name)
 
 
-@pytest.fixture(scope="module", params=FAMILIES, ids=lambda case: case[0])
+@pytest.fixture(scope="module", params=first_fast(FAMILIES), ids=lambda case: case[0])
 def case(request):
     """A model of four layers, and its family."""
     return build(*request.param, layers=4), request.param[0]
@@ -38,7 +38,7 @@ class Turn:
 
 @by_method
 @pytest.mark.parametrize("masked", [False, True], ids=["", "masked"])
-def test_by_hand_without_positions(case, method, masked):
+def test_continuing_by_hand_without_positions(case, method, masked):
     """Several tokens at a time, and then one by one."""
     model, family = case
     with torch.no_grad(), method.attach(model) as pruned:
@@ -58,8 +58,8 @@ def test_by_hand_without_positions(case, method, masked):
 
 
 @by_method
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_by_hand_padded_rows_are_as_alone(case, method, attention):
+@pytest.mark.parametrize("attention", first_fast(["sdpa", "eager"]))
+def test_continuing_padded_rows_by_hand_equals_single_rows(case, method, attention):
     model, family = case
     model.set_attn_implementation(attention)
     rows = rows_of(model, family)
@@ -105,7 +105,7 @@ def test_generate_with_the_whole_sequence(case):
 
 
 @by_method_from_0
-def test_lengths_taken_from_the_short_cache_are_refused(case, method):
+def test_ids_cut_off_by_the_length_of_the_short_cache_are_refused(case, method):
     model, family = case
     inputs = rows_of(model, family)
     both = batch([inputs[0], inputs[2]])
