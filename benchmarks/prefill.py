@@ -2,18 +2,21 @@
 
     python benchmarks/prefill.py [--device cuda --dtype bfloat16 --layers 32 --width 4096 --batch 4]
 
-The baseline is the same model under SDPA without any hook; ratios above 1 are speed-ups. The image
-features are computed beforehand, as the vision tower costs the same for all. "hooks alone" attaches
-a method that drops nothing. Decoding is timed apart, on the caches that the prefills left.
+The baseline is the same model with SDPA and without hooks. Ratios above 1 are speed-ups. The image
+features are computed beforehand, because the vision tower costs the same for all. "hooks alone" attaches
+a method that drops nothing. Decoding is timed separately, on the caches of the prefills.
 """
 
 import argparse
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from timing import interleaved, milliseconds, ratio, table
+from printing import markdown_table, milliseconds, progress_bar, ratio
 from transformers import CLIPVisionConfig, DynamicCache, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
-from vtprune.methods import AdaptPrune, FastV, RandomPruning
+from vtprune.cost.timing import Stopwatch, in_turn, interleaved
+from vtprune.methods import AdaptPrune, FastV, Method, NoPruning, RandomPruning
 
 IMAGE = 3
 
@@ -68,7 +71,7 @@ def main() -> None:
     pixels = torch.randn(options.batch, 3, 14 * options.side, 14 * options.side, device=device, dtype=model.dtype)
     encoded = {"image": model.get_image_features(pixels, return_dict=True)}
 
-    methods = {"hooks alone": FastV(1.0)}
+    methods: dict[str, Method] = {"unpruned": NoPruning(), "hooks alone": FastV(1.0)}
     for keep in options.keeps:
         methods[f"random {keep:.0%}"] = RandomPruning(keep)
         methods[f"fastv {keep:.0%}"] = FastV(keep)
@@ -84,22 +87,17 @@ def main() -> None:
             position = torch.full((options.batch, 1), ids.shape[1] + step, device=device)
             model(input_ids=text[:, :1], position_ids=position, past_key_values=cache)
 
-    def both(method) -> dict[str, object]:
-        # The cache is filled outside the timed decoding; entering and leaving are part of a prefill.
-        def timed_prefill():
-            if method is None:
-                return prefill()
-            with method.attach(model):
-                return prefill()
+    def attached(name: str) -> AbstractContextManager[object]:
+        return nullcontext() if name == "unpruned" else methods[name].attach(model)
 
-        return timed_prefill
+    def attached_prefill(name: str) -> DynamicCache:
+        with attached(name):  # attaching is part of a prefill
+            return prefill()
 
-    names = {"unpruned": None, **methods}
-    label = f"prefill of {ids.shape[1]} tokens"
-    seconds = interleaved(
-        {name: both(method) for name, method in names.items()}, rounds=options.rounds, device=device, label=label
-    )
-    decoding = decode_times(model, names, prefill, decode, options, device)
+    calls = {name: lambda name=name: attached_prefill(name) for name in methods}
+    progress = progress_bar(f"prefill of {ids.shape[1]} tokens", len(calls) * (1 + options.rounds))
+    seconds = interleaved(calls, options.rounds, device, progress=progress)
+    decoding = decode_times(list(methods), attached, prefill, decode, options.rounds, device)
     rows = [
         [
             name,
@@ -108,31 +106,37 @@ def main() -> None:
             milliseconds(decoding[name]),
             ratio(decoding["unpruned"], decoding[name]),
         ]
-        for name in names
+        for name in methods
     ]
     print(
-        f"device {device.type}, {options.dtype}, batch {options.batch}, {options.side**2} image and {options.text} text "
-        f"tokens, {options.layers} layers of width {options.width}, {options.rounds} rounds, "
+        f"device {device.type}, {options.dtype}, batch {options.batch}, {options.side**2} image and "
+        f"{options.text} text tokens, {options.layers} layers of width {options.width}, {options.rounds} rounds, "
         f"{torch.get_num_threads()} threads\n"
     )
     header = ["method", "prefill, ms", "speed-up [quartiles]", f"{options.new} tokens, ms", "speed-up [quartiles]"]
-    print(table(header, rows))
+    markdown_table(header, rows)
 
 
-def decode_times(model, names, prefill, decode, options, device) -> dict[str, list[float]]:
-    """Seconds of decoding alone, interleaved by hand: each decode needs a fresh cache."""
+def decode_times(
+    names: list[str],
+    attached: Callable[[str], AbstractContextManager[object]],
+    prefill: Callable[[], DynamicCache],
+    decode: Callable[[DynamicCache], None],
+    rounds: int,
+    device: torch.device,
+) -> Mapping[str, list[float]]:
+    """Return the seconds of decoding alone; every decoding begins with the cache of a new prefill."""
     seconds: dict[str, list[float]] = {name: [] for name in names}
-    for index in range(options.rounds + 1):
-        for name, method in names.items():
-            if method is None:
+    stopwatch = Stopwatch(device)
+    for index in range(1 + rounds):
+        for name in in_turn(names, index):
+            with attached(name):
                 cache = prefill()
-                took = interleaved({name: lambda c=cache: decode(c)}, rounds=1, warmup=0, device=device)
-            else:
-                with method.attach(model):
-                    cache = prefill()
-                    took = interleaved({name: lambda c=cache: decode(c)}, rounds=1, warmup=0, device=device)
-            if index:
-                seconds[name] += took[name]
+                stopwatch.start()
+                decode(cache)
+                took = stopwatch.lap()
+            if index >= 1:
+                seconds[name].append(took)
     return seconds
 
 

@@ -1,22 +1,26 @@
-"""Adaptive NMS: the paper's loop, as written down, against the vectorised function.
+"""Speed of adaptive NMS: the loop of the paper's Algorithm 1 against the vectorised function.
 
     python benchmarks/selection.py [--device cuda] [--rounds 7] [--width 1024]
 
-Both get the same scores and keys and must choose the same tokens; the last column is the ratio of
-their times. The last row of each grid times a batch of 8 images against 8 calls.
+Both get the same scores and keys and must choose the same tokens. The column "ratio" compares their times.
+The last row of each grid compares 8 calls with a batch of 8 images.
 """
 
 import argparse
 
 import torch
-from timing import interleaved, milliseconds, ratio, table
+from printing import markdown_table, milliseconds, progress_bar, ratio
 
+from vtprune.cost.timing import interleaved
 from vtprune.ops import adaptive_nms, adaptive_nms_reference, grid_positions, paper_positions
 
 PAPER = {"sigma_d": 1.5, "sigma_s": 0.05, "radius": 5.0}
 
 
-def problem(side: int, width: int, images: int, device: torch.device):
+def problem(
+    side: int, width: int, images: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return random scores, keys and positions of some images with a grid of `side x side` tokens."""
     generator = torch.Generator().manual_seed(side)
     scores = torch.rand(images, side * side, generator=generator)
     # A large common part, as in real keys: otherwise no two are similar and nothing is suppressed.
@@ -48,9 +52,9 @@ def main() -> None:
                     "loop": lambda one=one, keep=keep: adaptive_nms_reference(*one, keep, **PAPER),
                     "ours": lambda one=one, keep=keep: adaptive_nms(*one, keep, **PAPER),
                 },
-                rounds=options.rounds,
-                device=device,
-                label=f"{side}x{side}, keep {keep}",
+                options.rounds,
+                device,
+                progress=progress_bar(f"{side}x{side}, keep {keep}", 2 * (1 + options.rounds)),
             )
             rows.append(
                 [
@@ -73,9 +77,9 @@ def main() -> None:
                 ],
                 "batch": lambda a=(scores, keys, positions), keep=keep: adaptive_nms(*a, keep, **PAPER),
             },
-            rounds=options.rounds,
-            device=device,
-            label=f"{side}x{side}, batch",
+            options.rounds,
+            device,
+            progress=progress_bar(f"{side}x{side}, batch", 2 * (1 + options.rounds)),
         )
         rows.append(
             [
@@ -90,10 +94,11 @@ def main() -> None:
             ]
         )
     print(
-        f"device {device.type}, keys of width {options.width}, {options.rounds} rounds, {torch.get_num_threads()} threads\n"
+        f"device {device.type}, keys of width {options.width}, {options.rounds} rounds, "
+        f"{torch.get_num_threads()} threads\n"
     )
-    print(
-        table(["grid", "keep", "images", "what", "first, ms", "second, ms", "ratio [quartiles]", "same tokens"], rows)
+    markdown_table(
+        ["grid", "keep", "images", "compared", "first, ms", "second, ms", "ratio [quartiles]", "same tokens"], rows
     )
 
 

@@ -1,43 +1,46 @@
-"""The ratio curves' variants on a benchmark: one after another, and together with what they share computed once.
+"""Speed of answering many variants in one pass over a benchmark, compared with one variant after another.
 
     python benchmarks/shared.py [--benchmarks pope gqa nocaps] [--limit 64] [--rounds 3]
 
-FastV and AdaptPrune at eight ratios each, and the unpruned model. Both ways begin with an empty
-store, end with lmms-eval's scores, and must leave the same bytes in the store. "scoring alone" is a
-run of all variants that finds every answer stored: the part that is not shared.
+The variants are FastV and AdaptPrune at eight fractions each, and the unpruned model. Both ways begin with an empty
+cache and must give the same answers.
 """
 
 import argparse
-import shutil
+import statistics
 import tempfile
 from pathlib import Path
 
 import torch
-from timing import interleaved, ratio, table
+from printing import markdown_table, progress_bar, ratio
 
+from vtprune.cost.timing import interleaved
 from vtprune.methods import AdaptPrune, FastV, NoPruning
-from vtstudy.evaluation.answer_cache import PredictionStore
+from vtstudy.evaluation.answer_cache import AnswerCache
 from vtstudy.evaluation.harness import Evaluator
-from vtstudy.evaluation.requests import Variant
+from vtstudy.evaluation.requests import Request, Variant
 
 KEEPS = (0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.1, 0.05)
 
 
-class Runs:
-    """Runs of one evaluator, each kind with a store of its own."""
+class Run:
+    """Answers requests in an empty cache, one group after another.
 
-    def __init__(self, evaluator: Evaluator, folder: Path) -> None:
-        self.evaluator, self.folder = evaluator, folder
+    Attributes:
+        answers: of the last call, for each request.
+    """
 
-    def evaluate(self, name: str, groups: list[list[Cell]], benchmark: str, *, empty: bool = True) -> None:
-        if empty:
-            shutil.rmtree(self.folder / name, ignore_errors=True)
-        self.evaluator.store = PredictionStore(self.folder / name)
-        for cells in groups:
-            self.evaluator.evaluate_all(cells, [benchmark])
+    def __init__(self, evaluator: Evaluator, groups: list[list[Request]]) -> None:
+        self.evaluator, self.groups = evaluator, groups
+        self.answers: list[list[str]] = []
 
-    def stored(self, name: str) -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in (self.folder / name).glob("*.jsonl")}
+    def __call__(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            self.evaluator.cache = AnswerCache(folder)
+            for group in self.groups:
+                self.evaluator.answer(group)
+            requests = [request for group in self.groups for request in group]
+            self.answers = [[answer.text for answer in self.evaluator.answers(request)] for request in requests]
 
 
 def main() -> None:
@@ -45,7 +48,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", default="data/checkpoints/miniature-llava")
     parser.add_argument("--data", default="data/miniature", help="folder of the data sets")
     parser.add_argument("--benchmarks", nargs="+", default=["pope", "gqa", "nocaps"])
-    parser.add_argument("--limit", type=int, default=64, help="questions of each")
+    parser.add_argument("--limit", type=int, default=64, help="questions of each benchmark")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--max-new-tokens", type=int, default=48)
     parser.add_argument("--dtype", default="float32")
@@ -53,62 +56,43 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
 
-    cells = [Variant(NoPruning())] + [Variant(method(keep)) for method in (FastV, AdaptPrune) for keep in KEEPS]
+    variants = [Variant(NoPruning())] + [Variant(method(keep)) for method in (FastV, AdaptPrune) for keep in KEEPS]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         evaluator = Evaluator(
             options.checkpoint,
             options.data,
-            store=folder,
+            cache=Path(folder),
             batch_size=options.batch_size,
-            limit=options.limit,
             max_new_tokens=options.max_new_tokens,
             device=options.device,
             dtype=options.dtype,
         )
-        runs = Runs(evaluator, Path(folder))
-        for name in options.benchmarks:
-            questions = evaluator.questions([name])
+        for benchmark in options.benchmarks:
+            requests = [Request(variant, benchmark, options.limit) for variant in variants]
+            one_by_one = Run(evaluator, [[request] for request in requests])
+            together = Run(evaluator, [requests])
             seconds = interleaved(
-                {
-                    "apart": lambda name=name: runs.evaluate("apart", [[cell] for cell in cells], name),
-                    "together": lambda name=name: runs.evaluate("together", [cells], name),
-                    "scoring": lambda name=name: runs.evaluate("apart", [cells], name, empty=False),
-                },
-                rounds=options.rounds,
-                device=torch.device(options.device),
-                label=name,
+                {"one by one": one_by_one, "together": together},
+                options.rounds,
+                torch.device(options.device),
+                progress=progress_bar(benchmark, 2 * (1 + options.rounds)),
             )
-            same = runs.stored("apart") == runs.stored("together")
-            answering = {
-                way: [t - s for t, s in zip(seconds[way], seconds["scoring"], strict=True)]
-                for way in ("apart", "together")
-            }
             rows.append(
                 [
-                    name,
-                    str(questions),
-                    *(f"{sorted(seconds[way])[len(seconds[way]) // 2]:.2f}" for way in seconds),
-                    ratio(seconds["apart"], seconds["together"]),
-                    ratio(answering["apart"], answering["together"]),
-                    "yes" if same else "NO",
+                    benchmark,
+                    str(len(together.answers[0])),
+                    *(f"{statistics.median(times):.2f}" for times in seconds.values()),
+                    ratio(seconds["one by one"], seconds["together"]),
+                    "yes" if one_by_one.answers == together.answers else "NO",
                 ]
             )
     print(
-        f"device {options.device}, {options.dtype}, {len(cells)} variants, batches of {options.batch_size}, "
+        f"device {options.device}, {options.dtype}, {len(variants)} variants, batches of {options.batch_size}, "
         f"{options.rounds} rounds, {torch.get_num_threads()} threads\n"
     )
-    header = [
-        "benchmark",
-        "questions",
-        "apart, s",
-        "together, s",
-        "scoring alone, s",
-        "apart / together [quartiles]",
-        "without scoring",
-        "same predictions",
-    ]
-    print(table(header, rows))
+    header = ["benchmark", "questions", "one by one, s", "together, s", "ratio [quartiles]", "same answers"]
+    markdown_table(header, rows)
 
 
 if __name__ == "__main__":

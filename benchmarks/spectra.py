@@ -2,15 +2,15 @@
 
     python benchmarks/spectra.py [--device cuda] [--rounds 7] [--shapes 576x1024 2880x4096] [--json FILE]
 
-"budget" rows return a token count that is certain: our three routes. "rank t" rows return the first t
-energies and nothing more: our randomised spectrum without its retries, `torch.svd_lowrank` and
-scikit-learn's `randomized_svd`, whose errors stand beside them (in the share of the energy that the
+The three routes of `SpectralBudget` return a token count that is certain. The rows "rank t" return the first t
+energies and nothing more: the randomised spectrum without its retries, `torch.svd_lowrank` and
+scikit-learn's `randomized_svd`. The column "error" shows their errors (in the share of the energy that the
 first t hold, and in the budget that follows). scikit-learn runs on the CPU alone and is left out where
-it is not installed. Ratios are to the full SVD, round by round, of interleaved calls. "cost" is what
-the paper gives, O(n d min(n, d)) against O(n d t + t^2 d), as the share of the full SVD's.
+it is not installed. Ratios compare with the full SVD, round by round, of interleaved calls. "cost" is the paper's
+complexity, O(n d min(n, d)) or O(n d t + t^2 d), as a share of the full SVD's.
 
-``--json`` writes the times with the machine they are of. Those of a GPU under ``reports/recorded/`` are read by
-the stage ``spectra_latency``, which times the routes on the CPU at hand.
+`--json` writes the times and describes the machine. The stage `spectra_latency` reads files of GPUs in
+`reports/recorded/`; it times the routes itself on the CPU.
 """
 
 import argparse
@@ -23,15 +23,16 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from timing import interleaved, milliseconds, ratio, table
+from printing import markdown_table, milliseconds, progress_bar, ratio
 
+from vtprune.cost.timing import interleaved
 from vtprune.ops import spectrum
 from vtprune.ops.spectrum import ranks_at
 from vtstudy.experiments.svd_routes import SHAPES, budget_calls, cost, leading_call, matrix
 
 
 def candidates(x: torch.Tensor, energy: float, rank: int, oversampling: int, iterations: int) -> tuple[dict, dict]:
-    """What is timed, by name: what returns a budget, and what returns the first ``rank`` energies."""
+    """Return the timed calls by name: those that return a budget, and those that return the first `rank` energies."""
     budget = budget_calls(x, energy, rank, oversampling, iterations)
     total = x.square().sum()
 
@@ -64,7 +65,9 @@ def measure(shape: str, options: argparse.Namespace, device: torch.device) -> li
     budget, leading = candidates(x, options.energy, t, options.oversampling, options.iterations)
     exact = spectrum(x, route="svd").shares[0]
     wanted = ranks_at(exact[None], options.energy).item()
-    seconds = interleaved(budget | leading, rounds=options.rounds, device=device, label=shape)
+    calls = budget | leading
+    progress = progress_bar(shape, len(calls) * (1 + options.rounds))
+    seconds = interleaved(calls, options.rounds, device, progress=progress)
     rows = []
     for name, took in seconds.items():
         row = {"shape": shape, "what": name, "seconds": took, "ratio": ratio(seconds["svd"], took)}
@@ -87,7 +90,8 @@ def measure(shape: str, options: argparse.Namespace, device: torch.device) -> li
     return rows
 
 
-def written(row: dict) -> list[str]:
+def cells_of(row: dict) -> list[str]:
+    """Return the cells of one line of the table."""
     tokens = f"over {row['settled_at']}" if row["tokens"] is None else str(row["tokens"])
     error = str(row["error"]) if isinstance(row["error"], int) else f"{row['error']:.1e} of the energy"
     return [
@@ -103,7 +107,7 @@ def written(row: dict) -> list[str]:
 
 
 def provenance(device: torch.device) -> dict:
-    """The machine and the code that the times are of."""
+    """Return the machine, the versions and the commit of the times."""
     root = Path(__file__).parents[1]
 
     def git(*words: str) -> str:
@@ -145,7 +149,7 @@ def main() -> None:
         + "\n"
     )
     header = ["shape", "what", "ms", "svd / this [quartiles]", "cost", "settled at", "budget", "error"]
-    print(table(header, [written(row) for row in rows]))
+    markdown_table(header, [cells_of(row) for row in rows])
     if device.type == "cpu" and not importlib.util.find_spec("sklearn"):
         print("\nscikit-learn is not installed, so its randomized_svd is left out.")
     if options.json:

@@ -43,7 +43,7 @@ def run(app: typer.Typer, argv: Sequence[str] | None = None, *, name: str, inter
 def print_table(table: Table) -> None:
     """Print a table to stdout. Where stdout is no terminal, no column is cut or wrapped to fit 80 columns."""
     width = None if sys.stdout.isatty() else 1000
-    Console(file=sys.stdout, width=width, highlight=False).print(table)
+    Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False).print(table)
 
 
 def check_device(device: str | None) -> None:

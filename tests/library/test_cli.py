@@ -9,12 +9,13 @@ import torch
 from helpers import ROOT
 from helpers.tiny_llava import GRID, PATCH, build_checkpoint
 from PIL import Image
+from rich.table import Table
 
 import vtprune
 from vtprune import cli, drawing
 from vtprune.ask import Answer, panels_of
 from vtprune.attach import Kept
-from vtprune.command import parse_parameters
+from vtprune.command import parse_parameters, print_table
 from vtprune.drawing import Panel
 from vtprune.methods import Count, VisionZip, methods
 
@@ -274,6 +275,14 @@ def test_ask_says_which_packages_to_install(package, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, package, None)
     assert cli.main(["ask", "image.png", "What is it?"]) == 2
     assert "pillow and matplotlib" in error_of(capsys)
+
+
+def test_tables_print_text_as_it_is_on_one_line_a_row(capsys):
+    table = Table("method [a]", box=None)
+    table.add_row(":cat: [bold] " + 99 * "long ")
+    print_table(table)
+    header, row = capsys.readouterr().out.splitlines()
+    assert "[a]" in header and ":cat: [bold] long" in row and row.count("long") == 99
 
 
 def test_parameters_are_json_or_text():
