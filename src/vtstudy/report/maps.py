@@ -35,10 +35,8 @@ def heatmaps(maps: dict[tuple[str, int], np.ndarray], benchmarks: list[str], fol
     columns = min(PER_LINE, len(layers))
     lines = -(-len(layers) // columns)
     side = min(1.35, 8.4 / columns)
-    figure = Canvas(
-        figsize=(side * columns + 1.0, len(benchmarks) * (lines * (side + 0.2) + 0.08) + 0.1), layout="constrained"
-    )
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
+    figure = Canvas(figsize=(side * columns + 1.0, len(benchmarks) * (lines * (side + 0.2) + 0.08) + 0.1))
+    figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
     every = np.concatenate([grid.ravel() for grid in maps.values()])
     low, high = np.percentile(every, [1, 99])
     norm = LogNorm(max(low, high / 1000), high)

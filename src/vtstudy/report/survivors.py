@@ -83,10 +83,8 @@ def compare(
     lines = -(-len(examples) // columns)
     panels = 1 + len(keeps)
     side = min(1.35, 9.4 / (columns * (panels + 0.35)))
-    figure = Canvas(
-        figsize=(side * columns * (panels + 0.35) + 0.3, lines * (2 * side + 0.62) + 0.35), layout="constrained"
-    )
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
+    figure = Canvas(figsize=(side * columns * (panels + 0.35) + 0.3, lines * (2 * side + 0.62) + 0.35))
+    figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
     groups = np.atleast_1d(figure.subfigures(lines, columns, squeeze=False)).flat
     for group, example in zip(groups, examples, strict=False):
         image = Image.open(data.folder / example.picture)
