@@ -5,6 +5,7 @@ from pathlib import Path
 from PIL import Image
 
 from vtstudy.benchmarks import MMBENCH_CATEGORIES, MME_COGNITION, MME_PERCEPTION
+from vtstudy.world.datasets import make_benchmark
 from vtstudy.world.hub_rows import CHARTQA_SPLITS, POPE_CATEGORIES, TABLES, write_benchmark
 from vtstudy.world.items import Item
 
@@ -14,12 +15,12 @@ SCENES = ("on the sunny beach", "in a dark room", "near the old house", "under t
 
 
 def image(n: int) -> Image.Image:
-    """A picture that no other number has."""
+    """A picture of one colour, which depends on the number."""
     return Image.new("RGB", (24, 24), (20 + 40 * (n % 5), 10 * n % 256, 99))
 
 
 def items_of(name: str) -> list[Item]:
-    """A few questions, each with its own image where the data set asks for that."""
+    """A few questions, on separate images where the data set needs that; the world's own for other benchmarks."""
 
     def item(n, question, answers, **more):
         return Item(name, f"{name}-{n}", question, tuple(answers), **more)
@@ -59,14 +60,18 @@ def items_of(name: str) -> list[Item]:
             item(n, "How high is the red bar?", [str(10 * n + 10)], category=category)
             for n, category in enumerate(CHARTQA_SPLITS * 2)
         ]
-    ten = 1 if name == "gqa" else TABLES[name].answers or 2
-    return [
-        item(n, f"What color is the {s.title()}?", [c] * ten, words=(c.upper(), "42"))
-        for n, (c, s, _) in enumerate(words)
-    ]
+    if name in ("vqav2", "gqa", "okvqa", "vizwiz", "textvqa", "docvqa"):
+        answers = TABLES[name].answers or 2
+        return [
+            item(n, f"What color is the {shape.title()}?", [color] * answers, words=(color.upper(), "42"))
+            for n, (color, shape, _) in enumerate(words)
+        ]
+    items, _ = make_benchmark(name, 4, seed=0)
+    return items
 
 
 def write(root: Path, name: str) -> list[Item]:
+    """Write a benchmark's data set below `root`, and return its items."""
     items = items_of(name)
     pictures = {id_: image(n) for n, id_ in enumerate(dict.fromkeys(i.image_id for i in items))}
     write_benchmark(root, name, items, pictures)
