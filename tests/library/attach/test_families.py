@@ -185,6 +185,7 @@ def test_extreme_aspect_ratios_of_llava_next(models, size, grid):
         assert tokens[0].tolist() == recompute(model, inputs, {1: kept}, tokens=3)[0]
 
 
+@pytest.mark.slow
 @by_family
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())

@@ -92,6 +92,7 @@ def processor_count(settings_, height, width):
     return LlavaNextProcessor._get_number_of_features(processor, height, width, size, size) - 1
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.integers(1, 4000), st.integers(1, 4000))
 def test_llava_next_has_as_many_tokens_as_its_processor_makes(height, width):

@@ -1,4 +1,4 @@
-"""Spectral budgets on a model: each source of features holds the right tensors, and ragged batches equal single rows."""
+"""Spectral budgets on a model: the right tensors for each source of features; ragged batches equal single rows."""
 
 import pytest
 import torch
