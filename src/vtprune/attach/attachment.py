@@ -1,13 +1,14 @@
 """Attaching a pruning method to a transformers model with hooks."""
 
+from __future__ import annotations
+
 import weakref
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
-from transformers import Cache, PreTrainedModel
 
 from vtprune.attach.continuation import ContinuedForward
 from vtprune.attach.core_call import CoreCall
@@ -21,6 +22,9 @@ from vtprune.attach.setup import Setup
 from vtprune.attach.transformers_internals import forward_pre_hooks
 from vtprune.errors import UserError
 from vtprune.stages import Pruner
+
+if TYPE_CHECKING:  # importing these takes seconds
+    from transformers import Cache, PreTrainedModel
 
 
 class Attachment:
@@ -70,7 +74,7 @@ class Attachment:
         self.method = method
         self.prefix = prefix
         self._setup = Setup.of(method, model, prefix)
-        self.model = cast(PreTrainedModel, model)
+        self.model = cast("PreTrainedModel", model)
         self._handles: list[Handle] = []
         self._encodings = Encodings()
         self._prompts: weakref.WeakKeyDictionary[Cache, Prompt] = weakref.WeakKeyDictionary()
@@ -129,7 +133,7 @@ class Attachment:
 
     # ---- entering and leaving
 
-    def __enter__(self) -> "Attachment":
+    def __enter__(self) -> Attachment:
         for hook in forward_pre_hooks(self._setup.core):
             owner = getattr(hook, "__self__", None)
             if isinstance(owner, Attachment):
@@ -190,7 +194,7 @@ class Attachment:
         return None
 
     def _continue(self, call: CoreCall) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        cache = cast(Cache, call.cache)
+        cache = cast("Cache", call.cache)
         prompt = self._prompts.get(cache)
         if prompt is None:
             if self._setup.stages:

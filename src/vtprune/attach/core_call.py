@@ -1,16 +1,20 @@
 """One call of a model's core, seen by the names of its arguments."""
 
+from __future__ import annotations
+
 import inspect
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from transformers import Cache
 
 from vtprune.attach.image_encodings import identity_of
 from vtprune.attach.transformers_internals import is_static
 from vtprune.errors import UserError
+
+if TYPE_CHECKING:  # importing these takes seconds
+    from transformers import Cache
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class CoreCall:
     arguments: dict[str, Any]
 
     @classmethod
-    def of(cls, core: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "CoreCall":
+    def of(cls, core: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CoreCall:
         """The call of `core(*args, **kwargs)`.
 
         Raises:

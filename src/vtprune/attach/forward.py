@@ -1,11 +1,12 @@
 """The forward of a new prompt: everything that belongs to it, from its beginning to its end."""
 
+from __future__ import annotations
+
 import weakref
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import Cache
 
 from vtprune.attach.core_call import CoreCall
 from vtprune.attach.image_encodings import Encoding, Encodings
@@ -20,6 +21,9 @@ from vtprune.errors import UserError
 from vtprune.features import Features
 from vtprune.ops.indexing import mask_from_indices, take
 from vtprune.stages import Goal, Stage
+
+if TYPE_CHECKING:  # importing these takes seconds
+    from transformers import Cache
 
 
 class PromptForward:
@@ -55,7 +59,7 @@ class PromptForward:
         self._position_ids: torch.Tensor | None = None
 
     @classmethod
-    def begin(cls, setup: Setup, call: CoreCall, last: Prompt | None, encodings: Encodings) -> "PromptForward":
+    def begin(cls, setup: Setup, call: CoreCall, last: Prompt | None, encodings: Encodings) -> PromptForward:
         """The forward of a call that does not continue a cache.
 
         Args:

@@ -1,14 +1,18 @@
 """Asking a model questions about images: prompts, encoding, greedy generation."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from PIL import Image
-from transformers import BatchFeature, PreTrainedModel, ProcessorMixin
 
 from vtprune.errors import UserError
+
+if TYPE_CHECKING:  # importing these takes seconds
+    from transformers import BatchFeature, PreTrainedModel, ProcessorMixin
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ def encode(model: PreTrainedModel, processor: ProcessorMixin, questions: Iterabl
         return_tensors="pt",
         **({"add_special_tokens": False} if has_begin else {}),
     )
-    return cast(BatchFeature, inputs.to(model.device, model.dtype))
+    return cast("BatchFeature", inputs.to(model.device, model.dtype))
 
 
 def as_seen(processor: ProcessorMixin, pixels: torch.Tensor) -> Image.Image:

@@ -1,14 +1,19 @@
 """Layouts: where the image tokens of a prompt stand, and where they lie on the grid of their image."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
-from transformers import PreTrainedConfig
 
 from vtprune.errors import UserError
+
+if TYPE_CHECKING:  # importing these takes seconds
+    from transformers import PreTrainedConfig
 
 
 @dataclass(frozen=True)

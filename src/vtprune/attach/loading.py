@@ -1,23 +1,20 @@
 """Loading a checkpoint that can be pruned."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
-from transformers import (
-    AutoConfig,
-    AutoModelForImageTextToText,
-    AutoProcessor,
-    PreTrainedConfig,
-    PreTrainedModel,
-    ProcessorMixin,
-)
 
 from vtprune.attach.families import FAMILIES, family_of
 from vtprune.errors import CheckpointError
+
+if TYPE_CHECKING:  # importing these takes seconds
+    from transformers import PreTrainedModel, ProcessorMixin
 
 
 def load(
@@ -40,6 +37,8 @@ def load(
         CheckpointError: if there is no such checkpoint, a file of it is missing, truncated or does not fit its
             configuration, or its architecture is not supported.
     """
+    from transformers import AutoProcessor  # takes seconds
+
     name = _name_of(path_or_id)
     _check_architecture(name)
     model = _load_model(name, dtype, attn_implementation)
@@ -51,7 +50,7 @@ def load(
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     ready = cast(nn.Module, model).to(device).eval()
-    return cast(PreTrainedModel, ready), processor
+    return cast("PreTrainedModel", ready), processor
 
 
 def _name_of(path_or_id: str | Path) -> str:
@@ -68,6 +67,8 @@ def _name_of(path_or_id: str | Path) -> str:
 
 
 def _check_architecture(name: str) -> None:
+    from transformers import AutoConfig, PreTrainedConfig  # takes seconds
+
     with _as_checkpoint_error(name, "its configuration cannot be read"):
         # Read as plain data: transformers cannot build the configuration of an architecture that it lacks.
         config, _ = PreTrainedConfig.get_config_dict(name)
@@ -83,6 +84,8 @@ def _check_architecture(name: str) -> None:
 
 
 def _load_model(name: str, dtype: str | torch.dtype | None, attn_implementation: str | None) -> PreTrainedModel:
+    from transformers import AutoModelForImageTextToText  # takes seconds
+
     options: dict[str, Any] = {} if attn_implementation is None else {"attn_implementation": attn_implementation}
     with _as_checkpoint_error(name, "its weights cannot be loaded"):
         loaded: Any = AutoModelForImageTextToText.from_pretrained(
@@ -101,7 +104,7 @@ def _load_model(name: str, dtype: str | torch.dtype | None, attn_implementation:
             f"checkpoint {name}: {len(mismatched)} weights do not have the shape that its configuration says, such as "
             f"{mismatched[0][0]}"
         )
-    return cast(PreTrainedModel, model)
+    return cast("PreTrainedModel", model)
 
 
 def _other_format(architecture: str | None) -> str:

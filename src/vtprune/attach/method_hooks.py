@@ -1,14 +1,18 @@
 """Hooks on the methods of a model, like the hooks that torch has on a module's forward."""
 
+from __future__ import annotations
+
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
-from transformers import PreTrainedModel
 
 from vtprune.errors import UserError
+
+if TYPE_CHECKING:  # importing these takes seconds
+    from transformers import PreTrainedModel
 
 Before = Callable[[dict[str, Any]], None]
 """Gets the arguments of a call by their names."""

@@ -1,17 +1,21 @@
 """What several methods share of one batch of prompts: its images, and the layers before any method prunes."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import Cache
 
 from vtprune.attach.layout import Layout
 from vtprune.attach.prompt import Prompt
 from vtprune.attach.transformers_internals import cached_states
 from vtprune.errors import UserError
 from vtprune.features import Features
+
+if TYPE_CHECKING:  # importing these takes seconds
+    from transformers import Cache
 
 
 @dataclass
@@ -43,7 +47,7 @@ class PrefixState:
     @classmethod
     def before(
         cls, layer: int, prompt: Prompt, hidden: torch.Tensor, captured: Mapping[str, torch.Tensor], cache: Cache
-    ) -> "PrefixState":
+    ) -> PrefixState:
         """The state of a prompt, of which nothing has been dropped yet, before `layer`."""
         return cls(
             layer,

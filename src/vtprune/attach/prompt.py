@@ -1,15 +1,20 @@
 """A batch of prompts on its way through the decoder: which image tokens are left, and where they stand."""
 
+from __future__ import annotations
+
 import weakref
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
-from transformers import Cache
 
 from vtprune.attach.kept import Choice, Kept
 from vtprune.attach.layout import Layout
 from vtprune.errors import UserError
 from vtprune.ops.indexing import inverse_of, mask_from_indices, pack_right
+
+if TYPE_CHECKING:  # importing these takes seconds
+    from transformers import Cache
 
 
 @dataclass
@@ -45,7 +50,7 @@ class Prompt:
     image_features: weakref.ref[object] | None = None
 
     @classmethod
-    def start(cls, input_ids: torch.Tensor, layout: Layout, attended: torch.Tensor, image_token: int) -> "Prompt":
+    def start(cls, input_ids: torch.Tensor, layout: Layout, attended: torch.Tensor, image_token: int) -> Prompt:
         """A prompt of which nothing has been dropped.
 
         Args:

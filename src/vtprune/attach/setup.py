@@ -1,17 +1,21 @@
 """A method and the parts of the model that it prunes: what stays the same over all forwards of an attachment."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from torch import nn
-from transformers import PreTrainedConfig, PreTrainedModel
 
 from vtprune.attach.families import Family, family_of
 from vtprune.attach.prefix import Prefix
 from vtprune.attach.vision_tower import TowerAttention
 from vtprune.errors import UserError
 from vtprune.stages import Pruner, Stage, placed
+
+if TYPE_CHECKING:  # importing these takes seconds
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Setup:
     prefix: Prefix | None
 
     @classmethod
-    def of(cls, method: Pruner, model: nn.Module, prefix: Prefix | None) -> "Setup":
+    def of(cls, method: Pruner, model: nn.Module, prefix: Prefix | None) -> Setup:
         """Find the parts of a model, and place the method's stages in it.
 
         Raises:
@@ -53,7 +57,7 @@ class Setup:
                 of its layers, or its vision tower has no attention though the method needs it.
         """
         family = family_of(model)
-        model = cast(PreTrainedModel, model)
+        model = cast("PreTrainedModel", model)
         decoder, vision_tower = family.language_model(model), family.vision_tower(model)
         layers = cast(nn.ModuleList, decoder.layers)
         setup = cls(

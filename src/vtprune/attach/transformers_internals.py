@@ -4,14 +4,17 @@ They were last checked with transformers 5.23 and torch 2.15. A release that cha
 nowhere else.
 """
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Callable
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
-from transformers import Cache, PreTrainedConfig
-from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+
+if TYPE_CHECKING:  # importing these takes seconds
+    from transformers import Cache, PreTrainedConfig
 
 Rotary = tuple[torch.Tensor, torch.Tensor]
 """A layer's `position_embeddings`: (cos, sin), `[1 or b, length, head_dim]` each."""
@@ -52,6 +55,8 @@ def causal_mask(
         queries: how many of the keys, the last ones, are new.
         dtype: type of the hidden states.
     """
+    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS  # a model has imported it already
+
     implementation = config._attn_implementation
     if implementation not in ALL_MASK_ATTENTION_FUNCTIONS:
         return None  # transformers makes no mask for such a kernel either

@@ -1,17 +1,21 @@
 """The vision tower's attention and output, sorted by the prompts and image tokens to which they belong."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
-from transformers import PreTrainedConfig
 
 from vtprune.attach.layout import Layout, square_grid
 from vtprune.errors import UserError
 from vtprune.features import Patches
 from vtprune.ops.indexing import take
+
+if TYPE_CHECKING:  # importing these takes seconds
+    from transformers import PreTrainedConfig
 
 
 def by_prompt(outputs: torch.Tensor | None, counts: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -66,7 +70,7 @@ class TowerAttention:
         self._attention, self._config = attention, config
 
     @classmethod
-    def of(cls, vision_tower: nn.Module, config: PreTrainedConfig) -> "TowerAttention | None":
+    def of(cls, vision_tower: nn.Module, config: PreTrainedConfig) -> TowerAttention | None:
         """The attention of a vision tower; None if it has no such layer.
 
         Args:

@@ -3,7 +3,6 @@
 from collections.abc import Container
 
 from torch import nn
-from transformers import PreTrainedModel
 
 from vtprune.attach.families.family import Family
 from vtprune.attach.families.internvl import InternVL
@@ -27,6 +26,8 @@ def family_of(model: nn.Module) -> Family:
     Raises:
         UserError: if the model's class or its decoder is not supported.
     """
+    from transformers import PreTrainedModel  # importing it takes seconds, and a model has done so already
+
     name = _class_name_in(model, FAMILIES)
     if name is None or not isinstance(model, PreTrainedModel):
         raise UserError(f"models of class {type(model).__name__} cannot be pruned; supported: {', '.join(FAMILIES)}")

@@ -1,13 +1,17 @@
 """The interface of a model family: where its parts are, and how its image tokens are laid out."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
-from typing import ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import torch
 from torch import nn
-from transformers import PreTrainedConfig, PreTrainedModel
 
 from vtprune.attach.layout import Layout
+
+if TYPE_CHECKING:  # importing these takes seconds
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 
 class Family(ABC):
@@ -45,11 +49,11 @@ class Family(ABC):
 
     def core(self, model: PreTrainedModel) -> PreTrainedModel:
         """The module that gets `input_ids` and holds the other parts."""
-        return cast(PreTrainedModel, model.model)
+        return cast("PreTrainedModel", model.model)
 
     def language_model(self, model: PreTrainedModel) -> PreTrainedModel:
         """The decoder, with `layers` and `config`."""
-        return cast(PreTrainedModel, self.core(model).language_model)
+        return cast("PreTrainedModel", self.core(model).language_model)
 
     def vision_tower(self, model: PreTrainedModel) -> nn.Module:
         """The module that gets the pixels."""

@@ -1,13 +1,18 @@
 """InternVL: one grid a tile."""
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
-from transformers import PreTrainedConfig
 
 from vtprune.attach.families.family import Family
 from vtprune.attach.layout import Layout, Part, assemble_layout, image_token_places, square_grid
 from vtprune.errors import UserError
+
+if TYPE_CHECKING:  # importing these takes seconds
+    from transformers import PreTrainedConfig
 
 
 class InternVL(Family):

@@ -1,18 +1,19 @@
 """LLaVA-NeXT: two grids an image, the base and the any-resolution one."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
-from transformers import PreTrainedConfig
-from transformers.models.llava_next.modeling_llava_next import (  # last checked with transformers 5.23
-    get_anyres_image_grid_shape,
-    unpad_image,
-)
 
 from vtprune.attach.families.family import Family
 from vtprune.attach.layout import Layout, Part, assemble_layout, has_class_token, image_token_places, square_grid
 from vtprune.errors import UserError
+
+if TYPE_CHECKING:  # importing these takes seconds
+    from transformers import PreTrainedConfig
 
 
 class LlavaNext(Family):
@@ -54,6 +55,9 @@ class LlavaNext(Family):
 
 def _parts(config: PreTrainedConfig, size: list[int]) -> list[Part]:
     """Both sequences of an image of that (height, width) in pixels, by the model's own functions."""
+    # Last checked with transformers 5.23. A LLaVA-NeXT model has imported this module already.
+    from transformers.models.llava_next.modeling_llava_next import get_anyres_image_grid_shape, unpad_image
+
     height, width = square_grid(config)
     down, across = get_anyres_image_grid_shape(  # type: ignore[no-untyped-call]
         size, config.image_grid_pinpoints, config.vision_config.image_size
