@@ -14,8 +14,9 @@ from typing import Any
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.experiments.calibration import budgets, calibrate
 from vtstudy.experiments.files import write_csv
+from vtstudy.experiments.image_spectra import record
 from vtstudy.experiments.settings import SpectralSettings
-from vtstudy.experiments.spectra import DEFAULT, record, shares_of
+from vtstudy.experiments.spectra import DEFAULT, shares_of
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -50,13 +51,13 @@ def run(settings: SpectralSettings, files: Sequence[Path]) -> Path:
 
     source, centre, power = DEFAULT
     measurements = MeasurementCache(Path(settings.cache) / "measurements")
-    loaded = Checkpoint(settings.checkpoint, measurements, device=settings.device, dtype=settings.dtype)
+    checkpoint = Checkpoint(settings.checkpoint, measurements, device=settings.device, dtype=settings.dtype)
     parts, tokens = [], []
     with tqdm(total=len(files), unit="image", desc="calibrate", dynamic_ncols=True) as bar:
         for file in files:
-            spectra, _, count = record(loaded, [_opened(file)], 1, {}, bar, variants=[(source, centre)])
-            parts.append(shares_of(spectra, *DEFAULT))
-            tokens.append(count)
+            spectra = record(checkpoint, [_opened(file)], 1, bar, variants=[(source, centre)])
+            parts.append(shares_of(spectra.shares, *DEFAULT))
+            tokens.append(spectra.tokens)
     longest = max(part.shape[1] for part in parts)
     shares = torch.cat([pad(part, (0, longest - part.shape[1])) for part in parts])  # what is not there has no energy
     rows = []

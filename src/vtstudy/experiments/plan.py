@@ -14,8 +14,9 @@ from vtstudy.config import Config, Limit, load
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.evaluation.requests import Variant
 from vtstudy.experiments.eadaprune import Matching, assumptions
+from vtstudy.experiments.image_spectra import VARIANTS
 from vtstudy.experiments.registry import EXPERIMENTS
-from vtstudy.experiments.spectra import POWERS, VARIANTS
+from vtstudy.experiments.spectra import POWERS
 
 # Rows of the splits that the tasks load, as the data sets' cards on the Hub say.
 QUESTIONS_ON_THE_HUB = {

@@ -17,31 +17,34 @@ import math
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
+from tqdm import tqdm
 
-from vtprune.features import Features
-from vtprune.methods import FastV, SpectralBudget
-from vtprune.methods.spectral_budget import SOURCES, image_features
-from vtprune.ops import spectrum
+from vtprune.methods import SpectralBudget
+from vtprune.methods.spectral_budget import SOURCES
 from vtstudy.benchmarks import ADAPTPRUNE, BENCHMARKS
 from vtstudy.config import Multiples
+from vtstudy.evaluation.cache_key import files_digest, meaning
+from vtstudy.evaluation.checkpoint import Checkpoint
 from vtstudy.evaluation.environment import data_root, prepare
 from vtstudy.evaluation.errors import EvaluationError
+from vtstudy.evaluation.measurement_cache import MeasurementCache
 from vtstudy.experiments.calibration import budgets, calibrate
 from vtstudy.experiments.files import scores_file, write, write_csv
+from vtstudy.experiments.image_spectra import VARIANTS, cached_spectra
 from vtstudy.experiments.intervals import spearman, wilson
 from vtstudy.experiments.provenance import checkpoint_facts, facts
 from vtstudy.experiments.results import COLUMNS, write_results
 from vtstudy.experiments.settings import SpectraSettings
 
 NAME = "spectra"
-LAYER = 2  # before which the hidden states are taken: where FastV and AdaptPrune prune
-VARIANTS = tuple((source, centre) for source in SOURCES for centre in (False, True))
 DEFAULT = ("projected", False, 2.0)  # SpectralBudget's own assumptions
 POWERS = (2.0, 1.0)
 MEASURES = ("content", "objects", "characters", "chart_parts", "clutter")
@@ -51,87 +54,37 @@ EXAMPLES, EXAMPLE_TARGET = 4, 0.1  # images of the smallest and of the largest b
 Table = list[dict[str, Any]]
 
 
-class Recorder:
-    """A budget that keeps every token, and takes down the spectra of the images on the way.
-
-    So spectra are of the very features that a :class:`SpectralBudget` is given when it prunes.
-
-    Attributes:
-        shares: by (source, centred), all energies' shares, an image a row.
-        counted: by name, what each of ``budgets`` gave and the rank that settled it, an image a row.
-    """
-
-    def __init__(self, budgets: Mapping[Any, SpectralBudget], variants: Iterable[tuple[str, bool]]) -> None:
-        self.budgets = budgets
-        self.shares: dict[tuple[str, bool], list[torch.Tensor]] = {variant: [] for variant in variants}
-        self.counted: dict[Any, list[torch.Tensor]] = {name: [] for name in budgets}
-
-    def count(self, features: Features) -> torch.Tensor:
-        for source, centre in self.shares:
-            x, valid = image_features(features, source)
-            self.shares[source, centre].append(spectrum(x, valid, route="svd", centre=centre).shares.cpu())
-        for name, budget in self.budgets.items():
-            self.counted[name].append(torch.stack(budget.count_with_rank(features), dim=1).cpu())
-        return features.valid.sum(dim=1)
-
-    def signature(self) -> str:
-        return "recorder"
-
-
-@torch.inference_mode()
-def record(
-    loaded: Any,
-    images: Sequence[Any],
-    batch_size: int,
-    budgets: Mapping[Any, SpectralBudget],
-    bar: Any,
-    variants: Iterable[tuple[str, bool]] = VARIANTS,
-) -> tuple[dict, dict, int]:
-    """Spectra (by variant) and budgets (by name) of the images, and how many tokens the last batch's first image has."""
-    from vtprune.attach.inference import chat_prompt
-
-    recorder = Recorder(budgets, variants)
-    prompt = chat_prompt(loaded.processor, "", 1)
-    tokens = 0
-    with FastV(recorder, layer=LAYER).attach(loaded.model) as pruned:
-        for start in range(0, len(images), batch_size):
-            batch = list(images[start : start + batch_size])
-            inputs = loaded.processor(
-                images=batch, text=[prompt] * len(batch), padding=True, return_tensors="pt", add_special_tokens=False
-            ).to(loaded.model.device, loaded.model.dtype)
-            loaded.model(**inputs, logits_to_keep=1)
-            tokens = sum(len(image.indices) for image in pruned.kept[0])
-            bar.update(len(batch))
-    return (
-        {name: torch.cat(parts) for name, parts in recorder.shares.items()},
-        {name: torch.cat(parts) for name, parts in recorder.counted.items()},
-        tokens,
-    )
-
-
 def shares_of(shares: Mapping[tuple[str, bool], torch.Tensor], source: str, centre: bool, power: float) -> torch.Tensor:
     """Shares of ``s ** power``, from those of the squares."""
     energies = shares[source, centre].pow(power / 2)
     return energies / energies.sum(dim=1, keepdim=True).clamp(min=1e-30)
 
 
-def benchmark_images(root: Path, limit: int | None) -> Iterator[tuple[str, str, Any]]:
-    """(benchmark, image id, pillow image), each image of a benchmark once."""
+def benchmark_images(root: Path, limit: int | None) -> Iterator[tuple[str, str, bytes]]:
+    """(benchmark, image id, encoded image), each image of a benchmark once."""
     import pyarrow.parquet as pq
-    from PIL import Image
 
     for name in ADAPTPRUNE:
-        spec = BENCHMARKS[name]
-        config = spec.images_config or spec.config
-        stored = {}
-        for file in sorted((root / spec.path).glob(spec.pattern(config))):
+        stored: dict[str, bytes] = {}
+        for file in _image_files(root, name):
             for image in pq.read_table(file, columns=["image"]).column("image").to_pylist():
                 stored.setdefault(Path(image["path"]).stem, image["bytes"])
         if not stored:
+            spec = BENCHMARKS[name]
             raise EvaluationError(f"{spec.title}: there are no images in {root / spec.path}")
         for key in list(stored)[:limit]:
-            with Image.open(io.BytesIO(stored[key])) as image:
-                yield name, key, image.convert("RGB")
+            yield name, key, stored[key]
+
+
+def _image_files(root: Path, benchmark: str) -> list[Path]:
+    spec = BENCHMARKS[benchmark]
+    return sorted((root / spec.path).glob(spec.pattern(spec.images_config or spec.config)))
+
+
+def decoded(image: bytes) -> Image.Image:
+    """An encoded image as pillow has it."""
+    with Image.open(io.BytesIO(image)) as opened:
+        return opened.convert("RGB")
 
 
 def read_density(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
@@ -151,20 +104,20 @@ def read_density(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
     return {(row["benchmark"], row["image_id"]): row for row in rows}
 
 
-def calibration_images(density: Iterable[Mapping[str, Any]], each: int, seed: int) -> list[Any]:
-    """``each`` pictures a benchmark of the kinds that it shows, from the training's side of the split."""
-    from PIL import Image
-
-    from vtstudy.world.pictures import sample
+def calibration_images(density: Iterable[Mapping[str, Any]], count: int, seed: int) -> list[Image.Image]:
+    """`count` pictures for each benchmark, of the kinds that it shows, from the training's side of the split."""
+    from vtstudy.world.pictures import sample  # rendering is not needed where the spectra are cached
     from vtstudy.world.scene import render
 
     kinds: dict[str, list[str]] = {}
     for row in density:
         kinds.setdefault(row["benchmark"], []).append(row["kind"])
     images = []
-    for benchmark, shown in kinds.items():
+    for benchmark, kinds_of_benchmark in kinds.items():
         rng = Random(f"spectra-{benchmark}-{seed}")
-        images += [Image.fromarray(render(sample(rng, rng.choice(shown), held_out=False))) for _ in range(each)]
+        images += [
+            Image.fromarray(render(sample(rng, rng.choice(kinds_of_benchmark), held_out=False))) for _ in range(count)
+        ]
     return images
 
 
@@ -194,23 +147,34 @@ def run(settings: SpectraSettings) -> Path:
     root = data_root(settings.data)
     density = read_density(root / "density.csv")
     prepare(offline=True)
-    from tqdm import tqdm
-
-    from vtstudy.evaluation.checkpoint import Checkpoint
-    from vtstudy.evaluation.measurement_cache import MeasurementCache
-
     measurements = MeasurementCache(Path(settings.cache) / "measurements")
-    loaded = Checkpoint(settings.checkpoint, measurements, device=settings.device, dtype=settings.dtype)
+    checkpoint = Checkpoint(settings.checkpoint, measurements, device=settings.device, dtype=settings.dtype)
     shown = list(benchmark_images(root, settings.limit))
-    pictures = calibration_images(density.values(), options.calibration, options.seed)
+    calibrated_on = options.calibration * len({row["benchmark"] for row in density.values()})
+    calibration_key = {
+        "density": files_digest({"density.csv": root / "density.csv"}),
+        "count": options.calibration,
+        "seed": options.seed,
+        "code": meaning(["vtstudy.world.pictures", "vtstudy.world.scene"]),
+    }
+    files = {f"{name} {file.name}": file for name in ADAPTPRUNE for file in _image_files(root, name)}
+    benchmarks_key = {"files": files_digest(files), "limit": settings.limit, "pillow": version("pillow")}
     facts_of = [density.get((benchmark, key)) for benchmark, key, _ in shown]
     if None in facts_of:
         lost = shown[facts_of.index(None)]
         raise EvaluationError(f"{root / 'density.csv'} does not know image {lost[1]} of {lost[0]}")
 
     seconds = {}
-    with tqdm(total=len(pictures) + len(shown), unit="image", desc=NAME, dynamic_ncols=True) as bar:
-        before, _, tokens = record(loaded, pictures, settings.batch_size, {}, bar)
+    with tqdm(total=calibrated_on + len(shown), unit="image", desc=NAME, dynamic_ncols=True) as bar:
+        calibration = cached_spectra(
+            checkpoint,
+            measurements,
+            lambda: calibration_images(density.values(), options.calibration, options.seed),
+            calibration_key,
+            settings.batch_size,
+            bar,
+        )
+        before, tokens = calibration.shares, calibration.tokens
         seconds["calibration"] = round(time.perf_counter() - start, 1)
         fixed = {target: max(1, int(tokens * target)) for target in targets}
         energies = {
@@ -229,7 +193,16 @@ def run(settings: SpectraSettings) -> Path:
             for target in targets
             for pair in clamped(options.limits, fixed[target])
         }
-        shares, found, _ = record(loaded, [image for _, _, image in shown], settings.batch_size, randomised, bar)
+        measured = cached_spectra(
+            checkpoint,
+            measurements,
+            lambda: [decoded(image) for _, _, image in shown],
+            benchmarks_key,
+            settings.batch_size,
+            bar,
+            list(randomised.values()),
+        )
+        shares, counts_of = measured.shares, dict(zip(randomised, measured.counts, strict=True))
     seconds["benchmarks"] = round(time.perf_counter() - start - seconds["calibration"], 1)
 
     names = np.array([benchmark for benchmark, _, _ in shown])
@@ -253,7 +226,7 @@ def run(settings: SpectraSettings) -> Path:
         "calibration": calibrated,
         "means": list(_means(exact, names)),
         "correlation": list(_correlations(exact, names, facts_of)),
-        "agreement": list(_agreement(exact, found, names)),
+        "agreement": list(_agreement(exact, counts_of, names)),
         "decay": list(_decay(shares, names, facts_of)),
     }
     out = Path(settings.out)
@@ -264,8 +237,8 @@ def run(settings: SpectraSettings) -> Path:
         out / NAME / "examples", shown, exact[(*DEFAULT, min(targets, key=lambda target: abs(target - EXAMPLE_TARGET)))]
     )
     path = write_results(scores_file(out, NAME), list(_headlines(tables, settings.model)))
-    known = facts(settings, **checkpoint_facts(loaded), seconds=time.perf_counter() - start)
-    images = {"images": len(shown), "calibrated_on": len(pictures), "tokens": tokens}
+    known = facts(settings, **checkpoint_facts(checkpoint), seconds=time.perf_counter() - start)
+    images = {"images": len(shown), "calibrated_on": calibrated_on, "tokens": tokens}
     known[NAME] = images | options.model_dump(exclude={"limits"}) | {"seconds": seconds}
     write(path.with_suffix(".json"), json.dumps(known, indent=2) + "\n")
     return path
@@ -296,7 +269,7 @@ def _write_examples(folder: Path, shown: Sequence, counts: np.ndarray) -> None:
         for number, (benchmark, index) in enumerate(list(first.items())[:EXAMPLES], start=1):
             name = f"{end}-{number}.png"
             folder.mkdir(parents=True, exist_ok=True)
-            shown[index][2].save(folder / name)
+            decoded(shown[index][2]).save(folder / name)
             rows.append(
                 {
                     "end": end,

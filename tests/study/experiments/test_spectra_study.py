@@ -19,6 +19,7 @@ from vtstudy.experiments.spectra import (
     MEASURES,
     benchmark_images,
     calibration_images,
+    decoded,
     read_density,
     run,
 )
@@ -110,7 +111,7 @@ def test_mean_budgets_are_matched_on_other_pictures(study):
 def test_calibration_pictures_are_not_evaluated(study):
     """None of them is among the benchmarks' images, whatever the seed, and none lies on their side of the split."""
     root = study / "world"
-    evaluated = {image.tobytes() for _, _, image in benchmark_images(root, None)}
+    evaluated = {decoded(image).tobytes() for _, _, image in benchmark_images(root, None)}
     for seed in (0, 1):
         pictures = calibration_images(read_density(root / "density.csv").values(), 4, seed)
         assert len(pictures) == 4 * 12 and len({picture.tobytes() for picture in pictures}) > 30
