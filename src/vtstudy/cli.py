@@ -302,14 +302,21 @@ def notebooks(
 @app.command()
 def import_answers(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Predictions of version 0.1: data/predictions.")],
+    params: Params = PARAMS,
     cache: Cache = CACHE,
 ) -> None:
-    """Add the answers that version 0.1 stored to the stored answers, as far as the code is the same."""
+    """Add the answers that version 0.1 stored for the models of the parameters to the stored answers."""
+    from vtstudy.config import load
     from vtstudy.evaluation.answer_cache import AnswerCache
+    from vtstudy.evaluation.checkpoint import Checkpoint
     from vtstudy.evaluation.import_answers import import_answers as import_folder
+    from vtstudy.evaluation.measurement_cache import MeasurementCache
 
-    imported, passed_over = import_folder(folder, AnswerCache(cache))
-    print(f"files imported: {imported}; of other code or other versions, and so not imported: {passed_over}")
+    config, measurements = load(params), MeasurementCache(cache / "measurements")
+    dtype = config.evaluation.dtype
+    checkpoints = [Checkpoint(model.checkpoint, measurements, dtype=dtype) for model in config.models.values()]
+    imported, passed_over = import_folder(folder, AnswerCache(cache), checkpoints)
+    print(f"files imported: {imported}; of other models, code or versions, and so not imported: {passed_over}")
 
 
 def _score_table(scores: "Mapping[str, Scores]") -> "Table":

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from PIL import Image
-from transformers.utils.hub import cached_file, extract_commit_hash
 
 from vtprune.methods import Method
 from vtstudy.evaluation.import_graph import SOURCES, is_type_checking, used_modules
@@ -37,6 +36,8 @@ def checkpoint_digest(path_or_id: str | Path) -> str | None:
     folder = Path(path_or_id).expanduser()
     if folder.is_dir():
         return files_digest({file.name: file for file in folder.iterdir() if file.suffix in _CHECKPOINT_SUFFIXES})
+    from transformers.utils.hub import cached_file, extract_commit_hash  # takes seconds; only for the Hub's checkpoints
+
     try:
         commit = extract_commit_hash(cached_file(str(path_or_id), "config.json"), None)
     except (OSError, ValueError):
