@@ -4,21 +4,19 @@
     python benchmarks/cost.py --device cpu                   # the miniature's own costs, seconds
     python benchmarks/cost.py --sizes LLaVA-1.5-13B --batches 1 4 16
 
-Each method is measured in turn within every round, after a warm-up round, the GPU synchronised
-around every phase; attention is SDPA throughout, the baseline's too. `adaptprune_loop` is AdaptPrune
-with the paper's loop as printed, `adaptprune_fused` with that loop as one kernel.
+Every round measures each method once, after a warm-up round. A GPU is synchronised
+around every phase. Attention is SDPA everywhere, also in the baseline. `adaptprune_loop` is AdaptPrune
+with the loop that the paper prints, `adaptprune_fused` runs that loop as one Triton kernel.
 
-What has been measured is written after each size and batch, and is not measured again by the same
-command on the same device, versions and commit: a run that was stopped goes on where it was. With
---minutes it stops by itself before a new size would begin too late. Needs torch and transformers
-alone; nothing is downloaded. Without git on the machine, name the commit with --commit.
+The results are written after each size and batch. The same command on the same device, versions and commit does not
+measure them again, so that a stopped run can be continued. With --minutes the script stops before it would begin a
+new size too late. Nothing is downloaded. Where the machine has no git, name the commit with --commit.
 """
 
 import argparse
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import time
@@ -27,11 +25,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "src"))  # runs without an installation, too
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))  # the script runs without an installation
+sys.path.insert(0, str(Path(__file__).parent))
 
 import torch
+from printing import markdown_table, milliseconds
+from transformers import AutoModelForImageTextToText, PreTrainedModel
 
-from vtprune.cost.measure import LOOP, Measured, Plan, build, measure, variants, workload_of
+from vtprune.cost.measure import LOOP, PHASES, Measured, Plan, build, measure, variants, workload_of
 from vtstudy.experiments.paper_models import SIZES
 
 RECORDED = Path(__file__).parents[1] / "reports" / "recorded" / "cost.json"
@@ -60,10 +61,10 @@ def main(argv: list[str] | None = None) -> int:
             candidates = variants(options.keep, device)
             if batch > 1:
                 candidates.pop(LOOP)  # row by row it takes so many times as long as for one
-            found = measure(model, candidates, entry.pop("plan"), progress=_tell)
-            _tell("")
-            entry |= _results(model, found, options.text_tokens)
-            print(_table(entry), flush=True)
+            measured = measure(model, candidates, entry.pop("plan"), progress=_show_progress)
+            _show_progress("")
+            entry |= _results(model, measured, options.text_tokens)
+            _print_results(entry)
             if options.out:
                 entries.append(entry)
                 _write(options.out, entries)
@@ -111,17 +112,15 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def _load(size: str, device: torch.device, dtype: torch.dtype) -> Any:
+def _load(size: str, device: torch.device, dtype: torch.dtype) -> PreTrainedModel:
     if size == "miniature":
-        from transformers import AutoModelForImageTextToText
-
         model = AutoModelForImageTextToText.from_pretrained(MINIATURE, dtype=dtype, attn_implementation="sdpa")
         return model.to(device).eval()
     return build(SIZES[size].config(), device, dtype)
 
 
 def _facts(size: str, batch: int, device: torch.device, options: argparse.Namespace) -> dict[str, Any]:
-    """What tells one measurement from another; `plan` is taken out again before it is written."""
+    """Return what distinguishes one measurement from another. `plan` is removed before it is written."""
     status = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":/!reports")
     return {
         "size": size,
@@ -160,43 +159,45 @@ def _facts(size: str, batch: int, device: torch.device, options: argparse.Namesp
 
 
 def _same_run(entry: dict[str, Any], other: dict[str, Any]) -> bool:
-    def key(each: dict[str, Any]) -> dict[str, Any]:
-        settings = {name: each[name] for name in entry if name not in ("provenance", "plan")}
-        return settings | {name: value for name, value in each["provenance"].items() if name != "date"}
+    def key(measurement: dict[str, Any]) -> dict[str, Any]:
+        settings = {name: measurement[name] for name in entry if name not in ("provenance", "plan")}
+        return settings | {name: value for name, value in measurement["provenance"].items() if name != "date"}
 
     return key(entry) == key(other)
 
 
-def _results(model: Any, found: Measured, text_tokens: int) -> dict[str, Any]:
+def _results(model: PreTrainedModel, measured: Measured, text_tokens: int) -> dict[str, Any]:
     workload = workload_of(model.config, text_tokens)
     return {
         "image_tokens": workload.image_tokens,
         "tiles": workload.tiles,
         "never_dropped_tokens": workload.text_tokens,
-        "weight_bytes": found.weight_bytes,
+        "weight_bytes": measured.weight_bytes,
         "seconds": {
-            name: {phase: [round(value, 7) for value in each] for phase, each in phases.items()}
-            for name, phases in found.seconds.items()
+            name: {phase: [round(value, 7) for value in values] for phase, values in phases.items()}
+            for name, phases in measured.seconds.items()
         },
-        "peak_bytes": found.peak_bytes,
-        "not_measured": found.refused,
+        "peak_bytes": measured.peak_bytes,
+        "not_measured": measured.refused,
     }
 
 
-def _table(entry: dict[str, Any]) -> str:
-    """Median milliseconds and the peak, one line a method."""
-    phases = ("vision", "prefill", "scoring", "selection", "decode", "end_to_end")
-    lines = ["  " + "method".ljust(18) + "".join(f"{phase:>12}" for phase in phases) + "     peak GiB"]
+def _print_results(entry: dict[str, Any]) -> None:
+    """Print median milliseconds by phase and the peak memory, one line a method."""
+    rows = []
     for name, seconds in entry["seconds"].items():
-        cells = [f"{1000 * statistics.median(seconds[p]):12.2f}" if p in seconds else " " * 12 for p in phases]
+        times = [milliseconds(seconds[phase]) if phase in seconds else "" for phase in PHASES]
         peak = entry["peak_bytes"].get(name)
-        lines.append("  " + name.ljust(18) + "".join(cells) + (f"{peak / 2**30:13.2f}" if peak else ""))
-    return "\n".join([*lines, *(f"  {name}: {why}" for name, why in entry["not_measured"].items())])
+        rows.append([name, *times, f"{peak / 2**30:.2f}" if peak else ""])
+    markdown_table(["method", *(f"{phase}, ms" for phase in PHASES), "peak GiB"], rows)
+    for name, reason in entry["not_measured"].items():
+        print(f"{name}: {reason}")
+    sys.stdout.flush()
 
 
-def _tell(what: str) -> None:
+def _show_progress(step: str) -> None:
     if sys.stderr.isatty():
-        print(f"\r\033[K  {what}", end="", file=sys.stderr, flush=True)
+        print(f"\r\033[K  {step}", end="", file=sys.stderr, flush=True)
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
@@ -204,11 +205,11 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 
 def _write(path: Path, entries: list[dict[str, Any]]) -> None:
-    """All of it or nothing: through a file beside it."""
+    """Replace the file at once, so that an interruption leaves the old one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
-    os.replace(beside, path)
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
+    os.replace(part, path)
 
 
 def _git(*arguments: str) -> str | None:

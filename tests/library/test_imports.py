@@ -3,6 +3,9 @@
 import subprocess
 import sys
 
+import vtprune
+from vtprune.methods import methods
+
 STUDY_ONLY = ("pandas", "lmms_eval", "dvc", "matplotlib", "datasets", "vtstudy")
 
 
@@ -10,3 +13,8 @@ def test_importing_the_library_loads_nothing_that_only_the_study_needs():
     code = f"import sys, vtprune; print([name for name in {STUDY_ONLY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_every_public_name_exists_and_every_method_is_public():
+    assert set(vtprune.__all__) <= set(dir(vtprune))
+    assert {cls.__name__ for cls in methods().values()} <= set(vtprune.__all__)

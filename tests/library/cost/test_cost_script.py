@@ -44,7 +44,8 @@ def benchmark(monkeypatch):
     return module
 
 
-def test_a_run_goes_on_where_it_was_stopped(benchmark, tmp_path, capsys):
+@pytest.mark.slow
+def test_a_stopped_run_is_continued(benchmark, tmp_path, capsys):
     out = tmp_path / "recorded" / "cost.json"
     options = ["--device", "cpu", "--sizes", "LLaVA-1.5-7B", "--rounds", "2", "--new-tokens", "2", "--out", str(out)]
     assert benchmark.main([*options, "--batches", "1", "--commit", "abc"]) == 0
@@ -65,7 +66,7 @@ def test_a_run_goes_on_where_it_was_stopped(benchmark, tmp_path, capsys):
     assert not benchmark.loaded and len(json.loads(out.read_text())) == 2
 
 
-def test_wrong_options_are_one_sentence(benchmark, capsys):
+def test_wrong_options_are_refused(benchmark, capsys):
     for options, said in [
         (["--keep", "0"], "must lie in (0, 1]"),
         (["--rounds", "1"], "--rounds must be at least 2"),

@@ -114,7 +114,7 @@ def test_an_unpruned_model_costs_what_torch_counts(build):
         {"vision_feature_select_strategy": "full"},
     ],
 )
-def test_other_ways_to_build_llava(options):
+def test_other_llava_configurations_cost_what_torch_counts(options):
     model, inputs, workload = llava(**options)
     tokens = SIDE**2 + ("vision_feature_select_strategy" in options)
     workload = Workload(tokens, 7)
@@ -164,16 +164,27 @@ def test_a_pruned_model_costs_what_torch_counts(method):
     assert [tokens + workload.text_tokens + 2 for tokens in found.image_tokens] == lengths
 
 
+def test_a_method_counts_the_products_of_its_selection():
+    class Correlated(RandomPruning):
+        def selection_flops(self, tokens, kept, widths):
+            return 1000 * tokens + 10 * kept + widths.key
+
+    model, _, workload = llava()
+    plain, correlated = (cost(model.config, cls(4, layer=1), workload) for cls in (RandomPruning, Correlated))
+    assert plain.selection == 0
+    assert correlated.selection == 1000 * SIDE**2 + 40 + shape_of(model.config).decoder.key_width
+
+
 def test_tokens_by_layer():
     assert layer_tokens(Twice(), 4, 16) == (16, 8, 8, 3)
     assert layer_tokens(get_method("fastv", keep=0.1), 4, 576) == (576, 576, 57, 57)
     assert layer_tokens(get_method("pyramiddrop"), 4, 576) == (576, 288, 144, 72)
     assert layer_tokens(get_method("visionzip", keep=64), 2, 576) == (64, 64)
-    with pytest.raises(ValueError, match="fastv.*2 layers"):
+    with pytest.raises(ValueError, match=r"fastv.*2 layers"):
         layer_tokens(get_method("fastv", keep=0.1), 2, 576)
 
 
-def test_what_is_not_known_is_refused():
+def test_costs_that_cannot_be_known_are_refused():
     class OfTheImage:
         def count(self, features):
             return features.embeddings().sum(dim=(1, 2))
@@ -189,7 +200,9 @@ def test_what_is_not_known_is_refused():
         Workload(576, 0)
 
 
-@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name == "InternVL2-2B" else pytest.mark.slow) for name in SIZES]
+)
 def test_the_real_sizes_cost_what_torch_counts(name):
     """On the meta device the whole tower and decoder run at full size without a weight."""
     size = SIZES[name]

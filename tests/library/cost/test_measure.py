@@ -69,6 +69,7 @@ def test_the_unpruned_model_of_every_family_is_measured(kind, tokens, tiles):
     assert given["input_ids"].shape == (2, workload.image_tokens + workload.text_tokens)
 
 
+@pytest.mark.slow
 def test_every_method_is_measured_and_the_loop_less_often():
     model = build(config(), CPU, torch.float32)
     before = [parameter.clone() for parameter in model.parameters()]
@@ -86,7 +87,7 @@ def test_every_method_is_measured_and_the_loop_less_often():
     assert not any(module._forward_pre_hooks for module in model.modules())
 
 
-def test_the_loop_chooses_as_adaptprune():
+def test_the_loop_chooses_the_same_tokens_as_adaptprune():
     model = build(config(), CPU, torch.float32)
     inputs = prompts(model.config, 9, 2, CPU, torch.float32)
     chosen = {}
@@ -98,7 +99,7 @@ def test_the_loop_chooses_as_adaptprune():
     assert chosen[LOOP] != [list(range(19))] * 2
 
 
-def test_what_cannot_be_attached_is_said(monkeypatch):
+def test_methods_that_cannot_be_attached_are_listed_as_refused(monkeypatch):
     monkeypatch.setattr("vtprune.cost.measure.FAMILIES", {})
     model = build(config(), CPU, torch.float32)
     found = measure(

@@ -120,12 +120,12 @@ def last(given, row, count):
         (LastTokens, last),
     ],
 )
-def test_choice_equals_the_papers_words(cls, reference, given):
+def test_method_chooses_as_a_loop_written_from_the_paper(cls, reference, given):
     for count in budgets(given):
         assert select(cls(count), given) == [reference(given, row, count) for row in range(3)]
 
 
-def test_random_3x3_takes_the_top_of_one_token_of_each_cell(given):
+def test_random_3x3_takes_the_highest_of_one_token_of_each_square(given):
     for row in range(3):
         cells = {cell(given, row, token) for token in tokens(given, row)}
         candidates = select(Random3x3(len(cells)), given)[row]
@@ -134,7 +134,7 @@ def test_random_3x3_takes_the_top_of_one_token_of_each_cell(given):
             assert select(Random3x3(count), given)[row] == top(candidates, scores(given, row), count)
 
 
-def test_random_3x3_beyond_the_cells_takes_a_second_token_of_each(given):
+def test_random_3x3_with_a_large_budget_takes_a_second_token_of_each_square(given):
     for count in budgets(given):
         for row, chosen in enumerate(select(Random3x3(count), given)):
             held, size = defaultdict(int), defaultdict(int)
@@ -154,7 +154,7 @@ def test_random_3x3_draws_evenly_and_by_its_seed():
     assert select(Random3x3(2, seed=5), given) == select(Random3x3(2, seed=5), given)
 
 
-def test_the_papers_numbers():
+def test_budgets_of_the_supplement():
     given = features(24, 24, rows=1)
     cells = [(down // 3, across // 3) for down in range(24) for across in range(24)]
     for cls in (Random3x3, MaxPool3x3):
@@ -177,7 +177,7 @@ def test_budgets_are_filled_exactly(cls, given):
 
 
 @pytest.mark.parametrize("cls", EACH)
-def test_a_row_is_chosen_alike_alone_and_in_a_batch(cls, given):
+def test_a_row_gets_the_same_tokens_alone_and_in_a_batch(cls, given):
     together = select(cls(0.4), given)
     for row in range(3):
         one = slice(row, row + 1)
@@ -198,7 +198,7 @@ def test_a_row_is_chosen_alike_alone_and_in_a_batch(cls, given):
 
 @pytest.mark.parametrize("cls", EACH)
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_a_gpu_chooses_the_same(cls, given):
+def test_a_gpu_chooses_the_same_tokens_as_the_cpu(cls, given):
     for keep in (0.1, 0.5, 1.0):
         assert select(cls(keep), on("cuda", given)) == select(cls(keep), given)
 
@@ -210,7 +210,7 @@ def test_ranks_count_from_the_highest():
     assert highest(score, torch.tensor([3]), valid).tolist() == [[1, 2, 0]]
 
 
-def test_fewer_random_tokens_are_the_first_of_more():
+def test_random_tokens_of_a_small_budget_are_a_subset_of_a_larger_one():
     given = features(rows=3)
     whole = select(RandomPruning(16), given)
     assert [sorted(row) for row in whole] == [list(range(16))] * 3
@@ -220,7 +220,7 @@ def test_fewer_random_tokens_are_the_first_of_more():
 # ---- VTW, and layers as fractions of the depth
 
 
-def test_vtw_keeps_nothing(given):
+def test_vtw_keeps_no_token(given):
     (stage,) = VTW().stages()
     assert stage.budget.count(given).tolist() == [0, 0, 0]
     assert select(VTW(), given) == [[], [], []]
@@ -241,11 +241,11 @@ def test_vtw_keeps_nothing(given):
         (7, 4, 7),
     ],
 )
-def test_a_fraction_of_the_depth(layer, depth, expected):
+def test_layer_at_takes_fractions_of_the_depth(layer, depth, expected):
     assert layer_at(layer, depth) == expected
 
 
 @pytest.mark.parametrize("layer", [0.0, 1.0, 5.0, -0.1, float("nan"), True, None])
-def test_layers_that_are_neither_whole_nor_a_fraction(layer):
+def test_layer_at_refuses_other_layers(layer):
     with pytest.raises(ValueError, match=r"^layer must be a whole number of at least 0, or a fraction [^\n]*$"):
         VTW(layer=layer)

@@ -40,7 +40,7 @@ def test_all_but_two_take_a_budget():
     assert {name for name, cls in methods().items() if not cls.takes_keep()} == {"none", "vtw"}
 
 
-def test_get_method_builds_it():
+def test_get_method_creates_a_method():
     assert get_method("adaptprune", keep=0.1, similarity=False) == AdaptPrune(keep=0.1, similarity=False)
     assert get_method("none") == NoPruning()
 
@@ -62,7 +62,7 @@ def test_get_method_builds_it():
         ("fastv", {"keep": 0.1, "layer": 1.5}, "layer must be a whole number"),
     ],
 )
-def test_bad_methods_are_named(name, parameters, message):
+def test_get_method_refuses_bad_names_and_parameters(name, parameters, message):
     with pytest.raises(ValueError, match=message):
         get_method(name, **parameters)
 
@@ -134,6 +134,16 @@ def test_signatures_are_canonical_json():
     assert json.dumps(FastV(1).signature()) != json.dumps(FastV(1.0).signature())
 
 
+def test_the_backend_is_in_the_signature_only_where_it_is_not_the_default():
+    assert "backend" not in AdaptPrune(0.1).signature()
+    assert AdaptPrune(0.1, backend="triton").signature()["backend"] == "triton"
+
+
+def test_adaptprune_with_triton_is_refused_on_a_cpu():
+    with pytest.raises(UserError, match="CUDA"):
+        select(AdaptPrune(4, backend="triton"), features())
+
+
 # ---- budgets
 
 
@@ -141,11 +151,11 @@ def test_signatures_are_canonical_json():
     ("keep", "n", "count"),
     [(0.1, 576, 57), (1.0, 576, 576), (0.29, 100, 28), (0.01, 16, 1), (1, 16, 1), (20, 16, 16), (5, 16, 5)],
 )
-def test_counts(keep, n, count):
+def test_budgets_count_tokens(keep, n, count):
     assert as_budget(keep).count(features(1, n)).tolist() == [count, count]
 
 
-def test_counts_go_by_each_rows_own_tokens():
+def test_budgets_count_the_valid_tokens_of_each_row():
     given = features(1, 10)
     given.valid[1, 4:] = False
     assert Fraction(0.5).count(given).tolist() == [5, 2]
@@ -170,7 +180,7 @@ def test_any_budget_works_with_any_ranking():
 # ---- geometry
 
 
-def test_centre_prior_is_the_published_one():
+def test_centre_prior_equals_the_published_one():
     axis = torch.linspace(-12, 12, 24)
     published = torch.exp(-(axis[:, None] ** 2 + axis[None] ** 2) / (2 * 12**2)).flatten()
     prior = centre_prior(grid_positions(24, 24), torch.tensor((24, 24)))
@@ -178,7 +188,7 @@ def test_centre_prior_is_the_published_one():
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 7), (3, 3), (5, 9), (12, 12)])
-def test_centre_prior_on_any_grid(height, width):
+def test_centre_prior_is_symmetric_on_any_grid(height, width):
     prior = centre_prior(grid_positions(height, width), torch.tensor((height, width))).view(height, width)
     torch.testing.assert_close(prior, prior.flip(0).flip(1))
     if height % 2 and width % 2:
@@ -187,7 +197,7 @@ def test_centre_prior_on_any_grid(height, width):
     assert math.isclose(prior[0, 0].item(), edge, rel_tol=1e-6)
 
 
-def test_distances_scale_with_the_grid():
+def test_positions_are_scaled_to_the_papers_grid():
     cells = grid_positions(24, 24)
     assert torch.equal(paper_positions(cells, torch.tensor((24, 24))), cells.float())
     assert torch.equal(paper_positions(torch.tensor([[1, 2]]), torch.tensor((12, 12))), torch.tensor([[2.0, 4.0]]))
@@ -214,7 +224,7 @@ def test_ties_go_to_the_lowest_index_and_padding_is_never_chosen():
         assert sorted(select(method, given)[0]) == list(range(3, 16))
 
 
-def test_ablation_rows():
+def test_adaptprune_without_cues_gives_the_ablation_rows():
     given = features(6, 6)
     prior = centre_prior(given.positions, given.grids)
     off = {"correction": False, "distance": False, "similarity": False}

@@ -22,7 +22,7 @@ def counts(method, n: int) -> list[int]:
     return found
 
 
-def test_the_papers_numbers():
+def test_default_halves_the_tokens_as_in_the_paper():
     """Half at each of three stages: 576, 288, 144, 72 (its section 3.2, lambda = 0.5)."""
     assert counts(PyramidDrop(), 576) == [288, 144, 72]
     assert [layer_at(layer, 32) for layer in PyramidDrop().layers] == [8, 16, 24]
@@ -50,7 +50,7 @@ def test_counts_are_exact_and_never_rise(n, keep, steps):
     assert found == sorted(found, reverse=True) and found[-1] == min(n, keep)
 
 
-def test_each_stage_takes_the_highest_of_what_is_left():
+def test_each_stage_takes_the_highest_remaining_tokens():
     """Written from the paper: rank by what the last token pays, drop the lowest part, go on."""
     given = features(6, 6, rows=3)
     given.valid[1, 20:] = False
@@ -64,7 +64,7 @@ def test_each_stage_takes_the_highest_of_what_is_left():
         assert chosen[row] == left
 
 
-def test_a_budget_of_the_image_is_counted_once_of_all_its_tokens():
+def test_a_budget_that_depends_on_the_image_is_counted_once():
     class Counted:
         calls = 0
 
@@ -81,7 +81,7 @@ def test_a_budget_of_the_image_is_counted_once_of_all_its_tokens():
     assert [len(row) for row in chosen] == SpectralBudget(0.8).count(given).tolist()
 
 
-def test_layers():
+def test_layers_are_checked_and_stored_as_a_tuple():
     assert PyramidDrop(layers=[1, 2]) == PyramidDrop(layers=(1, 2))
     assert PyramidDrop().signature() == {"name": "pyramiddrop", "keep": 0.125, "layers": [0.25, 0.5, 0.75]}
     for wrong in ((), 3, [1.5], [True], ["2"]):
@@ -89,7 +89,7 @@ def test_layers():
             PyramidDrop(layers=wrong)
 
 
-def test_where_the_stages_fall():
+def test_stages_are_placed_by_the_depth_of_the_decoder():
     assert [list(placed(PyramidDrop(), depth)) for depth in (4, 5, 6, 24, 32, 40)] == [
         [1, 2, 3],
         [1, 3, 4],

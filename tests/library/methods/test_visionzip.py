@@ -46,7 +46,7 @@ def given(request):
 
 
 @pytest.mark.parametrize("contextual", [0.0, 10 / 64, 0.5, 0.9])
-def test_choice_and_means_equal_the_papers_words(given, contextual):
+def test_choice_and_means_equal_a_loop_written_from_the_paper(given, contextual):
     attention, keys, present = given.tower()
     n = given.valid.shape[1]
     for keep in (Count(1), Count(2), Count(7), Count(13), Count(30), Count(35), Fraction(0.3), Fraction(1.0)):
@@ -69,7 +69,7 @@ def test_choice_and_means_equal_the_papers_words(given, contextual):
             assert int((into[row] >= 0).sum()) == sum(map(len, means.values()))
 
 
-def test_the_papers_budgets():
+def test_budgets_are_split_as_in_the_paper():
     """54 + 10 of 64 tokens, 108 + 20 of 128, 162 + 30 of 192 (its section 4.1)."""
     method = VisionZip(64)
     assert [(count, method.contextual_count(count)) for count in (64, 128, 192, 6, 1)] == [
@@ -86,8 +86,8 @@ def test_the_papers_budgets():
     assert chosen[54:] == rest[::52][:10]  # 522 // 10
 
 
-def test_parameters():
+def test_contextual_is_part_of_the_signature_and_checked():
     assert VisionZip(0.1).signature() == {"name": "visionzip", "contextual": 10 / 64, "keep": 0.1}
     for wrong in (-0.1, 1.0, 2, float("nan")):
-        with pytest.raises(ValueError, match="^contextual must be"):
+        with pytest.raises(ValueError, match=r"^contextual must be"):
             VisionZip(0.1, contextual=wrong)

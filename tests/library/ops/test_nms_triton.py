@@ -38,8 +38,9 @@ print("same")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not HAS_TRITON, reason="Triton is not installed")
-def test_the_kernel_chooses_as_the_loop_in_tritons_interpreter():
+def test_kernel_chooses_as_the_loop_in_tritons_interpreter():
     environment = os.environ | {"TRITON_INTERPRET": "1"}
     done = subprocess.run([sys.executable, "-c", CHECK], check=False, env=environment, capture_output=True, text=True)
     assert done.stdout == "same\n", done.stderr
@@ -47,7 +48,7 @@ def test_the_kernel_chooses_as_the_loop_in_tritons_interpreter():
 
 @pytest.mark.skipif(not (HAS_TRITON and torch.cuda.is_available()), reason="needs a CUDA device and Triton")
 @pytest.mark.parametrize(("rows", "side", "keep"), [(1, 24, 57), (4, 24, 576), (2, 57, 325)])
-def test_the_fused_selection_chooses_as_the_loop_on_a_gpu(rows, side, keep):
+def test_kernel_chooses_as_the_loop_on_a_gpu(rows, side, keep):
     generator = torch.Generator().manual_seed(side)
     scores = torch.rand(rows, side * side, generator=generator).cuda()
     keys = (5 + torch.randn(rows, side * side, 64, generator=generator)).cuda()
@@ -56,6 +57,6 @@ def test_the_fused_selection_chooses_as_the_loop_on_a_gpu(rows, side, keep):
     assert torch.equal(adaptive_nms(scores, keys, positions, keep, backend="triton", **PAPER), loop)
 
 
-def test_fused_is_refused_where_it_cannot_run():
+def test_triton_is_refused_on_a_cpu():
     with pytest.raises(ValueError, match="triton"):
         adaptive_nms(torch.rand(4), torch.rand(4, 2), grid_positions(2, 2), 2, backend="triton", **PAPER)

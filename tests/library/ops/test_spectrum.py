@@ -94,7 +94,7 @@ def test_randomised_bounds_hold(shape, rank, iterations):
     torch.testing.assert_close(exact.total, found.total, rtol=1e-5, atol=0)
 
 
-def test_the_estimate_of_what_is_left_is_a_bound_and_not_a_wild_one():
+def test_the_estimate_of_the_energy_outside_is_a_tight_bound():
     x = matrix("decaying", 60, 80, 0).float()[None]
     x = x / torch.linalg.vector_norm(x)
     q = torch.linalg.svd(x).U[:, :, :10]
@@ -119,7 +119,7 @@ def test_limits_settle_what_the_spectrum_leaves_open():
     assert energy_rank(x, 0.9, least=300)[0].item() == 100
 
 
-def test_seeds_and_batches():
+def test_a_seed_gives_the_same_result_in_any_batch():
     x = torch.stack([matrix("decaying", 50, 40, seed) for seed in range(3)]).float()
     first = spectrum(x, route="randomised", rank=6, seed=3)
     again = spectrum(x, route="randomised", rank=6, seed=3)
@@ -131,7 +131,7 @@ def test_seeds_and_batches():
 
 
 @pytest.mark.parametrize("route", ["svd", "gram", "randomised"])
-def test_padding_is_absent(route):
+def test_padding_does_not_count(route):
     x = torch.randn(2, 30, 20, generator=torch.Generator().manual_seed(0))
     valid = torch.ones(2, 30, dtype=torch.bool)
     valid[0, 11:] = False
@@ -144,7 +144,7 @@ def test_padding_is_absent(route):
 
 @pytest.mark.parametrize("route", ["svd", "gram", "randomised"])
 @pytest.mark.parametrize("scale", [1e-25, 1e25])
-def test_the_unit_does_not_matter(route, scale):
+def test_the_scale_of_the_features_does_not_matter(route, scale):
     x = matrix("decaying", 40, 60, 0).float()[None]
     assert energy_rank(x * scale, 0.9, route=route)[0] == energy_rank(x, 0.9, route=route)[0]
 
@@ -203,7 +203,7 @@ def test_every_threshold_is_met_within_rounding(route, energy):
     assert ROUNDING == 1e-5
 
 
-def test_powers():
+def test_other_powers_than_2_need_svd():
     x = torch.diag(torch.tensor([4.0, 2.0, 1.0, 1.0]))[None]
     assert spectrum(x, route="svd", power=1.0).shares[0].tolist() == pytest.approx([0.5, 0.25, 0.125, 0.125])
     assert spectrum(x, route="svd", power=1.0).total.item() == pytest.approx(8)
@@ -246,7 +246,7 @@ def same(a: torch.Tensor, b: torch.Tensor, energy: float, **options) -> bool:
 
 @FEW
 @given(shapes, energies, st.booleans(), st.sampled_from(["gram", "randomised"]))
-def test_order_rotation_and_duplication_leave_the_budget(shape, energy, centre, route):
+def test_order_rotation_and_duplication_do_not_change_the_budget(shape, energy, centre, route):
     x = matrix(*shape).float()
     if centre and x.square().sum() > 0:
         left = (x - x.mean(0)).square().sum() / x.square().sum()
@@ -261,7 +261,7 @@ def test_order_rotation_and_duplication_leave_the_budget(shape, energy, centre, 
     assert same(x, x.repeat_interleave(3, dim=0), energy, **options)
 
 
-def test_sources():
+def test_each_source_of_features_is_used():
     x = matrix("decaying", 30, 40, 0).float()[None]
     given = features(x)
     counts = {
@@ -271,7 +271,7 @@ def test_sources():
     assert counts["hidden"] == energy_rank(1 + x, 0.9)[0].item() != counts["projected"]
 
 
-def test_limits_and_short_rows():
+def test_budget_is_clamped_to_its_limits_and_the_row():
     x = torch.stack([matrix("flat", 20, 30, 0), matrix("steep", 20, 30, 1)]).float()
     valid = torch.ones(2, 20, dtype=torch.bool)
     valid[0, 5:] = False
@@ -282,7 +282,7 @@ def test_limits_and_short_rows():
 
 
 @pytest.mark.parametrize("route", ["svd", "gram", "randomised"])
-def test_a_constant_image(route):
+def test_a_constant_image_has_one_singular_value(route):
     x = torch.full((1, 40, 50), 0.3) * torch.rand(50, generator=torch.Generator().manual_seed(0))
     for dtype in (torch.float32, torch.bfloat16):
         given = features(x.to(dtype))
@@ -294,7 +294,7 @@ def test_a_constant_image(route):
 
 @pytest.mark.parametrize("route", ["svd", "gram", "randomised"])
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_features_that_are_not_finite(route, bad):
+def test_features_that_are_not_finite_are_refused(route, bad):
     x = torch.ones(3, 10, 12)
     x[1, 4, 2] = bad
     with pytest.raises(ValueError, match="features of row 1 of the batch hold NaN or infinity"):
@@ -319,7 +319,7 @@ def test_features_that_are_not_finite(route, bad):
         ({"energy": 0.9, "centre": 1}, "centre must be True or False"),
     ],
 )
-def test_what_is_refused(options, message):
+def test_bad_parameters_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         SpectralBudget(**options)
 
@@ -341,7 +341,7 @@ def test_a_matrix_of_another_shape_is_refused(route):
         spectrum(torch.ones(2, 4, 5), torch.ones(2, 3, dtype=torch.bool))
 
 
-def test_features_that_were_not_recorded():
+def test_features_that_were_not_recorded_are_refused():
     x = torch.ones(1, 4, 5)
     given = features(x)
     bare = Features(**{name: getattr(given, name) for name in vars(given) if name not in ("vision", "hidden")})
@@ -349,7 +349,7 @@ def test_features_that_were_not_recorded():
         SpectralBudget(0.9, features="vision").count(bare)
 
 
-def test_any_ranking_takes_it():
+def test_any_ranking_takes_a_spectral_budget():
     x = torch.stack([matrix("decaying", 24, 30, 0), matrix("flat", 24, 30, 1)]).float()
     given = features(x)
     budget = SpectralBudget(0.9)
