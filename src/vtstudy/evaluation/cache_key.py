@@ -23,8 +23,6 @@ _CHECKPOINT_SUFFIXES = (".safetensors", ".bin", ".json", ".model", ".txt", ".jin
 ANSWERING = ("vtprune.attach.attachment", "vtprune.attach.inference", "vtprune.attach.loading")
 # Modules whose code cannot change a result: types of errors, and a table of which keys name what they need.
 _IRRELEVANT = ("vtprune.errors", "vtstudy.evaluation.errors", "vtstudy.benchmarks")
-# Names from these modules only occur in annotations.
-_TYPING = ("__future__", "typing", "collections.abc")
 
 
 def checkpoint_digest(path_or_id: str | Path) -> str | None:
@@ -107,8 +105,8 @@ def _defining_modules(part: Any) -> set[str]:
 def meaning(modules: Iterable[str], sources: Path = SOURCES) -> str:
     """The digest of what the code of modules, and of all modules that they use, does.
 
-    Comments, docstrings, layout, annotations of functions and the texts of errors do not count. Neither does the table
-    of benchmarks: a key names what it needs of that. The files are read once in a process.
+    Comments, docstrings, layout, annotations, the order of imports and the texts of errors do not count. Neither does
+    the table of benchmarks: a key names what it needs of that. The files are read once in a process.
 
     Args:
         modules: names of loaded modules.
@@ -129,33 +127,55 @@ def _meaning(modules: frozenset[str], sources: Path) -> str:
 @cache
 def _source_meaning(path: Path) -> str:
     tree = _Meaning().visit(ast.parse(path.read_text(encoding="utf-8")))
-    statements = [line for line in ast.unparse(tree).splitlines() if line.strip() != "pass"]
-    return hashlib.sha256("\n".join(statements).encode()).hexdigest()
+    imports = _Imports()
+    tree = imports.visit(tree)
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    # The order of imports does not count, nor do names that only occurred in annotations.
+    lines = sorted(f"{source} {name} as {bound}" for source, name, bound in imports.found if bound in names)
+    lines += [line for line in ast.unparse(tree).splitlines() if line.strip() != "pass"]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 class _Meaning(ast.NodeTransformer):
-    """Replaces by `pass` what cannot change a result, in a module's syntax tree."""
+    """Replaces by `pass` what cannot change a result, in a module's syntax tree, and leaves out annotations."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST:
         """Docstrings, those of attributes too."""
         is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-        return ast.copy_location(ast.Pass(), node) if is_text else self.generic_visit(node)
+        return ast.Pass() if is_text else self.generic_visit(node)
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         node.returns = None
         arguments = node.args
         for argument in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]:
             argument.annotation = None
-        for argument in (arguments.vararg, arguments.kwarg):
-            if argument is not None:
-                argument.annotation = None
+        for variadic in (arguments.vararg, arguments.kwarg):
+            if variadic is not None:
+                variadic.annotation = None
         return self.generic_visit(node)
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
-        return ast.copy_location(ast.Pass(), node) if node.module in _TYPING else node
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        """A field of a dataclass counts, its type does not; a class variable is no field."""
+        for statement in node.body:
+            if isinstance(statement, ast.AnnAssign):
+                kind = "ClassVar" if "ClassVar" in ast.unparse(statement.annotation) else "field"
+                statement.annotation = ast.Constant(kind)
+        return self.generic_visit(node)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        if isinstance(node.annotation, ast.Constant) and node.annotation.value in ("ClassVar", "field"):
+            return self.generic_visit(node)
+        if node.value is None:
+            return ast.Pass()
+        return self.generic_visit(ast.Assign([node.target], node.value, lineno=node.lineno))
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        """`typing.cast` returns its second argument."""
+        is_cast = isinstance(node.func, ast.Name) and node.func.id == "cast" and len(node.args) == 2
+        return self.visit(node.args[1]) if is_cast else self.generic_visit(node)
 
     def visit_If(self, node: ast.If) -> ast.AST:
-        return ast.copy_location(ast.Pass(), node) if is_type_checking(node) else self.generic_visit(node)
+        return ast.Pass() if is_type_checking(node) else self.generic_visit(node)
 
     def visit_Raise(self, node: ast.Raise) -> ast.AST:
         """The type of an error counts, its text does not."""
@@ -163,3 +183,23 @@ class _Meaning(ast.NodeTransformer):
             node.exc = node.exc.func
         node.cause = None
         return node
+
+
+class _Imports(ast.NodeTransformer):
+    """Takes the imports out of a syntax tree.
+
+    Attributes:
+        found: triples of a module, the name that is imported from it, and the name that is bound.
+    """
+
+    def __init__(self) -> None:
+        self.found: list[tuple[str, str, str]] = []
+
+    def visit_Import(self, node: ast.Import) -> ast.AST:
+        self.found += [(alias.name, "", alias.asname or alias.name.partition(".")[0]) for alias in node.names]
+        return ast.Pass()
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
+        source = "." * node.level + (node.module or "")
+        self.found += [(source, alias.name, alias.asname or alias.name) for alias in node.names]
+        return ast.Pass()

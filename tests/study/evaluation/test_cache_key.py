@@ -77,6 +77,9 @@ def test_comments_docstrings_annotations_and_error_texts_do_not_count(tmp_path):
     index = next(number for number, line in enumerate(lines) if "def select(" in line)
     lines[index] = "    def select(self, features, counts):"
     lines[index + 1 : index + 1] = ['        """A new docstring."""', "        # a new comment", ""]
+    lines[index + 4] = lines[index + 4].replace("features.received()", "cast(Any, features).received()")
+    assert "cast" in lines[index + 4]
+    lines.insert(next(number for number, line in enumerate(lines) if line.startswith("from vtprune")), TYPING)
     path.write_text('"""A new module docstring."""\n' + "\n".join(lines) + "\n")
     append(sources / "vtprune/methods/base.py", "\n\n# a comment\n")
     append(sources / "vtprune/errors.py", "\n\nclass OtherError(UserError):\n    pass\n")
@@ -90,6 +93,7 @@ def test_a_changed_constant_affects_its_method_alone(tmp_path):
     assert affected(sources) == {"fitprune"}
 
 
+TYPING = "from typing import TYPE_CHECKING, Any, cast\nif TYPE_CHECKING:\n    from vtprune.ops.spectrum import spectrum"
 USER_METHOD = """
 {imports}
 class Mine(AdaptPrune):
