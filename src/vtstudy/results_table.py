@@ -5,6 +5,7 @@ The experiments write this table and the report reads it, so both import this mo
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -44,16 +45,29 @@ def read_results(path: Path) -> pd.DataFrame:
     return frame
 
 
+def read_table(path: Path, columns: tuple[str, ...] = ()) -> pd.DataFrame:
+    """A CSV file; a column that holds only numbers (or empty fields, NaN) is numeric, another one is text or bool.
+
+    Raises:
+        TableError: if the file is missing, is no CSV file, or lacks one of the columns.
+    """
+    return _read(path, columns, keep_default_na=False, na_values=[""], float_precision="round_trip")
+
+
 def read_text_table(path: Path, columns: tuple[str, ...] = ()) -> pd.DataFrame:
     """A CSV file as text.
 
     Raises:
         TableError: if the file is missing, is no CSV file, or lacks one of the columns.
     """
+    return _read(path, columns, dtype=str, keep_default_na=False)
+
+
+def _read(path: Path, columns: tuple[str, ...], **options: Any) -> pd.DataFrame:
     if not path.is_file():
         raise TableError(f"{path} does not exist.")
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+        frame = pd.read_csv(path, **options)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise TableError(f"{path} is not a readable CSV file ({str(error).splitlines()[0]}).") from error
     missing = [name for name in columns if name not in frame.columns]
@@ -61,6 +75,18 @@ def read_text_table(path: Path, columns: tuple[str, ...] = ()) -> pd.DataFrame:
         noun = "column" if len(missing) == 1 else "columns"
         raise TableError(f"{path} lacks the {noun} {', '.join(missing)}.")
     return frame
+
+
+def read_data(path: Path, columns: tuple[str, ...], numeric: tuple[str, ...]) -> pd.DataFrame:
+    """A file of an experiment's data, of which some columns hold a number in every row.
+
+    Raises:
+        TableError: if the file is missing, is empty, lacks a column, or holds something else than a number.
+    """
+    frame = read_text_table(path, columns)
+    if frame.empty:
+        raise TableError(f"{path} holds no data.")
+    return numbers(frame, path, list(numeric))
 
 
 def numbers(frame: pd.DataFrame, path: Path, columns: list[str], *, optional: bool = False) -> pd.DataFrame:

@@ -1,31 +1,25 @@
-"""Results that no model made: a chosen gain of AdaptPrune over FastV, written as the experiments write theirs."""
+"""Results that no model made, written as the experiments write theirs.
+
+The main tables have a chosen gain of AdaptPrune over FastV, E-AdaPrune's experiments a chosen gain of spectral over
+fixed budgets.
+"""
 
 from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from helpers import ROOT
+from vtstudy.benchmarks import ADAPTPRUNE
+from vtstudy.results_table import COLUMNS, DIFFERENCE, MEAN, PERCENT
 
 PUBLISHED = ROOT / "data" / "published"
-BENCHMARKS = [
-    "nocaps",
-    "flickr30k",
-    "vqav2",
-    "gqa",
-    "okvqa",
-    "vizwiz",
-    "textvqa",
-    "chartqa",
-    "docvqa",
-    "pope",
-    "mme",
-    "mmbench",
-]
+MODEL = "miniature-llava"
 ABLATION = ["nocaps", "flickr30k", "gqa", "okvqa", "docvqa", "textvqa", "pope", "mmbench"]
-COLUMNS = ["experiment", "model", "method", "keep", "benchmark", "metric", "value", "n", "ci_low", "ci_high"]
-PAIRS1 = [
+MAIN_PAIRS = [
     "adaptprune - fastv",
     "adaptprune - random",
     "fastv - random",
@@ -33,12 +27,39 @@ PAIRS1 = [
     "adaptprune - adaptprune_as_written",
     "fastv - vtw",
 ]
-PAIRS4 = ["(b) - (a)", "(c) - (b)", "(d) - (c)", "(c) - (a)", "(d) - (a)", "(d) - (b)"]
+ABLATION_PAIRS = ["(b) - (a)", "(c) - (b)", "(d) - (c)", "(c) - (a)", "(d) - (a)", "(d) - (b)"]
+HOSTS, KEEPS, TAUS = ("fastv", "pyramiddrop", "visionzip"), (0.25, 0.1), (0.9, 0.98)
+SPECTRAL_BENCHMARKS = ("pope", "mme")
+
+Row = dict[str, Any]
 
 
-def rows(gain: float = 5.0, half: float = 1.5, model: str = "miniature-llava", spread: bool = False) -> list[dict]:
-    """``gain``: AdaptPrune above FastV in percent of the unpruned score; ``half``: half an interval, in percent."""
-    levels = {
+def row(
+    experiment: str,
+    method: str,
+    keep: float | str,
+    benchmark: str,
+    metric: str,
+    value: float,
+    half: float = 1.0,
+    n: int = 40,
+    model: str = MODEL,
+) -> Row:
+    """One row of results.csv; `half` is half the width of its interval."""
+    low, middle, high = (round(number, 4) for number in (value - half, value, value + half))
+    return dict(zip(COLUMNS, (experiment, model, method, keep, benchmark, metric, middle, n, low, high), strict=True))
+
+
+def rows(gain: float = 5.0, half: float = 1.5, model: str = MODEL, spread: bool = False) -> list[Row]:
+    """The main table and the ablation.
+
+    Args:
+        gain: AdaptPrune above FastV, in percent of the unpruned score.
+        half: half the width of an interval, in percent.
+        model: ours.
+        spread: whether the gain differs between benchmarks.
+    """
+    methods = {
         "baseline": 100.0,
         "blind": 40.0,
         "fastv": 80.0,
@@ -48,68 +69,124 @@ def rows(gain: float = 5.0, half: float = 1.5, model: str = "miniature-llava", s
         "vtw": 10.0,
     }
     steps = {"(a)": 80.0, "(b)": 80.0 + gain / 3, "(c)": 80.0 + gain / 2, "(d)": 80.0 + gain}
-    found = []
-
-    def add(experiment, method, benchmark, metric, value, scale, keep=0.1, width=half):
-        low, middle, high = (round(v * scale, 4) for v in (value - width, value, value + width))
-        found.append(dict(zip(COLUMNS, (experiment, model, method, keep, benchmark, metric, middle, 300, low, high))))
-
-    for experiment, values, benchmarks, pairs in (
-        ("table1", levels, BENCHMARKS, PAIRS1),
-        ("table4", steps, ABLATION, PAIRS4),
+    table = []
+    for experiment, levels, benchmarks, pairs in (
+        ("table1", methods, ADAPTPRUNE, MAIN_PAIRS),
+        ("table4", steps, ABLATION, ABLATION_PAIRS),
     ):
-        for k, benchmark in enumerate([*benchmarks, "mean"]):
-            scale = {"mme": 15.0, "mean": 1.0}.get(benchmark, 0.75)
-            metric = "percent_of_baseline" if benchmark == "mean" else "score"
-            wobble = (k % 5 - 2) * 2.0 if spread and benchmark != "mean" else 0.0
-            shifted = {
-                m: v + (wobble * (i % 3) if m not in ("baseline", "blind") else 0)
-                for i, (m, v) in enumerate(values.items())
+        for place, benchmark in enumerate([*benchmarks, MEAN]):
+            scale = {"mme": 15.0, MEAN: 1.0}.get(benchmark, 0.75)
+            metric = PERCENT if benchmark == MEAN else "score"
+            wobble = (place % 5 - 2) * 2.0 if spread and benchmark != MEAN else 0.0
+            values = {
+                method: level + (wobble * (number % 3) if method not in ("baseline", "blind") else 0)
+                for number, (method, level) in enumerate(levels.items())
             }
-            for method, value in shifted.items():
+            for method, value in values.items():
                 keep = 1.0 if method in ("baseline", "blind") else 0.1
-                add(experiment, method, benchmark, metric, value, scale, keep)
+                table.append(row(experiment, method, keep, benchmark, metric, scale * value, scale * half, 300, model))
             for pair in pairs:
                 a, b = pair.split(" - ")
-                add(experiment, pair, benchmark, f"difference:{metric}", shifted[a] - shifted[b], scale)
-            if experiment == "table1" and benchmark != "mean":
-                add(experiment, "chance", benchmark, metric, 25.0, scale, "")
-                found[-1] |= {"ci_low": "", "ci_high": "", "n": ""}
-    return found
+                lead = scale * (values[a] - values[b])
+                unit = DIFFERENCE + metric
+                table.append(row(experiment, pair, 0.1, benchmark, unit, lead, scale * half, 300, model))
+            if experiment == "table1" and benchmark != MEAN:
+                chance = row(experiment, "chance", "", benchmark, metric, scale * 25.0, model=model)
+                table.append(chance | {"ci_low": "", "ci_high": "", "n": ""})
+    return table
 
 
-def write(folder: Path, found: list[dict], profile: str = "miniature", columns: list[str] = COLUMNS) -> dict:
-    """The input files in ``folder``; returns the arguments of ``build_report``."""
+def changed(table: list[Row], method: str, benchmark: str, **values: float) -> list[Row]:
+    """The rows, with other values in those of a method and a benchmark of Table 1."""
+    place = ("table1", method, benchmark)
+    return [
+        entry | values if (entry["experiment"], entry["method"], entry["benchmark"]) == place else entry
+        for entry in table
+    ]
+
+
+def figure_rows() -> list[Row]:
+    """The experiments of Figures 1, 2, 3 and 5."""
+    table = []
+    for keep in (0.5, 0.1):
+        for name, value in (("fastv", 60.0), ("adaptprune", 35.5), ("random", 100 * keep)):
+            table.append(row("figure1", f"{name} overlap", keep, "nocaps", "position_overlap", value))
+            for metric in ("neighbour_similarity", "neighbour_key_similarity", "adjacency"):
+                table.append(row("figure3", f"{name} {metric}", keep, "nocaps", metric, value / 100, 0.01))
+            table.append(row("figure5", name, keep, "nocaps", "nocaps_CIDEr", value))
+            table.append(row("figure5", name, keep, MEAN, PERCENT, value))
+        for metric in ("neighbour_similarity", "adjacency"):
+            pair = f"fastv {metric} - adaptprune {metric}"
+            table.append(row("figure3", pair, keep, "nocaps", DIFFERENCE + metric, 0.25, 0.05))
+        table.append(row("figure5", "adaptprune - fastv", keep, MEAN, DIFFERENCE + PERCENT, -24.5))
+    table.append(row("figure5", "baseline", 1.0, "nocaps", "nocaps_CIDEr", 90.0))
+    table.append(row("figure5", "baseline", 1.0, MEAN, PERCENT, 100.0, 0.0))
+    table.append(row("figure2", "benchmarks alike", 1.0, "nocaps ~ textvqa", "pearson", 0.31, 0.1))
+    table.append(row("figure2", "benchmarks alike", 1.0, MEAN, "pearson", 0.31, 0.1))
+    table.append(row("figure2", "last quarter", 1.0, "nocaps", "share_of_image_attention", 0.42, 0.1))
+    return table
+
+
+def spectral_rows(gain: float, half: float = 1.0) -> list[Row]:
+    """E-AdaPrune's experiments; `gain` is spectral minus fixed, in percentage points."""
+    points: list[tuple[str, str, float | str, float]] = [
+        (experiment, "baseline", 1, 100) for experiment in ("eadaprune", "energy", "sensitivity")
+    ]
+    for keep in KEEPS:
+        for host in HOSTS:
+            points.append(("eadaprune", host, keep, 60))
+            points.append(("eadaprune", f"{host}_spectral", keep, 60 + gain))
+            points.append(("eadaprune", f"{host}_spectral - {host}", keep, gain))
+    points += [("energy", f"fastv tau={tau:g}", "", 100 * tau - 30) for tau in TAUS]
+    points += [
+        ("sensitivity", "fastv", 0.1, 60),
+        ("sensitivity", "fastv_spectral", 0.1, 60 + gain),
+        ("sensitivity", "fastv vision", 0.1, 60),
+        ("sensitivity", "fastv_spectral - fastv", 0.1, gain),
+        ("sensitivity", "fastv vision - fastv_spectral", 0.1, -gain),
+        ("sensitivity", "fastv projected k<=28 - fastv_spectral", 0.1, 0.0),
+    ]
+    table = []
+    for benchmark in (*SPECTRAL_BENCHMARKS, MEAN):
+        metric = PERCENT if benchmark == MEAN else "score"
+        for experiment, method, keep, value in points:
+            unit = DIFFERENCE + metric if " - " in method else metric
+            table.append(row(experiment, method, keep, benchmark, unit, value, half))
+    return table
+
+
+def write(
+    folder: Path, table: list[Row], profile: str = "miniature", columns: Sequence[str] = COLUMNS
+) -> dict[str, Path]:
+    """Write the input files into `folder`; returns the arguments of `build_report`."""
     with open(folder / "results.csv", "w", newline="") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
-        writer.writerows(found)
-    (folder / "provenance.json").write_text(
-        json.dumps(
-            {
-                "profile": profile,
-                "commit": "0123abc",
-                "dirty": False,
-                "seconds": 612.4,
-                "answers": 3600,
-                "prompts_shown": 120,
-                "checkpoint": "/home/someone/models/miniature-llava",
-                "parameters": {"keep": 0.1, "seed": 7},
-                "versions": {"torch": "2.11"},
-                "machine": {"cpus": 2, "gpu": None},
-            }
-        )
-    )
-    checkpoint = "data/checkpoints/miniature-llava" if profile == "miniature" else "llava-hf/llava-1.5-7b-hf"
-    models = {"llava-7b": {"paper": "LLaVA-1.5-7B", "checkpoint": checkpoint}}
-    (folder / "params.yaml").write_text(
-        json.dumps({"report": {"tolerances": {"default": 1.0, "mme": 20}}, "models": models})
-    )
-    return {
-        "results": folder / "results.csv",
-        "provenance": folder / "provenance.json",
-        "params": folder / "params.yaml",
-        "published": PUBLISHED,
-        "figures": folder / "figures",
-        "out": folder / "out",
+        writer.writerows(table)
+    return write_others(folder, profile)
+
+
+def write_others(folder: Path, profile: str = "miniature") -> dict[str, Path]:
+    """Write the input files besides results.csv; returns the arguments of `build_report`."""
+    facts = {
+        "profile": profile,
+        "commit": "0123abc",
+        "dirty": False,
+        "seconds": 612.4,
+        "answers": 3600,
+        "prompts_shown": 120,
+        "checkpoint": f"/home/someone/models/{MODEL}",
+        "parameters": {"keep": 0.1, "seed": 7, "fixed": 0.9},
+        "versions": {"torch": "2.11"},
+        "machine": {"cpus": 2, "gpu": None},
     }
+    (folder / "provenance.json").write_text(json.dumps(facts))
+    checkpoint = f"data/checkpoints/{MODEL}" if profile == "miniature" else "llava-hf/llava-1.5-7b-hf"
+    write_params(folder / "params.yaml", {"LLaVA-1.5-7B": checkpoint})
+    return {"reports": folder, "params": folder / "params.yaml", "published": PUBLISHED, "out": folder / "out"}
+
+
+def write_params(path: Path, checkpoints: dict[str, str]) -> None:
+    """Write a params.yaml with the checkpoint that is run for each of the paper's models."""
+    models = {paper: {"paper": paper, "checkpoint": checkpoint} for paper, checkpoint in checkpoints.items()}
+    path.write_text(json.dumps({"report": {"tolerances": {"default": 1.0, "mme": 20}}, "models": models}))

@@ -1,10 +1,10 @@
-"""The report: every published number beside ours, claims judged, all text made from the numbers.
+"""The report: every published number beside ours, verdicts on the papers' claims, charts; all text made from numbers.
 
-``build_report`` is the interface; ``python -m vtstudy.report`` calls it. Nothing here
-imports another layer: the report reads files alone.
+`build_report` writes it, and `vtstudy.report.notebooks.render_notebooks` writes the notebooks as pages. Nothing here
+imports the evaluation or the experiments: the report reads their files.
 """
 
 from vtstudy.report.build import build_report
-from vtstudy.report.results import ReportError
+from vtstudy.report.errors import ReportError
 
 __all__ = ["ReportError", "build_report"]

@@ -1,73 +1,74 @@
-"""Read, judge, draw, write."""
+"""Make the report: read the inputs, judge them, draw the charts, write the pages and tables."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import jinja2
 import pandas as pd
 
-from vtstudy.report.claims import claims_frame, items_frame, judge_claims
-from vtstudy.report.eadaprune import second_paper
-from vtstudy.report.figures import Figure
-from vtstudy.report.notebook_tables import CAPTIONS
-from vtstudy.report.printed_values import cells_frame, judge_cells
-from vtstudy.report.results import load
-from vtstudy.report.view import KEY_MODEL, build_view
+from vtstudy.report.captions import CAPTIONS, embedded
+from vtstudy.report.inputs import Folders, load
+from vtstudy.report.verdicts.claims import claims_frame, comparisons_frame
+from vtstudy.report.verdicts.printed_values import printed_values_frame
+from vtstudy.report.view import View, build_view
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 def build_report(
-    results: str | Path = "reports/results.csv",
-    provenance: str | Path = "reports/provenance.json",
-    params: str | Path = "params.yaml",
+    reports: str | Path = "reports",
     published: str | Path = "data/published",
-    figures: str | Path = "reports/results",
-    tables: Sequence[str | Path] = (),
-    out: str | Path = "reports",
+    params: str | Path = "params.yaml",
+    out: str | Path | None = None,
 ) -> Path:
-    """Write index.html, README.md, verdicts.csv, claims.csv, claim_items.csv and figures/ with their captions to ``out``; the second
-    paper's are verdicts_eadaprune.csv, claims_eadaprune.csv and claim_items_eadaprune.csv.
+    """Write the report: index.html, README.md, the verdicts as CSV files, and figures/ with captions.csv.
 
-    Returns the page's path. ``tables`` are CSVs of other results than scores, which claims read by name.
+    The first paper's verdicts are in verdicts.csv, claims.csv and claim_items.csv; the second paper's files end in
+    `_eadaprune`.
 
-    ``figures`` is the folder of what the figures' experiments wrote: ``figure1/`` and so on.
-    Raises ``ReportError`` with one sentence when an input is missing or wrong.
+    Args:
+        reports: folder of results.csv, provenance.json and `results/`, the experiments' other files. What an
+            experiment did not write was not run.
+        published: folder of the papers' printed values and claims.
+        params: the file that declares the tolerances and the models.
+        out: where the report is written; by default `reports`.
+
+    Returns:
+        The path of index.html.
+
+    Raises:
+        UserError: if an input is missing or wrong.
     """
-    out = Path(out)
-    inputs = load(Path(results), Path(provenance), Path(params), Path(published), [Path(table) for table in tables])
-    cells, claims = judge_cells(inputs), judge_claims(inputs)
+    inputs = load(Folders(Path(reports), Path(published), Path(params)))
+    out = Path(reports if out is None else out)
     out.mkdir(parents=True, exist_ok=True)
-    second = second_paper(inputs, Path(published), Path(figures), out / "figures", inputs.results.model_for(KEY_MODEL))
-    view = build_view(inputs, cells, claims, Path(figures), out) | {"second": second}
-    _write(out / "verdicts.csv", cells_frame(cells))
-    _write(out / "claims.csv", claims_frame(claims))
-    _write(out / "claim_items.csv", items_frame(claims))
-    _write(out / "verdicts_eadaprune.csv", second.frame())
-    _write(out / "claims_eadaprune.csv", claims_frame(second.claims))
-    _write(out / "claim_items_eadaprune.csv", items_frame(second.claims))
-    _write(out / "figures" / CAPTIONS, pd.DataFrame([vars(chart) for chart in _charts(view)]))
+    view = build_view(inputs, out / "figures")
+    for name, frame in _tables(view).items():
+        frame.to_csv(out / name, index=False, lineterminator="\n")
     (out / "README.md").write_text(_render("report.md.j2", view), encoding="utf-8")
     page = out / "index.html"
-    page.write_text(_render("report.html.j2", view | {"embed": _embedder(out / "figures")}), encoding="utf-8")
+    page.write_text(
+        _render("report.html.j2", view, embed=lambda name: embedded(out / "figures" / f"{name}.png")), encoding="utf-8"
+    )
     return page
 
 
-def _charts(view: dict) -> list[Figure]:
-    """All figures of the report, in its order."""
-    groups = [[view["overview"]["chart"]] if view["overview"] else [], *(study["charts"] for study in view["studies"])]
-    groups += [section.charts for section in (*view["pictured"], *view["second"].parts)]
-    return [chart for group in groups for chart in group]
+def _tables(view: View) -> dict[str, pd.DataFrame]:
+    """The CSV files by name."""
+    return {
+        "verdicts.csv": printed_values_frame(view.printed_values),
+        "claims.csv": claims_frame(view.claims),
+        "claim_items.csv": comparisons_frame(view.claims),
+        "verdicts_eadaprune.csv": view.second.published_frame(),
+        "claims_eadaprune.csv": claims_frame(view.second.claims),
+        "claim_items_eadaprune.csv": comparisons_frame(view.second.claims),
+        f"figures/{CAPTIONS}": pd.DataFrame([vars(chart) for chart in view.charts]),
+    }
 
 
-def _write(path: Path, frame: pd.DataFrame) -> None:
-    frame.to_csv(path, index=False, lineterminator="\n")
-
-
-def _render(name: str, view: dict) -> str:
+def _render(name: str, view: View, **more: object) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         trim_blocks=True,
@@ -77,13 +78,5 @@ def _render(name: str, view: dict) -> str:
         keep_trailing_newline=True,
     )
     environment.filters["md"] = lambda value: str(value).replace("|", "\\|").replace("\n", " ")
-    return environment.get_template(name).render(view)
-
-
-def _embedder(folder: Path):
-    """PNG as a data URI: the page is one file that opens anywhere."""
-
-    def embed(name: str) -> str:
-        return "data:image/png;base64," + base64.b64encode((folder / f"{name}.png").read_bytes()).decode()
-
-    return embed
+    shown = {entry.name: getattr(view, entry.name) for entry in fields(view)}
+    return environment.get_template(name).render(shown, failing_on_paper=view.failing_on_paper, **more)

@@ -1,4 +1,4 @@
-"""Paired differences of our own results, and what their intervals say."""
+"""Paired differences between methods, from our own results, and what their intervals say."""
 
 from __future__ import annotations
 
@@ -7,76 +7,102 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vtstudy.benchmarks import ADAPTPRUNE
-from vtstudy.report import fmt
+from vtstudy.report import formatting
+from vtstudy.report.inputs import Inputs
 from vtstudy.report.labels import benchmark_label, method_label
-from vtstudy.report.results import Inputs, Measure
-from vtstudy.report.tables import unpruned
+from vtstudy.report.results import Measurement
+from vtstudy.results_table import MEAN
 
-HIGHER, LOWER, OPEN = "higher", "lower", "undecided"
-WIDE = 10  # so many comparisons fit beside one another
+MOST_COLUMNS = 10
+"""At most so many comparisons stand beside one another in a table."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One paired difference; ``scaled`` is what charts show: percent of the unpruned score, so that benchmarks share
-    an axis, or as it is, where all have the same units."""
+    """One paired difference.
+
+    Attributes:
+        pair: "A - B", methods of results.csv.
+        benchmark: key, or the mean.
+        measurement: in the benchmark's units.
+        scaled: value, low and high as charts show them: in percent of the unpruned score, so that benchmarks share an
+            axis; or unchanged, where all have the same units.
+    """
 
     pair: str
     benchmark: str
-    measure: Measure
+    measurement: Measurement
     scaled: tuple[float, float, float]
 
     @property
     def sign(self) -> str:
-        if not self.measure.has_interval:
-            return OPEN
-        return HIGHER if self.measure.low > 0 else LOWER if self.measure.high < 0 else OPEN
+        """On which side of zero the interval lies."""
+        return self.measurement.side
+
+    @property
+    def digits(self) -> int:
+        """Number of decimals that shows on which side of zero the interval lies."""
+        return formatting.decimals(self.measurement.low, self.measurement.high)
+
+    @property
+    def parts(self) -> tuple[str, str]:
+        """The value and, in parentheses, its interval."""
+        between = formatting.interval(self.measurement.low, self.measurement.high, True, self.digits)
+        return formatting.signed(self.measurement.value, self.digits), f"({between})" if between else ""
 
     @property
     def text(self) -> str:
         return " ".join(part for part in self.parts if part)
 
-    @property
-    def digits(self) -> int:
-        """Enough to show on which side of zero an interval lies."""
-        return fmt.decimals(self.measure.low, self.measure.high)
-
-    @property
-    def parts(self) -> tuple[str, str]:
-        between = fmt.interval(self.measure.low, self.measure.high, True, self.digits)
-        return fmt.signed(self.measure.value, self.digits), f"({between})" if between else ""
-
 
 @dataclass(frozen=True)
 class Comparison:
-    """All benchmarks of one pair "A - B", at one keep ratio."""
+    """All benchmarks of one pair at one keep ratio.
+
+    Attributes:
+        pair: "A - B".
+        items: by benchmark, without the mean.
+        mean: over the benchmarks, if it was measured.
+        keep: the keep ratio, if the pair was run at several.
+    """
 
     pair: str
-    items: tuple[Difference, ...]  # the mean is not among them
+    items: tuple[Difference, ...]
     mean: Difference | None
-    keep: float | None = None  # where the pair was run at several
+    keep: float | None = None
+
+    @property
+    def methods(self) -> tuple[str, str]:
+        a, _, b = self.pair.partition(" - ")
+        return a, b
 
     @property
     def names(self) -> tuple[str, str]:
-        a, _, b = self.pair.partition(" - ")
+        a, b = self.methods
         return method_label(a), method_label(b)
 
     @property
     def at(self) -> str:
-        """ " at 90 % pruned", where there are several ratios."""
+        """ " at 90 % pruned", if the pair was run at several ratios."""
         return "" if self.keep is None else f" at {100 - 100 * self.keep:g} % pruned"
 
     @property
     def label(self) -> str:
-        return f"{self.names[0]} {fmt.MINUS} {self.names[1]}{self.at}"
+        return f"{self.names[0]} {formatting.MINUS} {self.names[1]}{self.at}"
+
+    @property
+    def differences(self) -> tuple[Difference, ...]:
+        """By benchmark, the mean last."""
+        return self.items if self.mean is None else (*self.items, self.mean)
 
     @property
     def charted(self) -> bool:
         """A difference from the unpruned model is many times the others and would flatten their chart."""
-        return "baseline" not in self.pair.split(" - ")
+        return "baseline" not in self.methods
 
     def count(self, sign: str) -> int:
-        return sum(d.sign == sign for d in self.items)
+        """On how many benchmarks the difference has a sign."""
+        return sum(difference.sign == sign for difference in self.items)
 
 
 def comparisons(
@@ -86,44 +112,59 @@ def comparisons(
     benchmarks: Sequence[str] = ADAPTPRUNE,
     scale: bool = True,
 ) -> list[Comparison]:
-    """The paired differences of an experiment, in file order, most pruned first; benchmarks in the order given.
+    """The paired differences of an experiment, in file order, most pruned first.
 
     Args:
+        inputs: the measurements.
+        experiment: as results.csv names it.
+        model: ours.
+        benchmarks: in the order wanted.
         scale: whether charts show percent of the unpruned score.
     """
-    found = []
-    for pair in inputs.results.pairs(experiment, model):
-        keeps = sorted(inputs.results.keeps(experiment, model, pair)) or [None]
+    results, compared = inputs.results, []
+    for pair in results.pairs(experiment, model):
+        keeps: list[float | None] = [*sorted(results.keeps(experiment, model, pair))] or [None]
         for keep in keeps:
             items, mean = [], None
-            for benchmark in [*benchmarks, "mean"]:
-                measure = inputs.results.difference(experiment, model, pair, benchmark, keep)
-                if measure is None:
+            for benchmark in [*benchmarks, MEAN]:
+                measurement = results.difference(experiment, model, pair, benchmark, keep)
+                if measurement is None:
                     continue
-                difference = Difference(pair, benchmark, measure, _scaled(inputs, experiment, model, measure, scale))
-                if benchmark == "mean":
+                scaled = _scaled(inputs, experiment, model, measurement, scale)
+                difference = Difference(pair, benchmark, measurement, scaled)
+                if benchmark == MEAN:
                     mean = difference
                 else:
                     items.append(difference)
             if items or mean:
-                found.append(Comparison(pair, tuple(items), mean, keep if len(keeps) > 1 else None))
-    return found
+                compared.append(Comparison(pair, tuple(items), mean, keep if len(keeps) > 1 else None))
+    return compared
 
 
-def _scaled(inputs: Inputs, experiment: str, model: str, measure: Measure, scale: bool) -> tuple[float, float, float]:
-    """In percent of the unpruned score as a fixed number; the mean is in percent already."""
-    whole = unpruned(inputs, experiment, model, measure.benchmark) if scale and measure.benchmark != "mean" else 100.0
-    factor = 100 / whole if whole else math.nan
-    return factor * measure.value, factor * measure.low, factor * measure.high
+def _scaled(
+    inputs: Inputs, experiment: str, model: str, measurement: Measurement, scale: bool
+) -> tuple[float, float, float]:
+    """Value, low and high in percent of the unpruned score, which is taken as fixed; a mean is in percent already."""
+    factor = 1.0
+    if scale and measurement.benchmark != MEAN:
+        unpruned = inputs.results.unpruned(experiment, model, measurement.benchmark)
+        factor = 100 / unpruned if unpruned else math.nan
+    return factor * measurement.value, factor * measurement.low, factor * measurement.high
 
 
-def table(found: list[Comparison]) -> tuple[list[str], list[tuple[str, list[Difference | None]]]]:
-    """Heads and lines: a line for each benchmark, or for each comparison where these are many."""
-    by_pair = [{d.benchmark: d for d in (*c.items, *((c.mean,) if c.mean else ()))} for c in found]
-    order = sorted(dict.fromkeys(b for d in by_pair for b in d), key=lambda b: b == "mean")
-    names = [c.label for c in found]
-    if len(found) > WIDE:
-        return [benchmark_label(b) for b in order], [
-            (n, [d.get(b) for b in order]) for n, d in zip(names, by_pair, strict=True)
+Line = tuple[str, list[Difference | None]]
+
+
+def difference_table(compared: list[Comparison]) -> tuple[list[str], list[Line]]:
+    """Heads and lines of a table: a line for each benchmark, or for each comparison if there are many."""
+    by_benchmark = [
+        {difference.benchmark: difference for difference in comparison.differences} for comparison in compared
+    ]
+    benchmarks = sorted(dict.fromkeys(name for row in by_benchmark for name in row), key=lambda name: name == MEAN)
+    labels = [comparison.label for comparison in compared]
+    if len(compared) > MOST_COLUMNS:
+        lines: list[Line] = [
+            (label, [row.get(name) for name in benchmarks]) for label, row in zip(labels, by_benchmark, strict=True)
         ]
-    return names, [(benchmark_label(b), [d.get(b) for d in by_pair]) for b in order]
+        return [benchmark_label(name) for name in benchmarks], lines
+    return labels, [(benchmark_label(name), [row.get(name) for row in by_benchmark]) for name in benchmarks]

@@ -1,20 +1,27 @@
-"""What the notebooks show: the report's figures with their captions, and rows of its tables in words instead of names."""
+"""Tables and figures for the notebooks: names in words, numbers as the report writes them, figures with captions."""
 
 from __future__ import annotations
 
 import html
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from vtstudy.report import fmt
+from vtstudy.report import formatting
+from vtstudy.report.captions import captioned, embedded
+from vtstudy.report.eadaprune.charts import ROUTE_LABEL
+from vtstudy.report.errors import ReportError
 from vtstudy.report.labels import benchmark_label, metric_label, term_label
-from vtstudy.report.results import ReportError
-from vtstudy.report.spectral_figures import ROUTE_LABEL
+from vtstudy.results_table import DIFFERENCE, MEAN
 
-CAPTIONS = "captions.csv"  # beside the figures; build_report writes it
-FIGURES = "../reports/figures"  # as a notebook sees it
+if TYPE_CHECKING:
+    from IPython.display import HTML
+
+FIGURES = "../reports/figures"
+"""The report's figures, from where a notebook runs."""
 HEADS = {
     "model": "Model",
     "method": "Method",
@@ -59,116 +66,130 @@ HEADS = {
     "reason": "Why",
     "paper": "Paper’s own numbers",
 }
+"""Headings by column."""
 _FEATURES = {"vision": "vision tower", "projected": "projector (assumed)", "hidden": "pruned layer’s input"}
-_PERCENT = ("keep", "target")
-# Scales that end at 1: three decimals; of percents, points and CIDEr one is enough. More where an interval needs them.
-_UP_TO_ONE = (
+_SHARES = ("keep", "target")
+_SCALES_UP_TO_ONE = (
     "pearson",
     "share_of_image_attention",
     "neighbour_similarity",
     "neighbour_key_similarity",
     "rank_correlation",
 )
-_CELL = re.compile(r"<t[dh]\b[^>]*>(?P<text>.*?)</t[dh]>", re.DOTALL)
-_ONE = rf"[{fmt.MINUS}+]?[\d.]+(?:e[{fmt.MINUS}+]\d+)?"
-_NUMBER = re.compile(rf"(?:{_ONE}(?: to {_ONE})?|{fmt.NONE})?")
-_PAIRS = {"interval": ("ci_low", "ci_high"), "quartiles": ("quartile_low_ms", "quartile_high_ms")}
-_VALUES = {
+"""Metrics whose scale ends at 1: they are written with three decimals. One is enough for percents and points."""
+_INTERVALS = {"interval": ("ci_low", "ci_high"), "quartiles": ("quartile_low_ms", "quartile_high_ms")}
+_WORDS: dict[str, Callable] = {
     "method": term_label,
-    "benchmark": lambda v: "Mean" if v == "mean" else benchmark_label(v),
-    "features": lambda v: _FEATURES.get(v, v),
-    "measure": lambda v: v.replace("_", " "),
-    "centre": lambda v: "yes" if v else "no",
-    "power": lambda v: {1: "plain", 2: "squared"}.get(v, v),
-    "shape": lambda v: v.replace("x", " × "),
-    "route": lambda v: ROUTE_LABEL.get(v, v),
+    "benchmark": lambda name: "Mean" if name == MEAN else benchmark_label(name),
+    "features": lambda name: _FEATURES.get(name, name),
+    "measure": lambda name: name.replace("_", " "),
+    "centre": lambda centred: "yes" if centred else "no",
+    "power": lambda power: {1: "plain", 2: "squared"}.get(power, power),
+    "shape": lambda shape: shape.replace("x", " × "),
+    "route": lambda route: ROUTE_LABEL.get(route, route),
 }
+"""How the values of a column are put into words."""
+_ONE_NUMBER = rf"[{formatting.MINUS}+]?[\d.]+(?:e[{formatting.MINUS}+]\d+)?"
+_NUMBER = re.compile(rf"(?:{_ONE_NUMBER}(?: to {_ONE_NUMBER})?|{formatting.NONE})?")
 
 
 def in_words(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows of results.csv, or of an experiment's table: headings and names in words, shares in percent, an interval in one column."""
-    told = frame.copy()
-    if {"metric", "value", "ci_low", "ci_high"} <= set(told):
-        told = _estimates(told)
-    if {"metric", "benchmark"} <= set(told):
-        told["metric"] = [metric_label(m, b) for m, b in zip(told["metric"], told["benchmark"], strict=True)]
-    for name, (low, high) in _PAIRS.items():
-        if {low, high} <= set(told):
-            ends = zip(told[low], told[high], strict=True)
-            told.insert(
-                told.columns.get_loc(low),
-                name,
-                ["" if pd.isna(a) or pd.isna(b) else _minus(f"{a:.4g} to {b:.4g}") for a, b in ends],
-            )
-            told = told.drop(columns=[low, high])
-    for name in told.columns.intersection(_PERCENT):
-        told[name] = (100 * told[name]).round(6)
-        if (told[name].dropna() % 1 == 0).all():
-            told[name] = told[name].astype("Int64")
-    for name, word in _VALUES.items():
-        if name in told:
-            told[name] = told[name].map(word)
-    return told.rename(columns=HEADS)
+    """Rows of results.csv or of an experiment's table, for readers.
+
+    Headings and names are in words, shares in percent, and an interval in one column.
+    """
+    table = frame.copy()
+    if {"metric", "value", "ci_low", "ci_high"} <= set(table):
+        table = _with_estimates(table)
+    if {"metric", "benchmark"} <= set(table):
+        rows = zip(table["metric"], table["benchmark"], strict=True)
+        table["metric"] = [metric_label(metric, benchmark) for metric, benchmark in rows]
+    for name, (low, high) in _INTERVALS.items():
+        if {low, high} <= set(table):
+            ends = zip(table[low], table[high], strict=True)
+            table.insert(table.columns.get_loc(low), name, [_interval(*pair) for pair in ends])
+            table = table.drop(columns=[low, high])
+    for name in table.columns.intersection(_SHARES):
+        table[name] = (100 * table[name]).round(6)
+        if (table[name].dropna() % 1 == 0).all():
+            table[name] = table[name].astype("Int64")
+    for name, words in _WORDS.items():
+        if name in table:
+            table[name] = table[name].map(words)
+    return table.rename(columns=HEADS)
 
 
-def _estimates(rows: pd.DataFrame) -> pd.DataFrame:
+def _interval(low: float, high: float) -> str:
+    if pd.isna(low) or pd.isna(high):
+        return ""
+    return _with_minus(f"{low:.4g} to {high:.4g}")
+
+
+def _with_estimates(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows of results.csv with value and interval as the report writes them, a difference with its sign."""
     values, intervals = [], []
     for row in rows[["metric", "value", "ci_low", "ci_high"]].itertuples(index=False):
-        metric = row.metric.removeprefix("difference:")
-        sign, digits = (
-            metric != row.metric,
-            fmt.decimals(row.ci_low, row.ci_high, least=3 if metric in _UP_TO_ONE else 1),
-        )
-        values.append((fmt.signed if sign else fmt.number)(row.value, digits))
-        intervals.append(fmt.interval(row.ci_low, row.ci_high, sign, digits))
-    told = rows.assign(value=values, ci_low=intervals).rename(columns={"ci_low": "interval"})
-    return told.drop(columns="ci_high")
+        metric = row.metric.removeprefix(DIFFERENCE)
+        is_difference = metric != row.metric
+        digits = formatting.decimals(row.ci_low, row.ci_high, least=3 if metric in _SCALES_UP_TO_ONE else 1)
+        write = formatting.signed if is_difference else formatting.number
+        values.append(write(row.value, digits))
+        intervals.append(formatting.interval(row.ci_low, row.ci_high, is_difference, digits))
+    table = rows.assign(value=values, ci_low=intervals).rename(columns={"ci_low": "interval"})
+    return table.drop(columns="ci_high")
 
 
-def show(frame: pd.DataFrame, **options):
-    """The table as HTML, in words; ``options`` are those of ``DataFrame.to_html``."""
+def show(frame: pd.DataFrame, *, index: bool = False, digits: int = 4) -> HTML:
+    """A table in words, as HTML; words are on the left, numbers on the right.
+
+    Args:
+        frame: rows of results.csv or of an experiment's table.
+        index: whether the row labels are shown; a label that repeats the one above it is left empty.
+        digits: significant digits of a number.
+    """
     from IPython.display import HTML
 
-    options = {"index": False, "border": 0, "na_rep": "", "float_format": "{:.4g}".format} | options
-    written = options.pop("float_format")
-    told = in_words(frame)
-    for name in told.select_dtypes("Int64"):  # whose missing values to_html writes as <NA>, whatever na_rep is
-        told[name] = told[name].astype(object).where(told[name].notna(), "")
-    with pd.option_context("display.max_colwidth", None):
-        return HTML(_aligned(told.to_html(float_format=lambda value: _minus(written(value)), **options)))
+    table = in_words(frame)
+    columns = [(str(name), [_text(value, digits) for value in table[name]]) for name in table.columns]
+    if index:
+        labels = table.index.to_frame()
+        columns = [
+            *((str(name), _without_repeats([_text(value, digits) for value in labels[name]])) for name in labels),
+            *columns,
+        ]
+    return HTML(_html_table(columns))
 
 
-def _minus(number: str) -> str:
-    return number.replace("-", fmt.MINUS)
+def _text(value: object, digits: int) -> str:
+    if pd.isna(value):  # type: ignore[call-overload]
+        return ""
+    if isinstance(value, float):
+        return _with_minus(f"{value:.{digits}g}")
+    return str(value)
 
 
-def _aligned(table: str) -> str:
-    """A table with class "left" on the columns that hold words; numbers and intervals stay as the style sheet has them."""
-    head, body = table.split("<tbody>")
-    width = max(len(_CELL.findall(row)) for row in table.split("</tr>"))
-    words = set()
-    for row in body.split("</tr>"):
-        cells = [cell["text"] for cell in _CELL.finditer(row)]
-        # A cell that spans rows is missing in the later ones, always at the left.
-        words |= {width - len(cells) + place for place, text in enumerate(cells) if not _NUMBER.fullmatch(text)}
-    return "<tbody>".join(_marked(part, words, width) for part in (head, body))
+def _with_minus(number: str) -> str:
+    return number.replace("-", formatting.MINUS)
 
 
-def _marked(rows: str, words: set[int], width: int) -> str:
-    marked = []
-    for row in rows.split("</tr>"):
-        places = iter(range(width - len(_CELL.findall(row)), width))
-        marked.append(
-            _CELL.sub(
-                lambda cell, places=places: cell[0][:3] + ' class="left"' * (next(places) in words) + cell[0][3:], row
-            )
-        )
-    return "</tr>".join(marked)
+def _without_repeats(labels: list[str]) -> list[str]:
+    return [label if above != label else "" for above, label in zip([None, *labels], labels, strict=False)]
 
 
-def figures(pattern: str, folder: str = FIGURES):
-    """Every figure whose file matches, with the report's caption.
+def _html_table(columns: list[tuple[str, list[str]]]) -> str:
+    """Columns with their headings as HTML; class "left" on those that hold anything but numbers and intervals."""
+    classes = ["" if all(_NUMBER.fullmatch(text) for text in texts) else ' class="left"' for _, texts in columns]
+    heads = "".join(f"<th{css}>{html.escape(head)}</th>" for css, (head, _) in zip(classes, columns, strict=True))
+    rows = [
+        "<tr>" + "".join(f"<td{css}>{html.escape(text)}</td>" for css, text in zip(classes, row, strict=True)) + "</tr>"
+        for row in zip(*(texts for _, texts in columns), strict=True)
+    ]
+    body = "\n".join(rows)
+    return f"<table>\n<thead>\n<tr>{heads}</tr>\n</thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+
+
+def figures(pattern: str, folder: str = FIGURES) -> HTML:
+    """Every figure whose file matches the pattern, with the report's caption.
 
     Raises:
         ReportError: if there is none.
@@ -177,34 +198,7 @@ def figures(pattern: str, folder: str = FIGURES):
 
     paths = sorted(Path(folder).glob(pattern))
     if not paths:
-        raise ReportError(f"{folder} holds no figure {pattern}: run the report first.")
+        raise ReportError(f"{folder} holds no figure {pattern}; run the report first.")
     return HTML(
-        "\n".join(
-            captioned(f"{folder}/{path.name}", path) or f'<img src="{folder}/{path.name}" alt="{path.stem}">'
-            for path in paths
-        )
+        "\n".join(captioned(path) or f'<img src="{embedded(path)}" alt="{html.escape(path.stem)}">' for path in paths)
     )
-
-
-def captioned(source: str, path: Path) -> str:
-    """A figure of the report with its caption, as HTML; "" where the report has none for it.
-
-    Args:
-        source: what the page is to refer to.
-        path: the file.
-    """
-    found = _captions(path.parent).get(path.stem)
-    if found is None:
-        return ""
-    title, caption, alt = map(html.escape, found)
-    return (
-        f'<figure><img src="{source}" alt="{alt}"><figcaption><strong>{title}.</strong> {caption}</figcaption></figure>'
-    )
-
-
-def _captions(folder: Path) -> dict[str, tuple[str, str, str]]:
-    """Title, caption and alternative text by name; empty where no report wrote any."""
-    if not (folder / CAPTIONS).is_file():
-        return {}
-    frame = pd.read_csv(folder / CAPTIONS)
-    return {row.name: (row.title, row.caption, row.alt) for row in frame.itertuples(index=False)}

@@ -1,47 +1,62 @@
-"""``python -m vtstudy.report.notebooks``: execute the notebooks and write each as one self-contained page."""
+"""Execute the notebooks and write each as one self-contained page."""
 
 from __future__ import annotations
 
-import argparse
-import base64
 import html
 import re
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jinja2
 
 from vtstudy.report.build import TEMPLATES
-from vtstudy.report.notebook_tables import captioned
-from vtstudy.report.results import ReportError
+from vtstudy.report.captions import captioned, embedded
+from vtstudy.report.errors import ReportError
 
-TIMEOUT = 300  # seconds for one cell
-_IMAGE = re.compile(r"!\[[^\]]*\]\(([^)\s]+)\)")
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+CELL_TIMEOUT = 300
+"""Seconds that one cell may take."""
+_IMAGE = re.compile(r"!\[(?P<alt>[^\]]*)\]\((?P<target>[^)\s]+)\)")
 
 
-def render(notebooks: Path, out: Path) -> list[Path]:
-    """Execute every notebook of a folder, in the folder, and write ``<out>/<name>.html``; returns the pages.
+def render_notebooks(notebooks: str | Path = "notebooks", out: str | Path = "reports/notebooks") -> list[Path]:
+    """Execute every notebook of a folder, in the folder, and write `<out>/<name>.html`; the pages show no code.
 
-    The notebooks themselves stay as they are. The same notebooks and reports give the same bytes:
-    no times, no random identifiers, nothing from the network. The pages show no code.
+    The notebooks themselves stay unchanged. The same notebooks and reports give the same bytes: no times, no random
+    identifiers, nothing from the network.
+
+    Args:
+        notebooks: the folder; a notebook's name begins with a digit.
+        out: folder of the pages.
+
+    Returns:
+        The pages.
 
     Raises:
-        ReportError: if there are none, one cannot be read or fails, or shows a figure that is not there.
+        ReportError: if there are no notebooks, if one cannot be read or fails, or if it shows a figure that does not
+            exist.
     """
     from tqdm import tqdm
 
-    paths = sorted(notebooks.glob("[0-9]*.ipynb"))
+    folder, out = Path(notebooks), Path(out)
+    paths = sorted(folder.glob("[0-9]*.ipynb"))
     if not paths:
-        raise ReportError(f"there are no notebooks in {notebooks}.")
-    titles = {path: _title(_read(path)) for path in paths}
+        raise ReportError(f"There are no notebooks in {folder}.")
+    titles = {path.stem: _title(_read(path)) for path in paths}
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), keep_trailing_newline=True)
+    template = environment.get_template("notebook.html.j2")
     out.mkdir(parents=True, exist_ok=True)
     pages = []
     for path in tqdm(paths, desc="notebooks", unit="notebook"):
         page = out / f"{path.stem}.html"
-        page.write_text(_page(_body(path), titles[path], _links(titles, path)), encoding="utf-8")
+        page.write_text(template.render(name=path.stem, titles=titles, body=_body(path)), encoding="utf-8")
         pages.append(page)
     return pages
 
 
-def _read(path: Path):
+def _read(path: Path) -> NotebookNode:
     import nbformat
 
     try:
@@ -49,82 +64,51 @@ def _read(path: Path):
     except (ValueError, KeyError, AttributeError, nbformat.ValidationError) as error:
         raise ReportError(f"{path} is not a readable notebook ({str(error).splitlines()[0]}).") from error
     for cell in notebook.cells:
-        for target in _IMAGE.findall(cell.source) if cell.cell_type == "markdown" else ():
-            if not (path.parent / target).is_file():
-                raise ReportError(f"{path} shows {target}, which is not there: run the report first.")
+        if cell.cell_type == "markdown":
+            for image in _IMAGE.finditer(cell.source):
+                if not (path.parent / image["target"]).is_file():
+                    raise ReportError(f"{path} shows {image['target']}, which does not exist; run the report first.")
     return notebook
 
 
-def _title(notebook) -> str:
-    first = next((line for cell in notebook.cells for line in cell.source.splitlines() if line.startswith("# ")), "# ")
-    return first[2:]
+def _title(notebook: NotebookNode) -> str:
+    """The first heading, escaped for HTML."""
+    lines = [line for cell in notebook.cells for line in cell.source.splitlines()]
+    return html.escape(next((line.removeprefix("# ") for line in lines if line.startswith("# ")), ""))
 
 
 def _body(path: Path) -> str:
+    """The executed notebook as HTML, its images embedded, figures of the report with their captions."""
+    # These take seconds to import, and only this command needs them.
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
     from nbconvert import HTMLExporter
 
     notebook, resources = _read(path), {"metadata": {"path": str(path.parent)}}
+    client = NotebookClient(
+        notebook, timeout=CELL_TIMEOUT, kernel_name="python3", record_timing=False, resources=resources
+    )
     try:
-        NotebookClient(
-            notebook, timeout=TIMEOUT, kernel_name="python3", record_timing=False, resources=resources
-        ).execute()
+        client.execute()
     except CellExecutionError as error:
         raise ReportError(f"{path} fails: {error.ename}: {error.evalue}.") from error
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = _IMAGE.sub(lambda image: _as_html(image, path.parent), cell.source)
     exporter = HTMLExporter(
-        template_name="basic", exclude_input=True, exclude_output_prompt=True, exclude_anchor_links=True
+        template_name="basic",
+        exclude_input=True,
+        exclude_output_prompt=True,
+        exclude_anchor_links=True,
     )
     body, _ = exporter.from_notebook_node(notebook, resources)
-    # Scripts and styles are for nbconvert's own templates, which load more of them from elsewhere.
-    body = re.sub(r"<script\b.*?</script>|<style\b[^>]*>.*?</style>", "", body, flags=re.DOTALL)
-    body = re.sub(r"<p>(<img[^>]*>)</p>", lambda found: _figure(found[1], path.parent) or found[0], body)
-    return re.sub(r'(?<=src=")[^":]+\.png(?=")', lambda found: _embedded(path.parent / found[0]), body)
+    return body
 
 
-def _figure(image: str, folder: Path) -> str:
-    """A Markdown cell's image with the report's caption; "" where it has none."""
-    source = re.search(r'src="([^":]+\.png)"', image)
-    return captioned(source[1], folder / source[1]) if source else ""
+def _as_html(image: re.Match[str], folder: Path) -> str:
+    """A Markdown image as HTML, the file embedded; a figure of the report has its caption.
 
-
-def _embedded(image: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(image.read_bytes()).decode()
-
-
-def _links(titles: dict[Path, str], here: Path) -> str:
-    return "".join(
-        f"<b>{html.escape(title)}</b>" if path == here else f'<a href="{path.stem}.html">{html.escape(title)}</a>'
-        for path, title in titles.items()
-    )
-
-
-def _page(body: str, title: str, links: str) -> str:
-    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
-    return (
-        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{html.escape(title)}</title>\n'
-        f"<style>\n{style}\nnav {{ margin-bottom: 1.6rem; }}\nimg {{ max-width: 100%; height: auto; }}\np:has(> img), figure {{ max-width: 60rem; }}\n.jp-OutputArea {{ overflow-x: auto; }}\n"
-        f'td {{ white-space: normal; }}\n</style></head>\n<body>\n<nav aria-label="Notebooks">{links}</nav>\n{body}\n'
-        "</body></html>\n"
-    )
-
-
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m vtstudy.report.notebooks", description="Execute and render the notebooks."
-    )
-    parser.add_argument("--notebooks", default="notebooks", help="folder of the notebooks")
-    parser.add_argument("--out", default="reports/notebooks", help="where the pages are written")
-    arguments = parser.parse_args(argv)
-    try:
-        pages = render(Path(arguments.notebooks), Path(arguments.out))
-    except (ReportError, OSError) as error:
-        print(f"vtprune notebooks: {error}", file=sys.stderr)
-        return 2
-    print(*pages, sep="\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    nbconvert itself embeds only files below the notebook's folder.
+    """
+    path = folder / image["target"]
+    return captioned(path) or f'<img src="{embedded(path)}" alt="{html.escape(image["alt"])}">'

@@ -1,32 +1,30 @@
-"""Read what the report is made from, and say in one sentence what is wrong with it."""
+"""Our measurements: results.csv as one frame, looked up by the names of its rows."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
-import yaml
 
-from vtstudy.report.labels import UNPRUNED, base
+from vtstudy.report.errors import ReportError
+from vtstudy.results_table import COLUMNS, DIFFERENCE, KEYS, UNPRUNED, read_results
 
-RESULT_COLUMNS = ("experiment", "model", "method", "keep", "benchmark", "metric", "value", "n", "ci_low", "ci_high")
-PUBLISHED_COLUMNS = ("table", "model", "row", "column", "value")
-DIFFERENCE = "difference:"
-
-
-class ReportError(Exception):
-    """The report cannot be made; the message is one sentence for the reader."""
+HIGHER, LOWER, OPEN = "higher", "lower", "undecided"
 
 
 @dataclass(frozen=True)
-class Measure:
-    """One row of results.csv, or of another table of results (then ``experiment`` is that file's name).
+class Measurement:
+    """One row of results.csv, or of another table of results (`experiment` is that file's name then).
 
-    ``low`` and ``high`` are NaN where a value has no interval (chance).
+    Attributes:
+        keep: fraction of the image tokens that is kept; NaN where a row has none.
+        value: in the metric's unit.
+        n: number of questions; None if it is not known.
+        low: lower end of the interval; NaN where a value has no interval (chance).
+        high: upper end.
     """
 
     experiment: str
@@ -44,237 +42,172 @@ class Measure:
     def has_interval(self) -> bool:
         return not (math.isnan(self.low) or math.isnan(self.high))
 
-    def negated(self) -> Measure:
+    @property
+    def side(self) -> str:
+        """On which side of zero the interval lies: `HIGHER`, `LOWER` or `OPEN` (also without an interval)."""
+        if self.has_interval and self.low > 0:
+            return HIGHER
+        if self.has_interval and self.high < 0:
+            return LOWER
+        return OPEN
+
+    def negated(self) -> Measurement:
         return replace(self, value=-self.value, low=-self.high, high=-self.low)
 
-    def minus(self, other: Measure) -> Measure:
-        """The difference of two that were not paired: its interval reaches from end to end of theirs, so it is wide."""
+    def minus(self, other: Measurement) -> Measurement:
+        """The difference of two unpaired measurements; its wide interval spans all differences of their ends."""
         return replace(self, value=self.value - other.value, low=self.low - other.high, high=self.high - other.low)
 
-    def over(self, other: Measure) -> Measure:
-        """The ratio to a positive one, its interval from end to end as well."""
+    def over(self, other: Measurement) -> Measurement:
+        """The ratio to a positive measurement; its interval spans all ratios of their ends."""
         return replace(self, value=self.value / other.value, low=self.low / other.high, high=self.high / other.low)
 
 
-def source(measure: Measure | None, prefix: str = "") -> dict[str, str | float]:
-    """The names by which its row is found in results.csv, each after the prefix; empty where nothing was measured."""
-    names = ("experiment", "model", "method", "keep", "benchmark", "metric")
-    return {prefix + name: "" if measure is None else getattr(measure, name) for name in names}
+def row_names(measurement: Measurement | None, prefix: str = "") -> dict[str, str | float]:
+    """The names that find a measurement's row in results.csv, each after `prefix`; empty texts for None."""
+    if measurement is None:
+        return {prefix + name: "" for name in KEYS}
+    return {prefix + name: getattr(measurement, name) for name in KEYS}
 
 
 class Results:
-    """results.csv, looked up by name. Of several metrics of one cell the first in the file is the reported one.
+    """The rows of results.csv, and which models stand for the paper's.
+
+    Of several metrics of one benchmark, the first in the file is the reported one.
 
     Args:
-        measures: its rows.
-        models: the checkpoint that is run for each of the paper's models.
+        frame: as `vtstudy.results_table.read_results` gives it.
+        checkpoints: the checkpoint that is run for each of the paper's models.
     """
 
-    def __init__(self, measures: list[Measure], models: Mapping[str, str]):
-        self.measures = measures
-        self._stand_ins = {paper: base(checkpoint) for paper, checkpoint in models.items()}
-        self._index: dict[tuple, list[Measure]] = {}
-        for m in measures:
-            kind = m.metric.startswith(DIFFERENCE)
-            self._index.setdefault((kind, m.experiment, m.model, m.method, m.benchmark), []).append(m)
-
-    def model_for(self, published: str) -> str | None:
-        """Our model that stands for one of the paper's; None where none was run."""
-        return next((name for name in self.models if base(name) == self._stand_ins.get(published)), None)
-
-    def keeps(self, experiment: str, model: str, term: str) -> list[float]:
-        """The keep ratios at which a method or a pair was run, largest first."""
-        return sorted(
-            {
-                m.keep
-                for m in self.measures
-                if (m.experiment, m.model, m.method) == (experiment, model, term) and not math.isnan(m.keep)
-            },
-            reverse=True,
-        )
-
-    def cell(self, experiment: str, model: str, method: str, benchmark: str, keep: float | None = None):
-        keep = None if method in UNPRUNED else keep
-        return self._find((False, experiment, model, method, benchmark), keep)
-
-    def difference(self, experiment: str, model: str, pair: str, benchmark: str, keep: float | None = None):
-        """The paired difference "A - B"; where only "B - A" stands in the file, its negative."""
-        found = self._find((True, experiment, model, pair, benchmark), keep)
-        if found is None:
-            a, _, b = pair.partition(" - ")
-            found = self._find((True, experiment, model, f"{b} - {a}", benchmark), keep)
-            found = found.negated() if found else None
-        return found
-
-    def _find(self, key: tuple, keep: float | None) -> Measure | None:
-        for m in self._index.get(key, ()):
-            if keep is None or math.isnan(m.keep) or math.isclose(m.keep, keep):
-                return m
-        return None
-
-    def methods(self, experiment: str, model: str) -> list[str]:
-        return self._names(lambda m: m.method, experiment, model, False)
-
-    def pairs(self, experiment: str, model: str) -> list[str]:
-        return self._names(lambda m: m.method, experiment, model, True)
-
-    def benchmarks(self, experiment: str, model: str) -> list[str]:
-        return self._names(lambda m: m.benchmark, experiment, model, False)
-
-    def _names(self, of, experiment: str, model: str, differences: bool) -> list[str]:
-        return list(
-            dict.fromkeys(
-                of(m)
-                for m in self.measures
-                if (m.experiment, m.model, m.metric.startswith(DIFFERENCE)) == (experiment, model, differences)
-            )
-        )
+    def __init__(self, frame: pd.DataFrame, checkpoints: Mapping[str, str]):
+        self.frame = frame.reset_index(drop=True).assign(difference=frame["metric"].str.startswith(DIFFERENCE))
+        self._columns = {name: frame[name].tolist() for name in COLUMNS}  # plain floats, not numpy's
+        self._checkpoints = dict(checkpoints)
+        keys = ["difference", "experiment", "model", "method", "benchmark"]
+        self._places = self.frame.groupby(keys, sort=False).indices
 
     @property
     def models(self) -> list[str]:
-        return list(dict.fromkeys(m.model for m in self.measures))
+        return list(self.frame["model"].unique())
 
     @property
     def experiments(self) -> list[str]:
-        return list(dict.fromkeys(m.experiment for m in self.measures))
+        return list(self.frame["experiment"].unique())
 
     def experiments_of(self, model: str) -> list[str]:
-        return list(dict.fromkeys(m.experiment for m in self.measures if m.model == model))
+        return list(self.frame.loc[self.frame["model"] == model, "experiment"].unique())
+
+    def model_for(self, paper_model: str) -> str | None:
+        """Our model that stands for one of the paper's; None if none was run."""
+        checkpoint = self._checkpoints.get(paper_model)
+        if checkpoint is None:
+            return None
+        return next((name for name in self.models if checkpoint_name(name) == checkpoint_name(checkpoint)), None)
+
+    def methods(self, experiment: str, model: str) -> list[str]:
+        return list(self._of(experiment, model, difference=False)["method"].unique())
+
+    def pairs(self, experiment: str, model: str) -> list[str]:
+        """The compared pairs, "A - B" each."""
+        return list(self._of(experiment, model, difference=True)["method"].unique())
+
+    def benchmarks(self, experiment: str, model: str) -> list[str]:
+        return list(self._of(experiment, model, difference=False)["benchmark"].unique())
+
+    def keeps(self, experiment: str, model: str, method: str) -> list[float]:
+        """The keep ratios at which a method or a pair was run, largest first."""
+        frame = self.frame
+        rows = frame[(frame["experiment"] == experiment) & (frame["model"] == model) & (frame["method"] == method)]
+        return sorted(map(float, rows["keep"].dropna().unique()), reverse=True)
+
+    def score(
+        self, experiment: str, model: str, method: str, benchmark: str, keep: float | None = None
+    ) -> Measurement | None:
+        """A method's score; None if it was not measured. Without `keep`, the first in the file."""
+        keep = None if method in UNPRUNED else keep
+        return self._find((False, experiment, model, method, benchmark), keep)
+
+    def difference(
+        self, experiment: str, model: str, pair: str, benchmark: str, keep: float | None = None
+    ) -> Measurement | None:
+        """The paired difference "A - B"; where only "B - A" is in the file, its negative."""
+        found = self._find((True, experiment, model, pair, benchmark), keep)
+        if found is not None:
+            return found
+        a, _, b = pair.partition(" - ")
+        turned = self._find((True, experiment, model, f"{b} - {a}", benchmark), keep)
+        return turned.negated() if turned else None
+
+    def series(
+        self, experiment: str, model: str, method: str, benchmark: str, metric: str | None = None
+    ) -> list[Measurement]:
+        """The measurements of a method or a pair at each keep ratio, largest ratio first."""
+        frame = self.frame
+        rows = frame[
+            (frame["experiment"] == experiment)
+            & (frame["model"] == model)
+            & (frame["method"] == method)
+            & (frame["benchmark"] == benchmark)
+        ]
+        if metric is not None:
+            rows = rows[rows["metric"] == metric]
+        return [self._at(place) for place in rows.sort_values("keep", ascending=False, kind="stable").index]
+
+    def measurements(self, experiment: str, model: str, method: str) -> list[Measurement]:
+        """All rows of a method or a pair, in file order."""
+        frame = self.frame
+        rows = frame[(frame["experiment"] == experiment) & (frame["model"] == model) & (frame["method"] == method)]
+        return [self._at(place) for place in rows.index]
+
+    def unpruned(self, experiment: str, model: str, benchmark: str) -> float | None:
+        """The unpruned model's score; the ablation shares the one of Table 1."""
+        for name in (experiment, "table1"):
+            found = self.score(name, model, "baseline", benchmark)
+            if found:
+                return found.value
+        return None
+
+    def _of(self, experiment: str, model: str, *, difference: bool) -> pd.DataFrame:
+        frame = self.frame
+        return frame[
+            (frame["experiment"] == experiment) & (frame["model"] == model) & (frame["difference"] == difference)
+        ]
+
+    def _find(self, key: tuple[bool, str, str, str, str], keep: float | None) -> Measurement | None:
+        for place in self._places.get(key, ()):
+            row_keep = self._columns["keep"][place]
+            if keep is None or math.isnan(row_keep) or math.isclose(row_keep, keep):
+                return self._at(place)
+        return None
+
+    def _at(self, place: int) -> Measurement:
+        """The measurement of a row, by its number in the file."""
+        row = {name: column[place] for name, column in self._columns.items()}
+        return Measurement(
+            **{name: row[name] for name in (*KEYS, "value")},
+            n=None if math.isnan(row["n"]) else int(row["n"]),
+            low=row["ci_low"],
+            high=row["ci_high"],
+        )
 
 
-@dataclass(frozen=True)
-class Inputs:
-    results: Results
-    provenance: dict
-    tolerances: dict[str, float]
-    interval: float  # in percent, as params.yaml declares it
-    published: pd.DataFrame
-    claims: dict
-    models: dict[str, str]  # the paper's model: the checkpoint that is run for it
-    tables: dict[str, pd.DataFrame]  # other results than scores, by the file's name
-
-    @property
-    def profile(self) -> str:
-        return self.provenance["profile"]
-
-
-def load(results: Path, provenance: Path, params: Path, published: Path, tables: Sequence[Path] = ()) -> Inputs:
-    """Read all inputs.
-
-    Args:
-        published: the folder with adaptprune.csv and claims.yaml.
-        tables: CSVs of other results than scores; claims of the kind ``measure`` read them by name.
+def load_results(path: Path, checkpoints: Mapping[str, str]) -> Results:
+    """Read and check results.csv; `checkpoints` as in `Results`.
 
     Raises:
-        ReportError: if one is missing or wrong.
+        TableError: if the file is missing or wrong.
+        ReportError: if none of its models stands for one of the paper's.
     """
-    settings = mapping(params)
-    report = settings.get("report")
-    if not isinstance(report, dict) or "default" not in (report.get("tolerances") or {}):
-        raise ReportError(f"{params} has no 'report.tolerances.default', the tolerance for absolute scores.")
-    info = mapping(provenance)
-    if not isinstance(info.get("profile"), str):
-        raise ReportError(f"{provenance} does not say which 'profile' was run.")
-    models = _models(params, settings)
-    return Inputs(
-        results=load_results(results, models),
-        provenance=info,
-        tolerances={str(k): float(v) for k, v in report["tolerances"].items()},
-        interval=float(report.get("interval", 95)),
-        published=load_published(published / "adaptprune.csv"),
-        claims=mapping(published / "claims.yaml"),
-        models=models,
-        tables={path.name: table(path, ()) for path in map(Path, tables)},
-    )
-
-
-def _models(path: Path, params: dict) -> dict[str, str]:
-    """``models`` of params.yaml: the checkpoint that is run for each of the paper's models."""
-    entries = params.get("models") or {}
-    try:
-        return {entry["paper"]: str(entry["checkpoint"]) for entry in entries.values()}
-    except (AttributeError, TypeError, KeyError) as error:
-        raise ReportError(f"{path}: each of 'models' must have a 'paper' and a 'checkpoint'.") from error
-
-
-def load_results(path: Path, models: Mapping[str, str]) -> Results:
-    """Read results.csv; ``models`` as in :class:`Results`."""
-    frame = table(path, RESULT_COLUMNS)
-    if frame.empty:
-        raise ReportError(f"{path} holds no results.")
-    numbers = {}
-    for name in ("keep", "value", "n", "ci_low", "ci_high"):
-        numbers[name] = pd.to_numeric(frame[name], errors="coerce")
-        bad = numbers[name].isna() & (frame[name].str.strip() != "")
-        if bad.any() or (name == "value" and numbers[name].isna().any()):
-            line = int((bad | numbers[name].isna()).idxmax()) + 2
-            raise ReportError(f"{path}, line {line}: '{name}' is not a number.")
-    keys = ["experiment", "model", "method", "keep", "benchmark", "metric"]
-    if frame.duplicated(keys).any():
-        line = int(frame.duplicated(keys).idxmax()) + 2
-        raise ReportError(f"{path}, line {line} repeats the {', '.join(keys)} of an earlier line.")
-    # Plain floats: numpy's would spoil arithmetic on text and the writing of CSV.
-    keep, value, n, low, high = ([float(v) for v in numbers[name]] for name in numbers)
-    found = Results(
-        [
-            Measure(
-                r.experiment,
-                r.model,
-                r.method,
-                keep[i],
-                r.benchmark,
-                r.metric,
-                value[i],
-                None if math.isnan(n[i]) else int(n[i]),
-                low[i],
-                high[i],
-            )
-            for i, r in enumerate(frame.itertuples(index=False))
-        ],
-        models,
-    )
-    if not any(found.model_for(model) for model in models):
+    results = Results(read_results(path), checkpoints)
+    if not any(results.model_for(model) for model in checkpoints):
         raise ReportError(
-            f"{path} holds no model that stands for one of the paper's (found: "
-            f"{', '.join(found.models)}); name its checkpoint in models of params.yaml."
+            f"{path} holds no model that stands for one of the paper's (found: {', '.join(results.models)}); "
+            "name its checkpoint under 'models' in params.yaml."
         )
-    return found
+    return results
 
 
-def load_published(path: Path) -> pd.DataFrame:
-    """The printed cells; ``value`` stays the printed string, ``number`` is NaN where it is not a plain number."""
-    frame = table(path, PUBLISHED_COLUMNS)
-    frame["table"] = frame["table"].astype(int)
-    frame["number"] = pd.to_numeric(frame["value"], errors="coerce")
-    return frame
-
-
-def table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    """A CSV file as text; ``ReportError`` if it is not there or lacks a column."""
-    _exists(path)
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ReportError(f"{path} is not a readable CSV file ({str(error).splitlines()[0]}).") from error
-    missing = [name for name in columns if name not in frame.columns]
-    if missing:
-        raise ReportError(f"{path} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}.")
-    return frame
-
-
-def mapping(path: Path) -> dict:
-    """A JSON or YAML file that holds a mapping; ``ReportError`` for anything else."""
-    _exists(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-        data = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError) as error:
-        raise ReportError(f"{path} cannot be read ({str(error).splitlines()[0]}).") from error
-    if not isinstance(data, dict):
-        raise ReportError(f"{path} does not hold a mapping.")
-    return data
-
-
-def _exists(path: Path) -> None:
-    if not path.is_file():
-        raise ReportError(f"{path} does not exist.")
+def checkpoint_name(checkpoint: str) -> str:
+    """A checkpoint's name without its folder or its owner on the Hub."""
+    return PurePosixPath(checkpoint).name

@@ -1,4 +1,4 @@
-"""The published tables as blocks that both templates can draw: paper, ours, and where ours may be judged, verdicts."""
+"""The published tables, ready to be shown: the paper's values, ours, and verdicts where ours may be judged."""
 
 from __future__ import annotations
 
@@ -6,18 +6,28 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vtstudy.report import fmt
-from vtstudy.report.labels import LINKS, Link, benchmark_label, method_label
-from vtstudy.report.printed_values import DIFFERS, NO_VALUE, REPRODUCED, Cell
-from vtstudy.report.published import KEEP, Printed
-from vtstudy.report.results import Inputs, Measure
-
-MAIN = {"table1": 1, "table2": 2}  # the experiments that a model may have one of, and the tables that print it
+from vtstudy.report import formatting
+from vtstudy.report.inputs import Inputs
+from vtstudy.report.labels import benchmark_label, method_label
+from vtstudy.report.published import PrintedNumbers
+from vtstudy.report.results import Measurement
+from vtstudy.report.table_links import KEEP, MAIN_TABLES, TABLE_LINKS, TableLink
+from vtstudy.report.verdicts.printed_values import DIFFERS, NO_VALUE, REPRODUCED, PrintedValue
+from vtstudy.results_table import MEAN
 
 
 @dataclass(frozen=True)
-class Shown:
-    """One cell as text. ``note`` is the number of its reason below the table."""
+class ShownValue:
+    """A printed value beside ours, as text.
+
+    Attributes:
+        paper: as printed.
+        ours: our score.
+        interval: of our score.
+        difference: ours minus the paper's.
+        verdict: on the printed value.
+        note: number of the verdict's reason below the table; None if nothing is printed here.
+    """
 
     paper: str
     ours: str
@@ -27,18 +37,25 @@ class Shown:
     note: int | None = None
 
 
+_NOTHING = ShownValue(formatting.NONE, formatting.NONE, "", formatting.NONE, NO_VALUE)
+
+
 @dataclass(frozen=True)
 class Block:
     """One model of one published table.
 
     Attributes:
-        ours: our model, or None where nothing of ours stands beside it.
-        methods: as printed; then those of ours that the paper does not print (``alone``).
+        table: its number.
+        title: of the table.
+        model: of the paper.
+        ours: our model, or None if nothing of ours stands beside it.
+        methods: as printed, then ours that the paper does not print (`alone`).
         benchmarks: as printed.
-        cells: by method and benchmark.
-        reasons: of the verdicts; a cell's ``note`` is the number of its own.
+        values: by method and benchmark.
+        reasons: of the verdicts; a value's `note` is the number of its reason.
         labels: of the methods.
         bare: printed methods beside which nothing of ours stands.
+        alone: our methods that the paper does not print.
     """
 
     table: int
@@ -47,7 +64,7 @@ class Block:
     ours: str | None
     methods: list[str]
     benchmarks: list[str]
-    cells: dict[tuple[str, str], Shown]
+    values: dict[tuple[str, str], ShownValue]
     reasons: list[str]
     labels: dict[str, str]
     bare: set[str]
@@ -55,54 +72,74 @@ class Block:
 
     @property
     def verdict(self) -> str:
-        """The one verdict of all printed cells, or "" when they differ."""
-        found = {(c.verdict, c.note) for c in self.cells.values() if c.note is not None}
-        return next(iter(found))[0] if len(found) == 1 else ""
+        """The one verdict of all printed values, or "" if they differ."""
+        verdicts = {(value.verdict, value.note) for value in self.values.values() if value.note is not None}
+        return next(iter(verdicts))[0] if len(verdicts) == 1 else ""
 
     @property
     def judged(self) -> bool:
         """Whether a score of ours may be compared with a printed one."""
-        return any(c.verdict in (REPRODUCED, DIFFERS) for c in self.cells.values())
+        return any(value.verdict in (REPRODUCED, DIFFERS) for value in self.values.values())
 
     @property
     def upright(self) -> bool:
         """Whether methods stand side by side: the longer list runs down the page."""
         return len(self.methods) <= len(self.benchmarks)
 
-    def cell(self, method: str, benchmark: str) -> Shown:
-        return self.cells.get((method, benchmark)) or Shown(fmt.NONE, fmt.NONE, "", fmt.NONE, NO_VALUE)
+    def value(self, method: str, benchmark: str) -> ShownValue:
+        return self.values.get((method, benchmark), _NOTHING)
 
 
-def blocks(inputs: Inputs, cells: list[Cell]) -> list[Block]:
+def blocks(inputs: Inputs, printed_values: list[PrintedValue]) -> list[Block]:
     """All published tables, one block for each table and model, in print order."""
-    groups: dict[tuple[int, str], list[Cell]] = {}
-    for cell in cells:
-        groups.setdefault((cell.table, cell.model), []).append(cell)
+    groups: dict[tuple[int, str], list[PrintedValue]] = {}
+    for value in printed_values:
+        groups.setdefault((value.table, value.model), []).append(value)
     return [_block(inputs, table, model, group) for (table, model), group in groups.items()]
 
 
-def _block(inputs: Inputs, table: int, model: str, group: list[Cell]) -> Block:
-    link = LINKS[table]
-    placed = [((c.column, c.row) if link.turned else (c.row, c.column), c) for c in group]
-    reasons = list(dict.fromkeys(c.reason for c in group))
+def _block(inputs: Inputs, table: int, model: str, group: list[PrintedValue]) -> Block:
+    link = TABLE_LINKS[table]
+    by_place = {((v.column, v.row) if link.turned else (v.row, v.column)): v for v in group}
+    reasons = list(dict.fromkeys(value.reason for value in group))
     shown = {
-        place: _show(c.published, c.ours, c.difference, c.verdict, reasons.index(c.reason) + 1) for place, c in placed
+        place: _shown(v.published, v.ours, v.difference, v.verdict, reasons.index(v.reason) + 1)
+        for place, v in by_place.items()
     }
-    methods, benchmarks = (list(dict.fromkeys(names)) for names in zip(*shown, strict=True))
-    ours = next((c.ours.model for c in group if c.ours), None)
-    bare = {method for method in methods if not any(c.ours for (name, _), c in placed if name == method)}
+    methods, benchmarks = (list(dict.fromkeys(names)) for names in zip(*by_place, strict=True))
+    ours = next((value.ours.model for value in group if value.ours), None)
+    with_ours = {method for (method, _), value in by_place.items() if value.ours}
     labels = {method: _label(link, method) for method in methods}
     alone = []
     for experiment, method in link.extra if ours else ():
-        found = {b: inputs.results.cell(experiment, ours, method, link.benchmarks.get(b, ""), KEEP) for b in benchmarks}
-        shown |= {(method, b): _show(fmt.NONE, m, math.nan, NO_VALUE, None) for b, m in found.items() if m}
-        if any(found.values()):
+        scores = {
+            name: inputs.results.score(experiment, str(ours), method, link.benchmarks.get(name, ""), KEEP)
+            for name in benchmarks
+        }
+        if any(scores.values()):
             alone.append(method)
-    labels |= {method: method_label(method) for method in alone}
-    return Block(table, link.title, model, ours, [*methods, *alone], benchmarks, shown, reasons, labels, bare, alone)
+            labels[method] = method_label(method)
+            shown |= {
+                (method, name): _shown(formatting.NONE, score, math.nan, NO_VALUE, None)
+                for name, score in scores.items()
+                if score
+            }
+    return Block(
+        table=table,
+        title=link.title,
+        model=model,
+        ours=ours,
+        methods=[*methods, *alone],
+        benchmarks=benchmarks,
+        values=shown,
+        reasons=reasons,
+        labels=labels,
+        bare=set(methods) - with_ours,
+        alone=alone,
+    )
 
 
-def _label(link: Link, method: str) -> str:
+def _label(link: TableLink, method: str) -> str:
     if method not in link.methods:
         return method
     label = method_label(link.methods[method].sources[0][1])
@@ -110,102 +147,113 @@ def _label(link: Link, method: str) -> str:
     return f"{label}, {ratio[:-1]} %" if link.turned and ratio.endswith("%") else label
 
 
-def _show(paper: str, ours: Measure | None, difference: float, verdict: str, note: int | None) -> Shown:
-    return Shown(
-        paper,
-        fmt.number(ours.value if ours else None),
-        fmt.interval(ours.low, ours.high) if ours else "",
-        fmt.signed(difference),
-        verdict,
-        note,
-    )
+def _shown(paper: str, ours: Measurement | None, difference: float, verdict: str, note: int | None) -> ShownValue:
+    score, interval = formatting.NONE, ""
+    if ours:
+        score, interval = formatting.number(ours.value), formatting.interval(ours.low, ours.high)
+    return ShownValue(paper, score, interval, formatting.signed(difference), verdict, note)
 
 
 @dataclass(frozen=True)
-class Percent:
-    """Percent of the unpruned score: what a miniature and the paper's model can be compared on."""
+class PercentTable:
+    """Percent of the unpruned score: the measure in which a miniature and the paper's model can be compared.
+
+    Attributes:
+        table: number of the published table; 0 for the overview of all models.
+        model: of the paper.
+        ours: our model.
+        methods: side by side.
+        rows: name of a benchmark (or model), and (paper, ours) by method as text.
+        numbers: by benchmark (or model) and method: the paper's, ours, and the ends of our interval.
+    """
 
     table: int
     model: str
     ours: str
     methods: list[str]
-    rows: list[tuple[str, list[tuple[str, str]]]]  # benchmark, (paper, ours) by method
-    numbers: dict[tuple[str, str], tuple[float, float, float, float]]  # paper, ours, low, high
+    rows: list[tuple[str, list[tuple[str, str]]]]
+    numbers: dict[tuple[str, str], tuple[float, float, float, float]]
 
 
-def percents(inputs: Inputs, table: int, model: str, experiment: str, methods: list[str]) -> Percent | None:
-    """Percent of the unpruned score, paper's and ours, of the methods that we ran.
+def percent_table(
+    inputs: Inputs, table: int, model: str, experiment: str, methods: Sequence[str]
+) -> PercentTable | None:
+    """Percent of the unpruned score, the paper's and ours, of the methods that we ran; None if we ran none.
 
-    Our intervals take the unpruned score as fixed. The mean comes from results.csv, whose interval does not.
+    Our intervals take the unpruned score as fixed, but the mean's, which is from results.csv, does not.
     """
     ours = inputs.results.model_for(model)
     if ours is None:
         return None
-    methods = [m for m in methods if m in inputs.results.methods(experiment, ours)]
-    benchmarks = [b for b in LINKS[table].benchmarks.values() if b in inputs.results.benchmarks(experiment, ours)]
+    run = inputs.results.methods(experiment, ours)
+    methods = [method for method in methods if method in run]
+    benchmarks = [
+        benchmark
+        for benchmark in TABLE_LINKS[table].benchmarks.values()
+        if benchmark in inputs.results.benchmarks(experiment, ours)
+    ]
     if not methods or not benchmarks:
         return None
-    printed, numbers, rows = Printed(inputs.published), {}, []
-    for benchmark in [*benchmarks, "mean"]:
-        line = []
-        for method in methods:
-            numbers[benchmark, method] = found = (
-                _paper_percent(printed, table, model, method, benchmark),
-                *_our_percent(inputs, experiment, ours, method, benchmark),
-            )
-            line.append((fmt.number(found[0]), fmt.number(found[1])))
-        rows.append((benchmark_label(benchmark), line))
-    return Percent(table, model, ours, methods, rows, numbers)
+    printed = PrintedNumbers(inputs.published)
+    numbers = {
+        (benchmark, method): (
+            printed.percent(model, method, benchmark, table),
+            *_our_percent(inputs, experiment, ours, method, benchmark),
+        )
+        for benchmark in [*benchmarks, MEAN]
+        for method in methods
+    }
+    rows = [
+        (benchmark_label(benchmark), [_pair(numbers[benchmark, method]) for method in methods])
+        for benchmark in [*benchmarks, MEAN]
+    ]
+    return PercentTable(table, model, ours, list(methods), rows, numbers)
 
 
-def _paper_percent(printed: Printed, table: int, model: str, method: str, benchmark: str) -> float:
-    if benchmark != "mean":
-        return printed.percent(model, method, benchmark, table)
-    return printed.retention(model, method, table)
+def overview_table(inputs: Inputs, methods: Sequence[str]) -> PercentTable | None:
+    """The mean percent of the unpruned score of every model that was run; None if that is only one.
 
-
-def _our_percent(inputs, experiment, model, method, benchmark) -> tuple[float, float, float]:
-    found = inputs.results.cell(experiment, model, method, benchmark, KEEP)
-    if found is None:
-        return math.nan, math.nan, math.nan
-    if benchmark == "mean":
-        return found.value, found.low, found.high
-    whole = unpruned(inputs, experiment, model, benchmark)
-    if not whole:
-        return math.nan, math.nan, math.nan
-    return tuple(100 * v / whole for v in (found.value, found.low, found.high))
-
-
-def overview(inputs: Inputs, methods: Sequence[str]) -> Percent | None:
-    """The mean percent of the unpruned score of every model that was run; None where there are not several.
-
-    A model stands in its main table's experiment, Table 1 or 2; ``numbers`` are by model of the paper.
+    Each model is compared in the experiment of its main table, Table 1 or 2.
     """
-    printed, numbers, rows = Printed(inputs.published), {}, []
+    printed, numbers, models = PrintedNumbers(inputs.published), {}, []
     for model in inputs.models:
         ours = inputs.results.model_for(model)
-        experiment = main_experiment(inputs, ours)
-        if experiment is None:
+        experiment = _main_experiment(inputs, ours)
+        if ours is None or experiment is None:
             continue
+        models.append(model)
         for method in methods:
             numbers[model, method] = (
-                _paper_percent(printed, MAIN[experiment], model, method, "mean"),
-                *_our_percent(inputs, experiment, ours, method, "mean"),
+                printed.percent(model, method, MEAN, MAIN_TABLES[experiment]),
+                *_our_percent(inputs, experiment, ours, method, MEAN),
             )
-        rows.append((model, [(fmt.number(numbers[model, m][0]), fmt.number(numbers[model, m][1])) for m in methods]))
-    what = "mean over the benchmarks"
-    return Percent(0, what, what, list(methods), rows, numbers) if len(rows) > 1 else None
+    if len(models) < 2:
+        return None
+    rows = [(model, [_pair(numbers[model, method]) for method in methods]) for model in models]
+    name = "mean over the benchmarks"
+    return PercentTable(0, name, name, list(methods), rows, numbers)
 
 
-def main_experiment(inputs: Inputs, ours: str | None) -> str | None:
+def _pair(numbers: tuple[float, float, float, float]) -> tuple[str, str]:
+    return formatting.number(numbers[0]), formatting.number(numbers[1])
+
+
+def _our_percent(
+    inputs: Inputs, experiment: str, model: str, method: str, benchmark: str
+) -> tuple[float, float, float]:
+    """Value, low and high of our percent of the unpruned score; NaN where it was not measured."""
+    score = inputs.results.score(experiment, model, method, benchmark, KEEP)
+    if score and benchmark == MEAN:
+        return score.value, score.low, score.high
+    unpruned = inputs.results.unpruned(experiment, model, benchmark)
+    if not score or not unpruned:
+        return math.nan, math.nan, math.nan
+    return 100 * score.value / unpruned, 100 * score.low / unpruned, 100 * score.high / unpruned
+
+
+def _main_experiment(inputs: Inputs, ours: str | None) -> str | None:
     """Which of the two main tables a model of ours was run for; None for neither."""
-    return next((name for name in MAIN if ours and name in inputs.results.experiments_of(ours)), None)
-
-
-def unpruned(inputs: Inputs, experiment: str, model: str, benchmark: str) -> float | None:
-    """Our unpruned score; the ablation shares the main table's."""
-    for name in dict.fromkeys((experiment, "table1")):
-        found = inputs.results.cell(name, model, "baseline", benchmark)
-        if found:
-            return found.value
-    return None
+    if ours is None:
+        return None
+    run = inputs.results.experiments_of(ours)
+    return next((name for name in MAIN_TABLES if name in run), None)

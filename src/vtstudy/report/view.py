@@ -1,29 +1,33 @@
-"""Everything that a template shows, gathered once, so that HTML and Markdown say the same."""
+"""Everything that the pages show, gathered once."""
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Collection
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from vtstudy.report import figure_sections as paper
-from vtstudy.report import figures, fmt, text
-from vtstudy.report.audit import audit
-from vtstudy.report.claims import ClaimResult
-from vtstudy.report.costs import costs
-from vtstudy.report.differences import LOWER, OPEN, comparisons
-from vtstudy.report.differences import table as table_of
-from vtstudy.report.labels import LINKS, benchmark_label, method_label, metric_label, term_label
-from vtstudy.report.printed_values import Cell
-from vtstudy.report.results import Inputs
-from vtstudy.report.tables import MAIN, Block, blocks, overview, percents
+from vtstudy.report import formatting, sentences
+from vtstudy.report.charts import main_tables
+from vtstudy.report.charts.style import Chart
+from vtstudy.report.costs import Costs, costs
+from vtstudy.report.differences import Comparison, Difference, Line, comparisons, difference_table
+from vtstudy.report.eadaprune.section import EAdaPruneSection, eadaprune_section
+from vtstudy.report.inputs import Inputs
+from vtstudy.report.labels import benchmark_label, method_label, term_label
+from vtstudy.report.paper_figures import Section, sections
+from vtstudy.report.provenance import provenance_lines
+from vtstudy.report.results import LOWER, OPEN
+from vtstudy.report.sanity import SanityRow, sanity_rows
+from vtstudy.report.table_links import MAIN_TABLES, TABLE_LINKS
+from vtstudy.report.tables import Block, PercentTable, blocks, overview_table, percent_table
+from vtstudy.report.verdicts.audit import Finding, audit
+from vtstudy.report.verdicts.claims import ClaimResult, judge_claims
+from vtstudy.report.verdicts.printed_values import PrintedValue, judge_printed_values
 
-_AT_90 = ("fastv", "adaptprune", "adaptprune_as_written", "random", "vtw")
-# The tables that have a section of their own: experiment, table, methods of its relative table and chart.
-STUDIES = (
-    ("table1", 1, _AT_90),
-    ("table2", 2, _AT_90),
+_MAIN_METHODS = ("fastv", "adaptprune", "adaptprune_as_written", "random", "vtw")
+STUDIES: tuple[tuple[str, int, tuple[str, ...]], ...] = (
+    ("table1", 1, _MAIN_METHODS),
+    ("table2", 2, _MAIN_METHODS),
     ("table4", 4, ("(a)", "(b)", "(c)", "(d)")),
     (
         "table5",
@@ -34,237 +38,322 @@ STUDIES = (
     ("table6_7", 7, ()),
     ("table8", 8, ()),
 )
-# The comparisons that open the report.
+"""The tables that have a section: experiment, number, and methods of its table of percents and its chart."""
 HEADLINES = (("adaptprune", "fastv"), ("adaptprune", "random"))
+"""The comparisons that open the report."""
 KEY_MODEL = "LLaVA-1.5-7B"
 
 
-def build_view(inputs: Inputs, cells: list[Cell], claims: list[ClaimResult], data: Path, folder: Path) -> dict:
-    """All that the templates need; draws the figures into ``folder``/figures on the way.
+@dataclass(frozen=True)
+class Study:
+    """The section of one published table and one of its models.
 
-    ``data`` is the folder of what the paper's figures are drawn from.
+    Attributes:
+        table: its number.
+        experiment: ours, that answers it.
+        model: of the paper.
+        ours: our model.
+        id: for links and file names.
+        title: for readers.
+        questions: how many were asked, as text.
+        blocks: the printed values beside ours.
+        percent: percent of the unpruned score.
+        charts: as written.
+        compared: the paired differences.
+        heads: of the table of differences.
+        lines: of the table of differences.
+        sentences: what the differences say.
+        sanity: whether the unpruned model looks at the image.
+        noun: what the table's benchmarks are called.
+    """
+
+    table: int
+    experiment: str
+    model: str
+    ours: str
+    id: str
+    title: str
+    questions: str
+    blocks: list[Block]
+    percent: PercentTable | None
+    charts: list[Chart]
+    compared: list[Comparison]
+    heads: list[str]
+    lines: list[Line]
+    sentences: list[str]
+    sanity: list[SanityRow]
+    noun: str
+
+    @property
+    def is_main(self) -> bool:
+        return self.experiment in MAIN_TABLES
+
+    def comparison(self, pair: tuple[str, str]) -> Comparison | None:
+        return next((comparison for comparison in self.compared if comparison.methods == pair), None)
+
+
+@dataclass(frozen=True)
+class OverviewRow:
+    """One model in the overview of all models."""
+
+    model: str
+    ours: str
+    questions: str
+    line: list[tuple[str, str]]
+    printed: str
+    lead: Difference | None
+
+
+@dataclass(frozen=True)
+class Overview:
+    """All models side by side: the mean percent of the unpruned score, and AdaptPrune's lead over FastV."""
+
+    percent: PercentTable
+    rows: list[OverviewRow]
+    chart: Chart
+
+
+@dataclass(frozen=True)
+class View:
+    """All that the pages show; the templates read it by the names of its fields."""
+
+    profile: str
+    interval: float
+    model: str | None
+    summary: list[str]
+    findings: list[str]
+    counts: dict[str, int]
+    claims: list[ClaimResult]
+    printed_values: list[PrintedValue]
+    sanity: list[SanityRow]
+    sanity_sentence: str
+    studies: list[Study]
+    overview: Overview | None
+    paper_figures: list[Section]
+    other_tables: list[Block]
+    audit: list[Finding]
+    costs: Costs
+    not_judged: str
+    provenance: list[tuple[str, str]]
+    tolerances: list[tuple[str, float]]
+    second: EAdaPruneSection
+
+    title: str = "AdaptPrune, replicated"
+    label: Callable[[str], str] = field(default=benchmark_label, repr=False)
+    method: Callable[[str], str] = field(default=method_label, repr=False)
+    term: Callable[[str], str] = field(default=term_label, repr=False)
+
+    @property
+    def failing_on_paper(self) -> list[ClaimResult]:
+        """The claims that the paper's own numbers contradict."""
+        return [claim for claim in self.claims if claim.paper == "fails"]
+
+    @property
+    def charts(self) -> list[Chart]:
+        """All charts, in the order of the pages."""
+        groups = [
+            [self.overview.chart] if self.overview else [],
+            *(study.charts for study in self.studies),
+            *(section.charts for section in self.paper_figures),
+            *(part.charts for part in self.second.parts),
+        ]
+        return [chart for group in groups for chart in group]
+
+
+def build_view(inputs: Inputs, figures: Path) -> View:
+    """Judge, draw and put into words all that the pages show.
+
+    Args:
+        inputs: what the report is made from.
+        figures: folder of the charts.
     """
     ours = inputs.results.model_for(KEY_MODEL)
-    drawn = blocks(inputs, cells)
+    second = eadaprune_section(inputs, ours, figures)
+    printed_values = judge_printed_values(inputs)
+    claims = judge_claims(inputs, inputs.claims)
+    all_blocks = blocks(inputs, printed_values)
+    studies = _studies(inputs, all_blocks, figures)
+    with_section = {(block.table, block.model) for study in studies for block in study.blocks}
+    sanity = [row for study in studies if study.is_main for row in study.sanity]
+    parts = [row for study in studies if TABLE_LINKS[study.table].turned for row in study.sanity]
+    sanity_sentence = f"{sentences.sanity_sentence(sanity)} {sentences.parts_sentence(parts)}".strip()
+    return View(
+        profile=inputs.profile,
+        interval=inputs.interval,
+        model=ours,
+        summary=sentences.what_was_run(inputs),
+        findings=_findings(inputs, studies, claims, printed_values, ours),
+        counts=sentences.claim_counts(claims),
+        claims=claims,
+        printed_values=printed_values,
+        sanity=sanity,
+        sanity_sentence=sanity_sentence,
+        studies=studies,
+        overview=_overview(inputs, studies, figures),
+        paper_figures=sections(inputs, ours, figures),
+        other_tables=[block for block in all_blocks if (block.table, block.model) not in with_section],
+        audit=audit(inputs.published),
+        costs=costs(inputs.tables),
+        not_judged=sentences.not_judged_sentence(printed_values),
+        provenance=provenance_lines(inputs.provenance),
+        tolerances=sorted(inputs.tolerances.items()),
+        second=second,
+    )
+
+
+def _studies(inputs: Inputs, all_blocks: list[Block], figures: Path) -> list[Study]:
+    """The sections of the tables that were run; a table's models stay in their order."""
     studies = []
-    for paper_model in inputs.models:
-        model = inputs.results.model_for(paper_model)
-        studies += [
-            _study(inputs, name, table, paper_model, list(methods), drawn, folder)
-            for name, table, methods in STUDIES
-            if model and name in inputs.results.experiments_of(model)
-        ]
-    studies.sort(key=lambda study: study["table"])  # a table's models stay in their order
-    alone = {(block.table, block.model) for study in studies for block in study["blocks"]}
-    sanity = [row for study in studies if study["experiment"] in MAIN for row in study["sanity"]]
-    parts = [row for study in studies if LINKS[study["table"]].turned for row in study["sanity"]]
-    return {
-        "title": "AdaptPrune, replicated",
-        "profile": inputs.profile,
-        "interval": inputs.interval,
-        "model": ours,
-        "summary": text.what_was_run(inputs),
-        "findings": _findings(inputs, studies, claims, cells, ours),
-        "counts": text.claim_counts(claims),
-        "claims": claims,
-        "sanity": sanity,
-        "sanity_sentence": f"{text.sanity_sentence(sanity)} {text.parts_sentence(parts)}".strip(),
-        "studies": studies,
-        "overview": _overview(inputs, studies, folder),
-        "pictured": paper.sections(inputs, ours, data, folder / "figures"),
-        "others": [b for b in drawn if (b.table, b.model) not in alone],
-        "audit": audit(inputs.published),
-        "costs": costs(inputs),
-        "own_failures": [c for c in claims if c.paper == "fails"],
-        "not_judged": text.not_judged_sentence(cells),
-        "provenance": _flat(inputs.provenance),
-        "tolerances": sorted(inputs.tolerances.items()),
-        "label": benchmark_label,
-        "method": method_label,
-        "term": term_label,
-    }
-
-
-def _findings(inputs: Inputs, studies: list[dict], claims, cells, ours: str | None) -> list[str]:
-    found = [text.claims_sentence(claims), *text.why_not_run(claims)]
-    main = [study for study in studies if study["experiment"] in MAIN]
-    for pair in HEADLINES:
-        by_model = [(study["ours"], c) for study in main for c in study["compared"] if c.pair == " - ".join(pair)]
-        first = next((c for model, c in by_model if model == ours), None)
-        found.append(
-            text.comparison_sentence(first, inputs.interval, pair, model=(ours or "") if len(main) > 1 else "")
-        )
-        # The lead over FastV is the paper's claim: there every model is named.
-        sign = first.mean.sign if first and first.mean and pair != HEADLINES[0] else OPEN
-        found.append(text.elsewhere_sentence([(model, c) for model, c in by_model if model != ours], sign))
-    if ours:
-        found.append(text.random_rank_sentence(inputs, "table1", ours))
-    # Not only what the paper compares itself with: whatever is ahead of its method.
-    for study in studies:
-        if study["table"] == 5:
-            found += [
-                f"Table 5: {text.comparison_sentence(c, inputs.interval)}"
-                for c in study["compared"]
-                if c.pair.startswith("adaptprune - ") and c.mean and c.mean.sign == LOWER
-            ]
-    found.append(text.cells_sentence(cells))
-    return [sentence for sentence in found if sentence]
+    for model in inputs.models:
+        ours = inputs.results.model_for(model)
+        if ours is None:
+            continue
+        run = inputs.results.experiments_of(ours)
+        for experiment, table, methods in STUDIES:
+            if experiment in run:
+                studies.append(_study(inputs, experiment, table, model, ours, methods, all_blocks, figures))
+    return sorted(studies, key=lambda study: study.table)
 
 
 def _study(
-    inputs: Inputs, name: str, table: int, paper: str, methods: list[str], drawn: list[Block], folder: Path
-) -> dict:
-    """The section of one published table and one of its models."""
-    link, ours = LINKS[table], inputs.results.model_for(paper)
-    stem = f"table{table}" if paper == KEY_MODEL else f"table{table}_{ours}"
+    inputs: Inputs,
+    experiment: str,
+    table: int,
+    model: str,
+    ours: str,
+    methods: tuple[str, ...],
+    all_blocks: list[Block],
+    figures: Path,
+) -> Study:
+    link = TABLE_LINKS[table]
+    stem = f"table{table}" if model == KEY_MODEL else f"table{table}_{ours}"
+    is_main = experiment in MAIN_TABLES
+    benchmarks = list(link.benchmarks.values())
     # Parts of one benchmark have the same units, and too few questions each for a percent of the unpruned score.
-    compared = [
-        c
-        for c in comparisons(inputs, name, ours, list(link.benchmarks.values()), scale=not link.turned)
-        if "blind" not in c.pair
-    ]  # whether the model looks has a section of its own
-    percent = percents(inputs, table, paper, name, methods) if methods else None
+    compared = comparisons(inputs, experiment, ours, benchmarks, scale=not link.turned)
+    # Whether the model looks has a section of its own.
+    compared = [comparison for comparison in compared if "blind" not in comparison.methods]
+    percent = percent_table(inputs, table, model, experiment, methods) if methods else None
+    heads, lines = difference_table(compared)
+    sanity = sanity_rows(inputs.results, ours, experiment, [*benchmarks, "mme_cognition"] if is_main else benchmarks)
+    of_study = [block for block in all_blocks if block.table == table and block.model == model]
+    return Study(
+        table=table,
+        experiment=experiment,
+        model=model,
+        ours=ours,
+        id=stem.replace("_", "-"),
+        title=f"{link.title}, {model}" if is_main else link.title,
+        questions=sentences.questions_phrase(inputs.results, ours, experiment, link),
+        blocks=of_study,
+        percent=percent,
+        charts=_charts(inputs, table, ours, stem, percent, compared, figures),
+        compared=compared,
+        heads=heads,
+        lines=lines,
+        sentences=_study_sentences(inputs, table, is_main and model == KEY_MODEL, compared, sanity),
+        sanity=sanity,
+        noun=link.noun.capitalize(),
+    )
+
+
+def _charts(
+    inputs: Inputs,
+    table: int,
+    ours: str,
+    stem: str,
+    percent: PercentTable | None,
+    compared: list[Comparison],
+    figures: Path,
+) -> list[Chart]:
     charts = []
     if percent and table == 4:
-        charts.append(figures.ablation(percent, folder / "figures", "ablation", inputs.interval))
+        charts.append(main_tables.ablation(percent, figures, "ablation", inputs.interval))
     elif percent:
-        charts.append(figures.retention(percent, folder / "figures", f"retention_{stem}", inputs.interval))
-    charted = [c for c in compared if c.charted and table != 5]  # of Table 5's pairs there are too many for one chart
-    if charted:
+        charts.append(main_tables.retention(percent, figures, f"retention_{stem}", inputs.interval))
+    charted = [comparison for comparison in compared if comparison.charted]
+    if charted and table != 5:  # of Table 5's pairs there are too many for one chart
+        title = f"Paired differences: Table {table}, {ours}"
+        scaled = not TABLE_LINKS[table].turned
         charts.append(
-            figures.forest(
-                charted,
-                folder / "figures",
-                f"differences_{stem}",
-                f"Paired differences: Table {table}, {ours}",
-                inputs.interval,
-                scaled=not link.turned,
-            )
+            main_tables.forest(charted, figures, f"differences_{stem}", title, inputs.interval, scaled=scaled)
         )
-    opening = {" - ".join(pair) for pair in HEADLINES if name in MAIN and paper == KEY_MODEL}
-    heads, lines = table_of(compared)
-    # Of the many pairs of Table 5 those with AdaptPrune are told in words.
-    told = [c for c in compared if c.pair not in opening and (table != 5 or c.pair.startswith("adaptprune"))]
-    sentences = [text.comparison_sentence(c, inputs.interval, noun=link.noun) for c in told]
-    sanity = _sanity(inputs, ours, name, [*link.benchmarks.values(), *(["mme_cognition"] if name in MAIN else [])])
+    return charts
+
+
+def _study_sentences(
+    inputs: Inputs, table: int, opens: bool, compared: list[Comparison], sanity: list[SanityRow]
+) -> list[str]:
+    """What a table's differences say; of Table 5's many pairs, those with AdaptPrune.
+
+    Args:
+        inputs: the measurements.
+        table: its number.
+        opens: whether the report opens with this table's headlines, which are then not repeated.
+        compared: its paired differences.
+        sanity: whether the unpruned model looks at the image.
+    """
+    link = TABLE_LINKS[table]
+    shown = []
+    for comparison in compared:
+        if opens and comparison.methods in HEADLINES:
+            continue
+        if table == 5 and not comparison.pair.startswith("adaptprune"):
+            continue
+        shown.append(sentences.comparison_sentence(comparison, inputs.interval, noun=link.noun))
     if link.turned:
-        sentences.append(text.sanity_sentence(sanity, link.noun))
-    if note := text.grid_note(inputs.profile, table):
-        sentences.append(note)
-    mine = [b for b in drawn if b.table == table and b.model == paper]
-    return {
-        "table": table,
-        "experiment": name,
-        "ours": ours,
-        "id": stem.replace("_", "-"),
-        "asked": text.asked(inputs.results, ours, name, link),
-        "title": f"{mine[0].title}, {paper}" if name in MAIN else mine[0].title,
-        "blocks": mine,
-        "percent": percent,
-        "charts": charts,
-        "compared": compared,
-        "heads": heads,
-        "lines": lines,
-        "sentences": sentences,
-        "sanity": sanity,
-        "noun": link.noun.capitalize(),
-    }
+        shown.append(sentences.sanity_sentence(sanity, link.noun))
+    note = sentences.grid_note(inputs.profile, table)
+    return [*shown, note] if note else shown
 
 
-def _overview(inputs: Inputs, studies: list[dict], folder: Path) -> dict | None:
-    """All models side by side: the mean percent of the unpruned score, and AdaptPrune's lead over FastV."""
-    percent = overview(inputs, _AT_90)
+def _findings(
+    inputs: Inputs,
+    studies: list[Study],
+    claims: list[ClaimResult],
+    printed_values: list[PrintedValue],
+    ours: str | None,
+) -> list[str]:
+    """The sentences that open the report."""
+    findings = [sentences.claims_sentence(claims), *sentences.why_not_run(claims)]
+    main = [study for study in studies if study.is_main]
+    for pair in HEADLINES:
+        by_model = [(study.ours, comparison) for study in main if (comparison := study.comparison(pair))]
+        first = next((comparison for model, comparison in by_model if model == ours), None)
+        if first:
+            model = ours if ours and len(main) > 1 else ""
+            findings.append(sentences.comparison_sentence(first, inputs.interval, model=model))
+        else:
+            findings.append(sentences.not_compared_sentence(pair))
+        # The lead over FastV is the paper's claim: there every model is named.
+        sign = first.mean.sign if first and first.mean and pair != HEADLINES[0] else OPEN
+        others = [(model, comparison) for model, comparison in by_model if model != ours]
+        findings.append(sentences.elsewhere_sentence(others, sign))
+    if ours:
+        findings.append(sentences.random_rank_sentence(inputs, "table1", ours))
+    # Whatever is ahead of the paper's method is named, also if the paper does not compare itself with it.
+    for study in studies:
+        if study.table == 5:
+            findings += [
+                f"Table 5: {sentences.comparison_sentence(comparison, inputs.interval)}"
+                for comparison in study.compared
+                if comparison.methods[0] == "adaptprune" and comparison.mean and comparison.mean.sign == LOWER
+            ]
+    findings.append(sentences.printed_values_sentence(printed_values))
+    return [sentence for sentence in findings if sentence]
+
+
+def _overview(inputs: Inputs, studies: list[Study], figures: Path) -> Overview | None:
+    percent = overview_table(inputs, _MAIN_METHODS)
     if percent is None:
         return None
-    main = {study["blocks"][0].model: study for study in studies if study["experiment"] in MAIN}
+    by_model = {study.model: study for study in studies if study.is_main}
+    a, b = HEADLINES[0]
     rows = []
     for model, line in percent.rows:
-        lead = next((c.mean for c in main[model]["compared"] if c.pair == " - ".join(HEADLINES[0]) and c.mean), None)
-        printed = percent.numbers[model, HEADLINES[0][0]][0] - percent.numbers[model, HEADLINES[0][1]][0]
-        rows.append(
-            {
-                "model": model,
-                "ours": main[model]["ours"],
-                "asked": main[model]["asked"],
-                "line": line,
-                "printed": fmt.signed(printed),
-                "lead": lead,
-            }
-        )
-    return {
-        "percent": percent,
-        "rows": rows,
-        "chart": figures.retention(percent, folder / "figures", "models", inputs.interval),
-    }
-
-
-def _sanity(inputs: Inputs, model: str, experiment: str, benchmarks: list[str]) -> list[dict]:
-    """Unpruned against the blank image and chance: a model that does not look cannot lose by pruning."""
-    found = []
-    for benchmark in benchmarks:
-        whole, blind, chance = (
-            inputs.results.cell(experiment, model, m, benchmark) for m in ("baseline", "blind", "chance")
-        )
-        if whole is None:
-            continue
-        floor = max((v for v in (blind and _high(blind), chance and chance.value) if v is not None), default=-math.inf)
-        found.append(
-            {
-                "model": model,
-                "benchmark": benchmark_label(benchmark),
-                "metric": metric_label(whole.metric, benchmark),
-                "n": whole.n,
-                "unpruned": fmt.number(whole.value),
-                "interval": fmt.interval(whole.low, whole.high),
-                "blind": fmt.number(blind and blind.value),
-                "blind_interval": fmt.interval(blind.low, blind.high) if blind else "",
-                "chance": fmt.number(chance and chance.value),
-                "gap": fmt.signed(whole.value - blind.value) if blind else fmt.NONE,
-                "clear": (whole.low if whole.has_interval else whole.value) > floor,
-            }
-        )
-    return found
-
-
-def _high(measure) -> float:
-    return measure.high if measure.has_interval else measure.value
-
-
-def _flat(mapping: dict, prefix: str = "", runs: Collection[str] = ()) -> list[tuple[str, str]]:
-    """Nested provenance as (name, value) lines; what differs between runs is one line, with the runs of each value.
-
-    No path of this machine gets into a report.
-    """
-    runs = runs or mapping.get("seconds_by_experiment", ())
-    lines = []
-    for key, value in mapping.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, dict) and value and set(value) <= set(runs):
-            by_value: dict[str, list[str]] = {}
-            for run, own in value.items():
-                by_value.setdefault(_told(key, own), []).append(run)
-            lines.append((name, "; ".join(f"{told} ({', '.join(names)})" for told, names in by_value.items())))
-        elif isinstance(value, dict):
-            lines += _flat(value, f"{name}.", runs)
-        else:
-            lines.append((name, _told(key, value)))
-    return lines
-
-
-def _told(key: str, value) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(_plain, value)) or fmt.NONE
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_plain(own)}" for name, own in value.items())
-    if key.startswith("seconds") and isinstance(value, (int, float)):
-        return fmt.seconds(value)
-    return _plain(value)
-
-
-def _plain(value) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if value is None:
-        return fmt.NONE
-    # An absolute path keeps its last part only.
-    return re.sub(r"(?<![\w./:])(?:/|[A-Za-z]:\\)[^\s,;]*[/\\]([^\s,;/\\]+)", r"\1", str(value))
+        study = by_model[model]
+        comparison = study.comparison(HEADLINES[0])
+        printed = percent.numbers[model, a][0] - percent.numbers[model, b][0]
+        lead = comparison.mean if comparison else None
+        rows.append(OverviewRow(model, study.ours, study.questions, line, formatting.signed(printed), lead))
+    return Overview(percent, rows, main_tables.retention(percent, figures, "models", inputs.interval))

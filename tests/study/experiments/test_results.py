@@ -17,8 +17,9 @@ from vtstudy.experiments.adaptprune_tables import TABLE1, TABLE4, TABLES
 from vtstudy.experiments.collect import collect
 from vtstudy.experiments.results import rows_of
 from vtstudy.experiments.spec import Experiment, VariantSpec
-from vtstudy.report.labels import LINKS, METHOD_LABELS
+from vtstudy.report.labels import METHOD_LABELS
 from vtstudy.report.results import load_results
+from vtstudy.report.table_links import TABLE_LINKS
 from vtstudy.results_table import COLUMNS, to_csv
 
 DEMO = Experiment(
@@ -174,7 +175,7 @@ def test_shared_variants_of_the_tables_are_equal():
 def test_every_printed_row_has_a_variant():
     """Table 3 has none: its rows are those of Table 1."""
     variants = {table.name: set(table.variants) for table in TABLES}
-    for link in LINKS.values():
+    for link in TABLE_LINKS.values():
         for row in link.methods.values():
             for experiment, method in row.sources:
                 assert method in variants[experiment], (link.table, experiment, method)

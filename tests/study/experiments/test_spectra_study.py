@@ -152,7 +152,7 @@ def test_the_headlines_are_results_like_any_other(study):
     collect(study / "results/scores", study, load(ROOT / "params.yaml"))
     found = load_results(study / "results.csv", {"LLaVA-1.5-7B": "miniature-llava"})
     for method in ("budget_by_content", "mean_budget", "randomised_is_exact"):
-        measure = found.cell("spectra", "miniature-llava", method, "all", 0.1)
+        measure = found.score("spectra", "miniature-llava", method, "all", 0.1)
         assert measure.has_interval and measure.low <= measure.value <= measure.high + 1e-4
     assert json.loads((study / "provenance.json").read_text())["seconds_by_experiment"]["spectra"] > 0
     assert set(json.loads((study / "results/scores/spectra.json").read_text())["spectra"]["seconds"]) == {

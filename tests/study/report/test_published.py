@@ -6,18 +6,16 @@ from helpers.synthetic_results import PUBLISHED
 
 from vtstudy import benchmarks
 from vtstudy.experiments.adaptprune_tables import TABLES
-from vtstudy.report.audit import AGREE, DISAGREE, audit
-from vtstudy.report.claims import KINDS
-from vtstudy.report.labels import (
-    COLUMNS,
-    LINKS,
+from vtstudy.report.published import PAPER_CHECKPOINTS, PrintedNumbers, load_published
+from vtstudy.report.table_links import (
     MMBENCH_BY_CATEGORY,
     MMBENCH_BY_GROUP,
     MME_BY_SUBTASK,
-    MODELS,
+    PRINTED_COLUMNS,
+    TABLE_LINKS,
 )
-from vtstudy.report.published import Printed
-from vtstudy.report.results import load_published
+from vtstudy.report.verdicts.audit import AGREE, DISAGREE, audit
+from vtstudy.report.verdicts.claims import KINDS
 
 
 @pytest.fixture(scope="module")
@@ -59,17 +57,16 @@ def test_spot_values(published, table, model, row, column, value):
 
 
 def test_every_printed_cell_but_the_costs_has_a_place(published):
-    assert set(published["model"]) == set(MODELS)
-    lost = [(r.table, r.column) for r in published.itertuples() if LINKS[r.table].place(r.row, r.column) is None]
+    assert set(published["model"]) == set(PAPER_CHECKPOINTS)
+    lost = [(r.table, r.column) for r in published.itertuples() if TABLE_LINKS[r.table].place(r.row, r.column) is None]
     assert set(lost) == {(3, "Time"), (3, "GPU-Memory"), (3, "Latency")} and len(lost) == 9
-    assert len(COLUMNS) == 12
+    assert list(PRINTED_COLUMNS.values()) == list(benchmarks.ADAPTPRUNE)
     assert sorted(MMBENCH_BY_CATEGORY) == sorted(published.loc[published["table"] == 6, "row"].unique())
     assert len(benchmarks.MME_PERCEPTION) == 10
 
 
 def test_categories_are_those_of_the_data_sets():
-    categories = {leaf for leaves in benchmarks.MMBENCH_GROUPS.values() for leaf in leaves}
-    assert set(MMBENCH_BY_CATEGORY.values()) == {f"mmbench/{name}" for name in categories}
+    assert set(MMBENCH_BY_CATEGORY.values()) == {f"mmbench/{name}" for name in benchmarks.MMBENCH_GROUP_OF}
     assert set(MMBENCH_BY_GROUP.values()) == {f"mmbench/{name}" for name in benchmarks.MMBENCH_GROUPS}
     subtasks = benchmarks.MME_PERCEPTION | benchmarks.MME_COGNITION
     assert set(MME_BY_SUBTASK.values()) == {f"mme/{name}" for name in subtasks}
@@ -95,7 +92,7 @@ def test_the_audit_reads_the_numbers(published):
 
 
 def test_printed_quantities(published):
-    printed = Printed(published)
+    printed = PrintedNumbers(published)
     assert printed.value("LLaVA-1.5-7B", "(a)", "flickr30k", 4) == 47.5
     assert printed.value("LLaVA-1.5-7B", "fastv", "flickr30k") == 47.4
     assert printed.value("LLaVA-1.5-7B", "random", "gqa") == 56.0  # Table 5
@@ -104,7 +101,7 @@ def test_printed_quantities(published):
 
 
 def test_printed_categories_and_costs(published):
-    printed, model = Printed(published), "LLaVA-1.5-7B"
+    printed, model = PrintedNumbers(published), "LLaVA-1.5-7B"
     assert printed.value(model, "fastv", "mmbench/social_relation", keep=0.25) == 72.1
     assert printed.value(model, "fastv", "mmbench/social_relation") == 53.5
     assert printed.value(model, "baseline", "mme/code_reasoning", keep=0.25) == 67.5

@@ -1,0 +1,35 @@
+"""The report's figures with their captions as HTML, for the notebooks."""
+
+import base64
+import html
+from pathlib import Path
+
+import pandas as pd
+
+CAPTIONS = "captions.csv"
+"""The file beside the figures that holds their captions; the report writes it."""
+
+
+def captioned(path: Path) -> str:
+    """A figure of the report with its caption, the image embedded, as HTML; "" if the report has no caption for it."""
+    captions = _captions(path.parent)
+    if path.stem not in captions:
+        return ""
+    title, caption, alt = map(html.escape, captions[path.stem])
+    return (
+        f'<figure><img src="{embedded(path)}" alt="{alt}">'
+        f"<figcaption><strong>{title}.</strong> {caption}</figcaption></figure>"
+    )
+
+
+def embedded(path: Path) -> str:
+    """A PNG file as a data URI, so that a page is one file that opens anywhere."""
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def _captions(folder: Path) -> dict[str, tuple[str, str, str]]:
+    """Title, caption and alternative text by name; empty if no report wrote any."""
+    if not (folder / CAPTIONS).is_file():
+        return {}
+    frame = pd.read_csv(folder / CAPTIONS)
+    return {row.name: (row.title, row.caption, row.alt) for row in frame.itertuples(index=False)}

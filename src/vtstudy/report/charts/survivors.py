@@ -1,0 +1,185 @@
+"""Figures 1, 6 and 7: the kept image tokens, drawn on the image; dropped tokens fade to white."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from PIL import Image
+
+from vtprune.drawing import FIXED, INK, draw_tokens
+from vtstudy.report import formatting
+from vtstudy.report.charts.style import Chart, save, styled, tight_layout
+from vtstudy.report.labels import benchmark_label, method_label
+from vtstudy.results_table import read_data
+
+METHODS = ("fastv", "adaptprune")
+EXAMPLES = ("benchmark", "example", "question", "picture", "height", "width")
+SURVIVORS = ("benchmark", "method", "keep", "example", "row", "column")
+POSITIONS = ("benchmark", "method", "keep", "row", "column", "share")
+
+
+@dataclass(frozen=True)
+class Example:
+    """An image of a benchmark with its question; `height` and `width` count the grid cells of its image tokens."""
+
+    benchmark: str
+    example: int
+    question: str
+    picture: str
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Survivors:
+    """The kept image tokens of some images, and how often each place of the grid is kept.
+
+    Attributes:
+        folder: holds the pictures.
+        examples: the images.
+        survivors: one row for each kept token, with the columns `SURVIVORS`.
+        positions: the share of a benchmark's images in which a place is kept, with the columns `POSITIONS`.
+        fixed: a place counts as fixed from this share on.
+    """
+
+    folder: Path
+    examples: list[Example]
+    survivors: pd.DataFrame
+    positions: pd.DataFrame
+    fixed: float
+
+    @classmethod
+    def read(cls, folder: Path, fixed: float) -> Survivors:
+        """Read what the experiment `figure1` wrote.
+
+        Raises:
+            TableError: if a file is missing or wrong.
+        """
+        examples = read_data(folder / "examples.csv", EXAMPLES, ("example", "height", "width"))
+        survivors = read_data(folder / "survivors.csv", SURVIVORS, ("keep", "example", "row", "column"))
+        positions = read_data(folder / "positions.csv", POSITIONS, ("keep", "row", "column", "share"))
+        rows = examples[list(EXAMPLES)].itertuples(index=False)
+        return cls(
+            folder,
+            [Example(r.benchmark, int(r.example), r.question, r.picture, int(r.height), int(r.width)) for r in rows],
+            survivors,
+            positions,
+            fixed,
+        )
+
+    @property
+    def keeps(self) -> list[float]:
+        """The keep ratios, largest first."""
+        return sorted(map(float, self.survivors["keep"].unique()), reverse=True)
+
+    def by_benchmark(self) -> dict[str, list[Example]]:
+        groups: dict[str, list[Example]] = {}
+        for example in self.examples:
+            groups.setdefault(example.benchmark, []).append(example)
+        return groups
+
+    def mask(self, example: Example, method: str, keep: float) -> np.ndarray:
+        """The kept cells of an image, bool `[height, width]`."""
+        rows = _of(self.survivors, example, method, keep)
+        return _grid(example, rows[rows["example"] == example.example])
+
+    def fixed_mask(self, example: Example, method: str, keep: float) -> np.ndarray:
+        """The cells that a method keeps in nearly every image of the benchmark, bool `[height, width]`."""
+        rows = _of(self.positions, example, method, keep)
+        return _grid(example, rows[rows["share"] >= self.fixed - 1e-9])
+
+
+def _of(frame: pd.DataFrame, example: Example, method: str, keep: float) -> pd.DataFrame:
+    return frame[(frame["benchmark"] == example.benchmark) & (frame["method"] == method) & (frame["keep"] == keep)]
+
+
+def _grid(example: Example, cells: pd.DataFrame) -> np.ndarray:
+    mask = np.zeros((example.height, example.width), dtype=bool)
+    mask[cells["row"].to_numpy(int), cells["column"].to_numpy(int)] = True
+    return mask
+
+
+@styled
+def compare(
+    data: Survivors,
+    examples: Sequence[Example],
+    keeps: Sequence[float],
+    folder: Path,
+    name: str,
+    title: str,
+    columns: int = 1,
+) -> Chart:
+    """FastV above AdaptPrune for each example, at each keep ratio.
+
+    Args:
+        data: the kept tokens.
+        examples: the images.
+        keeps: the ratios.
+        folder: where the chart is written.
+        name: of its files.
+        title: for readers.
+        columns: how many examples stand side by side.
+    """
+    lines = -(-len(examples) // columns)
+    panels = 1 + len(keeps)
+    side = min(1.35, 9.4 / (columns * (panels + 0.35)))
+    size = (side * columns * (panels + 0.35) + 0.3, lines * (2 * side + 0.62) + 0.35)
+    figure = Figure(figsize=size, layout=tight_layout())
+    groups = np.atleast_1d(figure.subfigures(lines, columns, squeeze=False)).flat
+    for group, example in zip(groups, examples, strict=False):
+        image = Image.open(data.folder / example.picture)
+        group.suptitle(
+            f"{benchmark_label(example.benchmark)}: {_short(example.question, 13 * panels)}",
+            x=0.02,
+            ha="left",
+            fontsize=8,
+        )
+        axes = group.subplots(2, panels, squeeze=False)
+        for line, method in enumerate(METHODS):
+            draw_tokens(axes[line, 0], image)
+            axes[line, 0].set_ylabel(method_label(method), fontsize=8)
+            for axis, keep in zip(axes[line, 1:], keeps, strict=True):
+                draw_tokens(axis, image, data.mask(example, method, keep), data.fixed_mask(example, method, keep))
+                if line == 0:
+                    axis.set_title(f"{formatting.percent(1 - keep)} pruned", fontsize=8, pad=3)
+            if line == 0:
+                axes[0, 0].set_title("image", fontsize=8, pad=3)
+    fixed = formatting.percent(data.fixed)
+    handles = [
+        _frame_handle("kept token", INK, 0.5),
+        _frame_handle(f"kept at this position in at least {fixed} of the images", FIXED, 1.6),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    save(figure, folder, name)
+    return Chart(
+        name,
+        title,
+        "The first questions of each benchmark, not chosen by hand. Heavy frames: positions that the method keeps in "
+        f"at least {fixed} of the benchmark's images.",
+        "Images with the tokens that FastV (upper row) and AdaptPrune (lower row) keep, at "
+        f"{formatting.listed([formatting.percent(1 - k) for k in keeps])} pruned",
+    )
+
+
+def _frame_handle(label: str, colour: str, width: float) -> Line2D:
+    return Line2D(
+        [],
+        [],
+        linestyle="none",
+        marker="s",
+        markersize=7,
+        markerfacecolor="white",
+        markeredgecolor=colour,
+        markeredgewidth=width,
+        label=label,
+    )
+
+
+def _short(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1].rstrip() + "…"

@@ -1,0 +1,1 @@
+"""The part of the report about the second paper, E-AdaPrune."""

@@ -1,0 +1,439 @@
+"""The charts of E-AdaPrune's part: spectra, budgets, the matched comparison, the sweep, the assumptions, latency."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from vtstudy.report import formatting
+from vtstudy.report.charts.dot_plot import Dot, Panel, dot_plot, draw_dot, sign_legend
+from vtstudy.report.charts.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    GRID,
+    INK,
+    METHOD_STYLE,
+    ORANGE,
+    RED,
+    Chart,
+    legend_below,
+    row_axis,
+    save,
+    styled,
+)
+from vtstudy.report.eadaprune.data import SpectralData
+from vtstudy.report.eadaprune.sentences import variant_label
+from vtstudy.report.labels import benchmark_label, method_label, panel_label
+from vtstudy.report.results import Measurement
+from vtstudy.report.table_links import KEEP
+from vtstudy.results_table import MEAN
+
+THIRDS = {"sparse third": (ORANGE, "-"), "all": (INK, ":"), "dense third": (BLUE, "--")}
+ROUTES = {
+    "svd": (GREY, "X"),
+    "gram": (GREEN, "s"),
+    "randomised": (RED, "^"),
+    "randomised, rank t": (ORANGE, "o"),
+}
+ROUTE_LABEL = {
+    "svd": "full SVD",
+    "gram": "Gram matrix",
+    "randomised": "randomised, until the budget is certain",
+    "randomised, rank t": "randomised, first t energies alone",
+}
+BUDGETS = f"projected_{KEEP:g}"
+"""The column of the budgets that are matched to the report's main ratio."""
+TOKEN_TICKS = [4, 8, 16, 32, 64]
+
+
+@styled
+def decay(data: SpectralData, folder: Path) -> Chart:
+    """How fast the energy is used up, for images that hold little and much; uncentred and centred."""
+    rows = data.tables["decay"]
+    rows = rows[rows["features"] == "projected"]
+    figure = Figure(figsize=(8.6, 3.4), layout="constrained")
+    axes = figure.subplots(1, 2, sharex=True)
+    for axis, centred in zip(axes, (False, True), strict=True):
+        for group, (colour, line) in THIRDS.items():
+            here = rows[(rows["group"] == group) & (rows["centre"] == centred)]
+            axis.plot(
+                here["k"],
+                1 - here["median"],
+                color=colour,
+                linestyle=line,
+                linewidth=1.6,
+                label=group.replace("all", "all images"),
+            )
+            axis.fill_between(here["k"], 1 - here["q75"], 1 - here["q25"], color=colour, alpha=0.13, linewidth=0)
+        axis.set_yscale("log")
+        axis.set_title("mean token subtracted" if centred else "as it is (our assumption)", loc="left")
+        axis.set_xlabel("components k")
+        axis.grid(color=GRID, linewidth=0.7)
+        sns.despine(ax=axis)
+    axes[0].set_ylabel(r"energy beyond the first k, $1 - \tau_k$")
+    axes[0].legend(frameon=False)
+    save(figure, folder, "spectra_decay")
+    return Chart(
+        "spectra_decay",
+        "Decay of the spectra",
+        "Share of the energy that the first k squared singular values of the image tokens leave, as they enter the "
+        "language model: median and quartiles over images, of all of them and of the third that holds least, and most "
+        "(objects, characters, chart parts). A budget is where the line falls below 1 − τ.",
+        "Line charts of the remaining spectral energy against the number of components",
+    )
+
+
+@styled
+def distribution(data: SpectralData, folder: Path) -> Chart:
+    """Budgets by benchmark, matched to a mean of 10 % of the tokens."""
+    rows = data.tables["budgets"]
+    names = list(dict.fromkeys(rows["benchmark"]))
+    figure = Figure(figsize=(8.6, 0.3 * len(names) + 1.1), layout="constrained")
+    axis = figure.subplots()
+    boxes = [rows.loc[rows["benchmark"] == name, BUDGETS] for name in names]
+    axis.boxplot(
+        boxes,
+        orientation="horizontal",
+        positions=range(len(names)),
+        widths=0.6,
+        whis=(5, 95),
+        showfliers=False,
+        showmeans=True,
+        meanprops={"marker": "D", "markerfacecolor": RED, "markeredgecolor": "white", "markersize": 5},
+        medianprops={"color": BLUE, "linewidth": 1.8},
+        boxprops={"color": GREY},
+        whiskerprops={"color": GREY},
+        capprops={"color": GREY},
+    )
+    fixed = data.tables["calibration"]
+    fixed_budget = fixed.loc[np.isclose(fixed["target"], KEEP), "tokens"].iloc[0]
+    axis.axvline(fixed_budget, color=INK, linewidth=1, linestyle=":")
+    axis.set_yticks(range(len(names)), [benchmark_label(name) for name in names])
+    axis.invert_yaxis()
+    axis.set_xlabel("image tokens kept of each image")
+    axis.grid(axis="x", color=GRID, linewidth=0.7)
+    sns.despine(ax=axis, left=True)
+    save(figure, folder, "spectra_budgets")
+    return Chart(
+        "spectra_budgets",
+        "Spectral budgets by benchmark",
+        "At the energy whose mean budget is 10 % of the tokens on the calibration pictures (dotted: the fixed budget). "
+        "Boxes: quartiles with the median; whiskers: 5 to 95 % of the images; diamonds: means.",
+        "Box plots of the number of tokens kept, by benchmark",
+    )
+
+
+@styled
+def scatter(data: SpectralData, folder: Path) -> Chart:
+    """Budget against content, all images, by what kind of content it is."""
+    rows = data.tables["budgets"]
+    kinds = (
+        ("objects", "objects", BLUE),
+        ("characters", "characters", RED),
+        ("chart_parts", "chart parts", GREEN),
+    )
+    figure = Figure(figsize=(8.6, 3.0), layout="constrained")
+    axes = figure.subplots(1, 3, sharey=True)
+    jitter = np.random.default_rng(0).uniform(-0.3, 0.3, len(rows))
+    for axis, (column, label, colour) in zip(axes, kinds, strict=True):
+        here = rows[column] > 0
+        axis.plot(
+            rows.loc[here, column] + jitter[here],
+            rows.loc[here, BUDGETS],
+            ".",
+            color=colour,
+            markersize=2.5,
+            alpha=0.25,
+            rasterized=True,
+        )
+        means = rows[here].groupby(column)[BUDGETS].agg(["mean", "size"]).query("size >= 5")
+        axis.plot(means.index, means["mean"], color=INK, linewidth=1.4)
+        axis.set_xlabel(f"{label} in the image")
+        axis.grid(color=GRID, linewidth=0.7)
+        sns.despine(ax=axis)
+    axes[0].set_ylabel("image tokens kept")
+    save(figure, folder, "spectra_density")
+    return Chart(
+        "spectra_density",
+        "Budget against known density",
+        "An image is a dot (moved sideways by at most 0.3), at the energy matched to 10 % of the tokens, in each panel "
+        "to whose kind it holds anything; line: mean budget. The world recorded what it drew.",
+        "Scatter plots of tokens kept against objects, characters and chart parts",
+    )
+
+
+@styled
+def examples(data: SpectralData, folder: Path) -> Chart:
+    """The images with the smallest and largest budgets."""
+    rows = data.tables["examples"]
+    count = int(rows.groupby("end").size().max())
+    figure = Figure(figsize=(1.75 * count + 0.4, 4.4), layout="constrained")
+    axes = figure.subplots(2, count, squeeze=False)
+    for line, end in zip(axes, ("smallest", "largest"), strict=True):
+        shown = list(rows[rows["end"] == end].itertuples())
+        for axis in line:
+            axis.axis("off")
+        for axis, row in zip(line, shown, strict=False):
+            axis.imshow(matplotlib.image.imread(data.inputs.folders.data / "spectra/examples" / row.picture))
+            axis.set_title(
+                f"{formatting.counted(int(row.tokens), 'token')}\n{benchmark_label(row.benchmark)}", fontsize=8.5
+            )
+    save(figure, folder, "spectra_examples")
+    return Chart(
+        "spectra_examples",
+        "Images at both ends",
+        "Above: the smallest spectral budgets, below: the largest, one image a benchmark, at the energy matched to "
+        "10 % of the tokens.",
+        "Example images with few and with many tokens kept",
+    )
+
+
+@styled
+def matched(data: SpectralData, folder: Path, interval: float) -> Chart:
+    """Spectral minus fixed budgets on the mean over benchmarks, by host and budget."""
+    panels = []
+    for host in data.hosts:
+        gains = [data.gain(host, MEAN, keep) for keep in data.keeps]
+        dots = [Dot(row, gain.value, gain.low, gain.high, gain.side) for row, gain in enumerate(gains) if gain]
+        panels.append(Panel(method_label(host), dots))
+    figure = dot_plot(
+        panels,
+        [f"{100 * keep:g} %" for keep in data.keeps],
+        size=(2.05 * len(panels) + 1.1, 0.33 * len(data.keeps) + 1.4),
+        columns=len(panels),
+        xlabel="spectral − fixed,\n% of the unpruned score",
+        ylabel="tokens kept, on average",
+    )
+    save(figure, folder, "eadaprune_mean")
+    return Chart(
+        "eadaprune_mean",
+        "Spectral against fixed budgets at matched averages",
+        "Mean over the benchmarks of the percent of the unpruned score, paired over the same questions; bars: "
+        f"{interval:g} % intervals.",
+        "Dot plots of the paired difference between spectral and fixed budgets by host and budget",
+    )
+
+
+@styled
+def by_benchmark(data: SpectralData, folder: Path, keep: float, interval: float) -> Chart:
+    """Spectral minus fixed budgets by benchmark, at one budget."""
+    names = [*data.benchmarks, MEAN]
+    panels = []
+    for host in data.hosts:
+        dots = []
+        for row, name in enumerate(names):
+            gain, unpruned = data.gain(host, name, keep), data.score("eadaprune", "baseline", name)
+            if gain and unpruned and unpruned.value:
+                factor = 1.0 if name == MEAN else 100 / unpruned.value
+                dots.append(Dot(row, factor * gain.value, factor * gain.low, factor * gain.high, gain.side))
+        panels.append(Panel(method_label(host), dots))
+    figure = dot_plot(
+        panels,
+        [benchmark_label(name).split(",")[0] for name in names],
+        size=(2.05 * len(panels) + 1.3, 0.27 * len(names) + 1.5),
+        columns=len(panels),
+        xlabel="spectral − fixed,\n% of the unpruned score",
+        rule=True,
+    )
+    save(figure, folder, "eadaprune_benchmarks")
+    return Chart(
+        "eadaprune_benchmarks",
+        f"By benchmark, {100 * keep:g} % kept on average",
+        f"Paired over the same questions; bars: {interval:g} % intervals. Scaled by the unpruned score of each "
+        "benchmark.",
+        "Dot plots of the paired difference between spectral and fixed budgets by host and benchmark",
+    )
+
+
+@styled
+def sweep(data: SpectralData, folder: Path, interval: float) -> Chart:
+    """Scores and average tokens against tau, by benchmark; the fixed budgets beside them."""
+    tokens = data.tables["sweep"]
+    tokens = tokens.assign(host=tokens["method"].str.partition(" ")[0]).sort_values("energy", kind="stable")
+    hosts = list(dict.fromkeys(data.tables["sweep"]["method"].str.partition(" ")[0]))
+    names = [
+        name for name in data.inputs.results.benchmarks("energy", str(data.model)) if name in set(tokens["benchmark"])
+    ]
+    columns = 4
+    lines = math.ceil((len(names) + 1) / columns)
+    figure = Figure(figsize=(8.8, 1.75 * lines + 0.9), layout="constrained")
+    axes = list(figure.subplots(lines, columns, squeeze=False).flat)
+    for axis in axes:
+        axis.set_visible(False)
+    _draw_token_panel(axes[0], tokens[tokens["benchmark"] == MEAN], hosts)
+    for axis, name in zip(axes[1:], names, strict=False):
+        _draw_sweep_panel(axis, data, name, tokens[tokens["benchmark"] == name], hosts)
+    visible = [axis for axis in axes if axis.get_visible()]
+    for axis in visible[-columns:]:
+        axis.set_xlabel("average tokens left")
+    figure.supylabel("score, in each panel’s unit (first panel: tokens)", fontsize=9)
+    handles = []
+    for host in hosts:
+        colour, marker = METHOD_STYLE[host]
+        label = f"{method_label(host)}, spectral"
+        handles.append(Line2D([], [], color=colour, marker=marker, markersize=5, label=label))
+    handles.append(Line2D([], [], color=INK, marker="x", linestyle="--", linewidth=0.9, label="fixed budgets"))
+    handles.append(Line2D([], [], color=GREY, linestyle=":", linewidth=1, label="Unpruned"))
+    legend_below(figure, handles, 4)
+    save(figure, folder, "energy_sweep")
+    return Chart(
+        "energy_sweep",
+        "The energy threshold",
+        "First panel: the mean number of tokens left at each τ. Others: scores against the average tokens that each τ "
+        f"leaves on the benchmark; bands: {interval:g} % intervals over the images. Dashed: the same host with fixed "
+        "budgets. Axes start at different values.",
+        "Line charts of the score against average tokens for several energy thresholds, by benchmark",
+    )
+
+
+def _draw_token_panel(axis: Axes, means: pd.DataFrame, hosts: list[str]) -> None:
+    """The average number of tokens at each threshold."""
+    for host in hosts:
+        colour, marker = METHOD_STYLE[host]
+        rows = means[means["host"] == host]
+        axis.plot(1 - rows["energy"], rows["tokens"], color=colour, marker=marker, markersize=4.5, linewidth=1.4)
+    _open_panel(axis, "Average tokens")
+    axis.set(xscale="log", yscale="log", xlabel="1 − τ")
+    axis.set_yticks(TOKEN_TICKS, [str(tick) for tick in TOKEN_TICKS])
+    axis.minorticks_off()
+    axis.invert_xaxis()
+
+
+def _draw_sweep_panel(axis: Axes, data: SpectralData, name: str, tokens: pd.DataFrame, hosts: list[str]) -> None:
+    """The scores on one benchmark against the average tokens."""
+    for host in hosts:
+        colour, marker = METHOD_STYLE[host]
+        rows = tokens[tokens["host"] == host]
+        scores = [data.score("energy", method, name) for method in rows["method"]]
+        points = [(x, score) for x, score in zip(rows["tokens"], scores, strict=True) if score]
+        x = [place for place, _ in points]
+        axis.plot(x, [score.value for _, score in points], color=colour, marker=marker, markersize=4, linewidth=1.4)
+        low, high = [score.low for _, score in points], [score.high for _, score in points]
+        axis.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+        fixed = _fixed_points(data, host, name) if host in data.hosts else []
+        axis.plot(
+            [place for place, _ in fixed],
+            [score.value for _, score in fixed],
+            color=INK,
+            marker="x",
+            markersize=4.5,
+            linewidth=0.9,
+            linestyle="--",
+        )
+    unpruned = data.score("energy", "baseline", name)
+    if unpruned:
+        axis.axhline(unpruned.value, color=GREY, linewidth=1, linestyle=":")
+    _open_panel(axis, panel_label(name, unpruned.metric if unpruned else ""))
+    axis.set_xscale("log")
+    axis.set_xticks(TOKEN_TICKS, [str(tick) for tick in TOKEN_TICKS])
+    axis.minorticks_off()
+
+
+def _fixed_points(data: SpectralData, host: str, name: str) -> list[tuple[float, Measurement]]:
+    """Average tokens and score of the fixed budgets."""
+    points = [(data.tokens(host, keep, name)[0], data.score("eadaprune", host, name, keep)) for keep in data.keeps]
+    return [(tokens, score) for tokens, score in points if score]
+
+
+@styled
+def sensitivity(data: SpectralData, folder: Path, interval: float) -> Chart:
+    """Every other reading against the assumed one: the score, and how alike the budgets are."""
+    rows = data.tables["variants"]
+    assumed, others = rows["method"].iloc[0], rows.iloc[1:]
+    figure = Figure(figsize=(8.2, 0.27 * len(others) + 1.5), layout="constrained")
+    score_axis, budget_axis = figure.subplots(1, 2, sharey=True)
+    names = [variant_label(name).replace(">=", " ≥ ").replace("<=", " ≤ ") for name in others["method"]]
+    row_axis(score_axis, names, "Score")
+    score_axis.axvline(0, color=INK, linewidth=1)
+    row_axis(budget_axis, names, "Budgets")
+    budget_axis.axvline(1, color=INK, linewidth=1)
+    dots = []
+    for row, other in enumerate(others.itertuples()):
+        change = data.difference("sensitivity", f"{other.method} - {assumed}", MEAN)
+        if change:
+            dots.append(Dot(row, change.value, change.low, change.high, change.side))
+        budget_axis.plot([other.ci_low, other.ci_high], [row, row], color=BLUE, linewidth=1.6)
+        budget_axis.plot(other.spearman, row, "o", color=BLUE, markersize=5)
+    for dot in dots:
+        draw_dot(score_axis, dot)
+    limit = Panel("", dots).limit
+    score_axis.set_xlim(-limit, limit)
+    score_axis.set_xlabel("difference from the assumed reading,\n% of the unpruned score")
+    budget_axis.set_xlabel("Spearman’s correlation with\nthe assumed reading’s budgets")
+    sign_legend(figure, (dot.sign for dot in dots))
+    save(figure, folder, "sensitivity")
+    return Chart(
+        "sensitivity",
+        "Other readings of the method",
+        "Each calibrated to the same mean budget. Features from the vision tower, the projector (assumed) or the "
+        "pruned layer’s input; centred or not; singular values squared or plain (s^1); limits on k. Bars: "
+        f"{interval:g} % intervals, paired.",
+        "Dot plots of the difference in score, and of the correlation of budgets, for each variant",
+    )
+
+
+@styled
+def latency(data: SpectralData, folder: Path) -> Chart:
+    """Time of each route against n, d and t, and the theoretical cost below it."""
+    rows = data.tables["latency"]
+    rows = rows[rows["source"] == "measured"].drop_duplicates(["shape", "rank", "route"])
+    panels = (
+        (
+            "tokens",
+            "tokens n (d = 1024, t = 64)",
+            (rows["width"] == 1024) & (rows["rank"] == 64) & (rows["tokens"] <= 1152),
+        ),
+        ("width", "width d (n = 576, t = 64)", (rows["tokens"] == 576) & (rows["rank"] == 64)),
+        ("rank", "target rank t (n = 576, d = 1024)", (rows["tokens"] == 576) & (rows["width"] == 1024)),
+    )
+    figure = Figure(figsize=(8.8, 5.0), layout="constrained")
+    axes = figure.subplots(2, 3, sharey="row", sharex="col")
+    for column, (name, label, here) in enumerate(panels):
+        for route, (colour, marker) in ROUTES.items():
+            line = rows[here & (rows["route"] == route)].sort_values(name)
+            axes[0, column].plot(
+                line[name], line["median_ms"], color=colour, marker=marker, markersize=5, linewidth=1.3
+            )
+            axes[0, column].fill_between(
+                line[name], line["quartile_low_ms"], line["quartile_high_ms"], color=colour, alpha=0.15, linewidth=0
+            )
+            axes[1, column].plot(line[name], line["cost"], color=colour, marker=marker, markersize=5, linewidth=1.3)
+        axes[1, column].set_xlabel(label)
+        ticks = sorted(rows.loc[here, name].unique())
+        for axis in axes[:, column]:
+            axis.set(xscale="log", yscale="log")
+            axis.set_xticks(ticks, [f"{int(tick)}" for tick in ticks])
+            axis.minorticks_off()
+            _open_panel(axis, "")
+    axes[0, 0].set_ylabel("milliseconds, CPU")
+    axes[1, 0].set_ylabel("multiplications\nin the paper’s O(·)")
+    handles = [
+        Line2D([], [], color=colour, marker=marker, label=ROUTE_LABEL[route], linewidth=1.3)
+        for route, (colour, marker) in ROUTES.items()
+    ]
+    legend_below(figure, handles, 2)
+    save(figure, folder, "spectra_latency")
+    return Chart(
+        "spectra_latency",
+        "What a budget costs",
+        "Above: medians on this machine’s CPU, bands between quartiles. Below: n·d·min(n, d) for the two full routes, "
+        "whose lines coincide, n·d·t + t²·d for the randomised one at the rank that settled it (a route that had to "
+        "take all energies costs as much as the full ones).",
+        "Line charts of milliseconds and of theoretical cost against tokens, width and target rank",
+    )
+
+
+def _open_panel(axis: Axes, title: str) -> None:
+    axis.set_visible(True)
+    axis.set_title(title, loc="left")
+    axis.grid(color=GRID, linewidth=0.7)
+    sns.despine(ax=axis)

@@ -1,0 +1,242 @@
+"""E-AdaPrune's part of the report: its published numbers, its claims, and what our experiments found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from vtstudy.benchmarks import BENCHMARKS
+from vtstudy.report.charts.style import Chart
+from vtstudy.report.eadaprune import charts, sentences, tables
+from vtstudy.report.eadaprune.data import FILES, SpectralData
+from vtstudy.report.eadaprune.tables import Table
+from vtstudy.report.inputs import Inputs, read_mapping
+from vtstudy.report.published import load_published
+from vtstudy.report.sentences import claim_counts, claims_sentence
+from vtstudy.report.table_links import KEEP
+from vtstudy.report.verdicts.claims import ClaimResult, judge_claims
+
+NOT_RUN, NOTED = "not run", "no measurement"
+REASONS = {
+    "Average gain at matched budgets, at most": "needs the paper’s checkpoints and budgets; what our model gains is "
+    "judged as a claim",
+    "MM-Vet, relative gain": "MM-Vet needs the paper’s checkpoints and a GPT judge",
+    "MM-Vet, % of the unpruned model": "MM-Vet needs the paper’s checkpoints and a GPT judge",
+    "Latency added per image with randomised SVD, at most": "neither its machine nor its matrix is stated; judged as "
+    "a claim on recorded GPU times",
+}
+"""Why the paper's own numbers have no verdict, by column."""
+SETUP = ("Benchmarks", "Backbones", "Complexity, full SVD", "Complexity, randomised SVD")
+"""Columns that describe the method or its setup."""
+
+
+@dataclass(frozen=True)
+class PublishedNumber:
+    """A published number with its verdict, or the reason why there is none."""
+
+    row: str
+    column: str
+    value: str
+    source: str
+    verdict: str
+    reason: str
+
+    @property
+    def secondary(self) -> bool:
+        """Whether somebody else reports the number."""
+        return self.source.startswith("secondary")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Charts, sentences and tables about one question; without any of them, nothing was run.
+
+    Attributes:
+        id: for links.
+        title: for readers.
+        charts: as written.
+        sentences: what the numbers say.
+        tables: of the numbers.
+        source: the files that hold the numbers.
+    """
+
+    id: str
+    title: str
+    charts: list[Chart] = field(default_factory=list)
+    sentences: list[str] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    source: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class EAdaPruneSection:
+    """The second paper's part, for the pages and the CSV files.
+
+    Attributes:
+        claims: its claims.
+        published: its published numbers.
+        parts: what was measured, question by question.
+        answer: whether spectral budgets win.
+        brief: the same in brief.
+    """
+
+    claims: list[ClaimResult]
+    published: list[PublishedNumber]
+    parts: list[Part]
+    answer: str
+    brief: str
+
+    subtitle = "a token budget for each image"
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many claims have each verdict."""
+        return claim_counts(self.claims)
+
+    @property
+    def findings(self) -> list[str]:
+        return [claims_sentence(self.claims), self.answer]
+
+    @property
+    def opening(self) -> list[str]:
+        """What the summary of both papers says of this one."""
+        return [claims_sentence(self.claims), self.brief]
+
+    def published_frame(self) -> pd.DataFrame:
+        """verdicts_eadaprune.csv: one row for each published number."""
+        return pd.DataFrame([vars(number) for number in self.published])
+
+
+def eadaprune_section(inputs: Inputs, model: str | None, out: Path) -> EAdaPruneSection:
+    """Judge the second paper's numbers and claims, and draw its charts.
+
+    Args:
+        inputs: the measurements, and where the files are.
+        model: ours, as results.csv names it; None if it was not run.
+        out: folder of the charts.
+
+    Raises:
+        UserError: if a file is missing or wrong.
+    """
+    folder = inputs.folders.published
+    claims = judge_claims(inputs, read_mapping(folder / "claims_eadaprune.yaml"))
+    data = SpectralData.read(inputs, model)
+    rows = load_published(folder / "eadaprune.csv").itertuples(index=False)
+    published = [_judge(row.row, row.column, row.value, row.source) for row in rows]
+    return EAdaPruneSection(
+        claims,
+        published,
+        _parts(data, out),
+        sentences.whether_spectral_wins(data),
+        sentences.whether_spectral_wins(data, brief=True),
+    )
+
+
+def _judge(row: str, column: str, value: str, source: str) -> PublishedNumber:
+    if column in SETUP:
+        return PublishedNumber(row, column, value, source, NOTED, "describes the method or its setup")
+    if not source.startswith("secondary"):
+        return PublishedNumber(row, column, value, source, NOT_RUN, REASONS[column])
+    benchmark = next(entry for entry in BENCHMARKS.values() if entry.title == column)
+    reason = (
+        f"needs the paper’s checkpoint (profile lite or paper, task {benchmark.task}), and its budget is not stated"
+    )
+    if benchmark.judge:
+        reason += "; this task asks a GPT judge"
+    return PublishedNumber(row, column, value, source, NOT_RUN, reason)
+
+
+def _parts(data: SpectralData, out: Path) -> list[Part]:
+    """Every part in the order of the page; one that was not run is empty."""
+    parts = [
+        Part("matched", "Fixed against spectral budgets at the same average", source=_source(data, "matched")),
+        Part("tasks", "Benchmarks that the miniature world lacks"),
+        Part("sweep", "Scores against the energy threshold", source=_source(data, "sweep", "matched")),
+        Part("assumptions", "Which assumptions matter", source=_source(data, "variants")),
+        Part(
+            "spectra",
+            "The spectra, and the budgets that follow",
+            source=_source(data, "decay", "budgets", "calibration"),
+        ),
+        Part("density", "Budget against known density", source=_source(data, "budgets", "correlation")),
+        Part("agreement", "Randomised against exact budgets", source=_source(data, "agreement")),
+        Part("latency", "What a budget costs", source=_source(data, "latency")),
+    ]
+    by_id = {part.id: part for part in parts}
+    by_id["tasks"].tables.append(tables.hub_only(data))
+    for name, fill in (
+        ("matched", _fill_matched),
+        ("sweep", _fill_sweep),
+        ("assumptions", _fill_assumptions),
+        ("spectra", _fill_spectra),
+        ("density", _fill_density),
+        ("agreement", _fill_agreement),
+        ("latency", _fill_latency),
+    ):
+        if by_id[name].source:
+            fill(by_id[name], data, out)
+    return parts
+
+
+def _source(data: SpectralData, *names: str) -> list[str]:
+    """Where the numbers of a part are; empty if one of its tables is missing, so that the part was not run."""
+    if not all(name in data.tables for name in names):
+        return []
+    files = [f"reports/results/{FILES[name][0]}" for name in names]
+    experiment = FILES[names[0]][0].partition("/")[0]
+    if experiment in data.inputs.results.experiments:
+        return [f"reports/results.csv (experiment {experiment})", *files]
+    return files
+
+
+def _fill_matched(part: Part, data: SpectralData, out: Path) -> None:
+    if not data.keeps:  # the counts of tokens are there, the scores are not
+        return
+    keep = min(data.keeps, key=lambda ratio: abs(ratio - KEEP))
+    interval = data.inputs.interval
+    part.charts.extend([charts.matched(data, out, interval), charts.by_benchmark(data, out, keep, interval)])
+    part.sentences.extend(
+        [
+            sentences.token_ratios(data),
+            sentences.largest_gain(data),
+            *sentences.gains_by_host(data, keep),
+            sentences.AVERAGE_TOKENS,
+            sentences.questions_asked(data),
+        ]
+    )
+    part.tables.append(tables.matched(data))
+
+
+def _fill_sweep(part: Part, data: SpectralData, out: Path) -> None:
+    part.charts.append(charts.sweep(data, out, data.inputs.interval))
+    part.tables.append(tables.sweep(data))
+
+
+def _fill_assumptions(part: Part, data: SpectralData, out: Path) -> None:
+    part.charts.append(charts.sensitivity(data, out, data.inputs.interval))
+    part.sentences.extend(sentences.assumptions(data))
+    part.tables.append(tables.variants(data))
+
+
+def _fill_spectra(part: Part, data: SpectralData, out: Path) -> None:
+    part.charts.extend([charts.decay(data, out), charts.distribution(data, out)])
+    if "examples" in data.tables:
+        part.charts.append(charts.examples(data, out))
+
+
+def _fill_density(part: Part, data: SpectralData, out: Path) -> None:
+    part.charts.append(charts.scatter(data, out))
+    part.sentences.extend(sentences.density(data))
+
+
+def _fill_agreement(part: Part, data: SpectralData, out: Path) -> None:
+    part.sentences.append(sentences.agreement(data))
+    part.tables.append(tables.agreement(data))
+
+
+def _fill_latency(part: Part, data: SpectralData, out: Path) -> None:
+    part.charts.append(charts.latency(data, out))
+    part.sentences.extend(sentences.latency(data))
+    part.tables.append(tables.latency(data))

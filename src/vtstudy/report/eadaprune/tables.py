@@ -1,0 +1,165 @@
+"""The tables of E-AdaPrune's part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vtstudy.benchmarks import BENCHMARKS, Benchmark
+from vtstudy.report import formatting
+from vtstudy.report.eadaprune import sentences
+from vtstudy.report.eadaprune.charts import ROUTE_LABEL
+from vtstudy.report.eadaprune.data import SPECTRAL, SpectralData
+from vtstudy.report.labels import method_label
+from vtstudy.results_table import MEAN
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: its caption, the heads of its columns but the first, and its lines by name."""
+
+    caption: str
+    heads: list[str]
+    lines: list[tuple[str, list[str]]]
+
+
+def matched(data: SpectralData) -> Table:
+    """Fixed against spectral budgets, by host and budget."""
+    lines = []
+    for host in data.hosts:
+        for keep in data.keeps:
+            fixed = data.score("eadaprune", host, MEAN, keep)
+            spectral = data.score("eadaprune", host + SPECTRAL, MEAN, keep)
+            gain = data.gain(host, MEAN, keep)
+            tokens = [*data.tokens(host, keep), *data.tokens(host + SPECTRAL, keep)]
+            lines.append(
+                (
+                    f"{method_label(host)}, {100 * keep:g} %",
+                    [
+                        formatting.number(fixed.value if fixed else None),
+                        formatting.number(spectral.value if spectral else None),
+                        sentences.signed(gain) if gain else formatting.NONE,
+                        *map(formatting.number, tokens),
+                    ],
+                )
+            )
+    return Table(
+        "Mean percent of the unpruned score. Tokens: left after pruning, and averaged over all decoder layers.",
+        ["Fixed", "Spectral", "Spectral − fixed", "Tokens, fixed", "over layers", "Tokens, spectral", "over layers"],
+        lines,
+    )
+
+
+def hub_only(data: SpectralData) -> Table:
+    """The benchmarks that need the Hub's data."""
+    lines = [
+        (
+            benchmark.title,
+            [benchmark.task, "run" if key in data.benchmarks else "not run", _needs(benchmark)],
+        )
+        for key, benchmark in BENCHMARKS.items()
+        if not benchmark.in_world
+    ]
+    return Table(
+        "Configured for the real checkpoints (profiles lite and paper).",
+        ["lmms-eval’s task", "Verdict", "Needs"],
+        lines,
+    )
+
+
+def _needs(benchmark: Benchmark) -> str:
+    if benchmark.judge:
+        return "the Hub’s data, the paper’s checkpoints and a GPT judge"
+    needs = "the Hub’s data and the paper’s checkpoints"
+    return f"{needs}; its judge is static, no GPT" if "static judge" in benchmark.unit else needs
+
+
+def sweep(data: SpectralData) -> Table:
+    """Scores and average tokens at each energy threshold."""
+    rows, lines = data.tables["sweep"], []
+    for row in rows[rows["benchmark"] == MEAN].itertuples():
+        score = data.score("energy", row.method, MEAN)
+        written = formatting.NONE
+        if score:
+            written = f"{formatting.number(score.value)} ({formatting.interval(score.low, score.high)})"
+        host = row.method.partition(" ")[0]
+        lines.append(
+            (
+                f"{method_label(host)}, τ = {row.energy:g}",
+                [formatting.number(row.tokens), formatting.number(row.tokens_by_layer), written],
+            )
+        )
+    heads = ["Average tokens", "over layers", "Percent of the unpruned score"]
+    return Table("Means over the benchmarks.", heads, lines)
+
+
+def variants(data: SpectralData) -> Table:
+    """The other readings against the assumed one."""
+    rows, lines = data.tables["variants"], []
+    assumed = rows["method"].iloc[0]
+    for row in rows.itertuples():
+        change = data.difference("sensitivity", f"{row.method} - {assumed}", MEAN)
+        lines.append(
+            (
+                sentences.variant_label(row.method),
+                [
+                    f"{row.energy:.5g}",
+                    formatting.number(row.tokens),
+                    formatting.number(row.sd),
+                    sentences.signed(change) if change else formatting.NONE,
+                    formatting.number(row.spearman, 2),
+                ],
+            )
+        )
+    return Table(
+        "Against the assumed reading: mean percent of the unpruned score, and rank correlation of the budgets.",
+        ["τ", "Average tokens", "their SD", "Score, difference", "Correlation"],
+        lines,
+    )
+
+
+def agreement(data: SpectralData) -> Table:
+    """How often the randomised budget is the exact one."""
+    rows = data.tables["agreement"]
+    return Table(
+        "Images on which the randomised budget is the exact one.",
+        ["Images", "The same, %", "Furthest, tokens", "Settled at the first rank, %"],
+        [
+            (
+                f"{row.features}, {100 * row.target:g} %",
+                [
+                    f"{int(row.n):,}",
+                    f"{row.percent:.2f}",
+                    f"{int(row.furthest)}",
+                    f"{100 * row.at_first_rank / row.n:.0f}",
+                ],
+            )
+            for row in rows[rows["benchmark"] == "all"].itertuples()
+        ],
+    )
+
+
+def latency(data: SpectralData) -> Table:
+    """Times of the routes to a budget."""
+    rows = data.tables["latency"]
+    rows = rows[rows["rank"] == 64].drop_duplicates(["source", "device", "shape", "route"])
+    lines = []
+    for row in rows.itertuples():
+        device = f"{row.device} (recorded)" if row.source == "recorded" else row.device
+        lines.append(
+            (
+                f"{device}, {row.shape.replace('x', ' × ')}, {ROUTE_LABEL[row.route]}",
+                [
+                    f"{row.median_ms:.4g} ({row.quartile_low_ms:.4g} to {row.quartile_high_ms:.4g})",
+                    f"{row.times_gram:.2f}",
+                    f"{row.cost_of_svd:.3f}",
+                    f"{int(row.settled_at)}",
+                ],
+            )
+        )
+    return Table(
+        "Milliseconds of one matrix: median (quartiles) over the rounds. Times the Gram route: the median of the "
+        "ratios within a round, not the ratio of the medians beside it. Cost: the paper’s O(·), as the share of a full "
+        "SVD’s.",
+        ["Milliseconds", "Times the Gram route", "Cost", "Settled at rank"],
+        lines,
+    )

@@ -1,0 +1,228 @@
+"""The comparisons of our measurements that a claim of data/published/claims.yaml is judged on, case by case.
+
+A case is a benchmark, of one model at one keep ratio; or a row of another table of results.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import pandas as pd
+
+from vtstudy.report.errors import ReportError
+from vtstudy.report.inputs import Inputs, Mapping
+from vtstudy.report.labels import benchmark_label
+from vtstudy.report.results import Measurement
+from vtstudy.results_table import MEAN
+
+SUPPORTS, CONTRADICTS, OPEN, MISSING = "supports", "contradicts", "undecided", "missing"
+EACH = "each"
+"""The keep ratio of a claim about every ratio that was run."""
+_SIGNS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What a value should be, such as "> 0", "<= 1.15" or "= 81".
+
+    Attributes:
+        sign: one of >, >=, <, <= and =.
+        bound: what the value is compared with.
+        tolerance: how far on the wrong side of the bound a value still counts.
+    """
+
+    sign: str
+    bound: float
+    tolerance: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str, tolerance: float = 0.0) -> Expectation:
+        """Raises `ReportError` if the text is not an expectation."""
+        match = re.fullmatch(r"\s*([<>]=?|=)\s*(-?\d+(?:\.\d+)?)\s*", str(text))
+        if not match:
+            raise ReportError(f"claims.yaml: '{text}' is not an expectation such as '> 0'.")
+        return cls(match[1], float(match[2]), float(tolerance))
+
+    @property
+    def wants_more(self) -> bool:
+        return ">" in self.sign
+
+    @property
+    def bounds(self) -> tuple[float, ...]:
+        """The limits of what is expected, the tolerance included: two for an equality, else one."""
+        below, above = self.bound - self.tolerance, self.bound + self.tolerance
+        if self.sign == "=":
+            return below, above
+        return (below,) if self.wants_more else (above,)
+
+    def holds(self, value: float) -> bool:
+        if self.sign == "=":
+            return abs(value - self.bound) <= self.tolerance + 1e-9
+        return _SIGNS[self.sign](value, *self.bounds)
+
+    def outcome(self, measurement: Measurement | None) -> str:
+        """Whether a measurement's interval lies on one side of the bound; without an interval nothing is decided."""
+        if measurement is None:
+            return MISSING
+        if not measurement.has_interval:
+            return OPEN
+        if self.holds(measurement.low) and self.holds(measurement.high):
+            return SUPPORTS
+        return CONTRADICTS if self._fails(measurement.low, measurement.high) else OPEN
+
+    def _fails(self, low: float, high: float) -> bool:
+        """Whether an interval lies beyond the bound; one that only touches it (a tie, say) does not."""
+        if self.sign == "=":
+            below, above = self.bounds
+            return low > above or high < below
+        return high < self.bounds[0] if self.wants_more else low > self.bounds[0]
+
+
+@dataclass(frozen=True)
+class ClaimComparison:
+    """One comparison of one case of a claim.
+
+    Attributes:
+        case: the benchmark, model or ratio, for readers.
+        term: the compared method or pair.
+        measurement: None if nothing was measured.
+        outcome: one of `SUPPORTS`, `CONTRADICTS`, `OPEN` and `MISSING`.
+        why: why nothing was measured.
+    """
+
+    case: str
+    term: str
+    measurement: Measurement | None
+    outcome: str
+    why: str = ""
+
+
+def gather(inputs: Inputs, claim: Mapping, expected: Expectation, terms: tuple[str, ...]) -> list[ClaimComparison]:
+    """All comparisons that a claim is about, also those that were not measured."""
+    if claim["kind"] == "measure":
+        return _from_other_table(inputs, claim, expected, terms[0])
+    comparisons = []
+    for model in models_of(claim):
+        ours = inputs.results.model_for(model)
+        for keep, benchmark, term in product(_keeps(inputs, claim, ours, terms), claim["benchmarks"], terms):
+            case = case_name(claim, model, keep, benchmark)
+            measurement = _find(inputs, claim, ours, term, benchmark, keep) if ours else None
+            why = "" if measurement else _why_missing(inputs, claim, model, ours, case)
+            comparisons.append(ClaimComparison(case, term, measurement, expected.outcome(measurement), why))
+    return comparisons
+
+
+def models_of(claim: Mapping) -> list[str]:
+    """The paper's models that a claim is about."""
+    return claim.get("models") or [claim["model"]]
+
+
+def case_name(claim: Mapping, model: str, keep: float | str, benchmark: str) -> str:
+    """The benchmark, and the model or the ratio if the claim is about several."""
+    name = "Mean (% of unpruned)" if benchmark == MEAN else benchmark_label(benchmark)
+    if len(models_of(claim)) > 1:
+        name += f" of {model}"
+    if claim["keep"] == EACH and isinstance(keep, float):
+        name += f" at {100 - 100 * keep:g} % pruned"
+    return name
+
+
+def _keeps(inputs: Inputs, claim: Mapping, ours: str | None, terms: tuple[str, ...]) -> list[float | str]:
+    """The ratio that a claim is about; for "each", all ratios at which its comparison was run."""
+    if claim["keep"] != EACH:
+        return [claim["keep"]]
+    ratios = inputs.results.keeps(claim["experiment"], ours, terms[0]) if ours else []
+    return list(ratios) or [EACH]
+
+
+def _find(
+    inputs: Inputs, claim: Mapping, ours: str, term: str, benchmark: str, keep: float | str
+) -> Measurement | None:
+    if isinstance(keep, str):
+        return None
+    find = inputs.results.score if claim["kind"] == "level" else inputs.results.difference
+    measurement = find(claim["experiment"], ours, term, benchmark, keep)
+    if claim["kind"] != "change" or measurement is None:
+        return measurement
+    start = find(claim["experiment"], ours, term, benchmark, claim["from_keep"])
+    return measurement.minus(start) if start else None
+
+
+def _why_missing(inputs: Inputs, claim: Mapping, model: str, ours: str | None, case: str) -> str:
+    if ours is None:
+        return f"no checkpoint stands for {model} yet" if model not in inputs.models else f"{model} was not run"
+    if claim["experiment"] not in inputs.results.experiments_of(ours):
+        return f"the experiment {claim['experiment']} was not run"
+    return f"no result for {case}"
+
+
+def _from_other_table(inputs: Inputs, claim: Mapping, expected: Expectation, term: str) -> list[ClaimComparison]:
+    """The rows of another table of results, or the ratios of its rows to other rows."""
+    file = claim["file"]
+    frame = inputs.tables.get(file)
+    if frame is None:
+        return [ClaimComparison(file, term, None, MISSING, f"{file} was not made")]
+    across = claim.get("across", [])
+    _check_columns(frame, claim, across)
+    divisors = {}
+    if "over" in claim:
+        rows = _select(frame, inputs, claim, claim["where"] | claim["over"])
+        divisors = {tuple(row[name] for name in across): row for _, row in rows.iterrows()}
+    comparisons = []
+    for _, row in _select(frame, inputs, claim, claim["where"]).iterrows():
+        key = tuple(row[name] for name in across)
+        case = ", ".join(benchmark_label(str(name)) for name in key) or term
+        measurement: Measurement | None = _measurement(claim, row)
+        if "over" in claim:
+            divisor = divisors.get(key)
+            measurement = None if divisor is None else _measurement(claim, row).over(_measurement(claim, divisor))
+        why = "" if measurement else f"no row to compare {case} with"
+        comparisons.append(ClaimComparison(case, term, measurement, expected.outcome(measurement), why))
+    if comparisons:
+        return comparisons
+    return [ClaimComparison(file, term, None, MISSING, claim.get("absent", f"{file} holds no row for it"))]
+
+
+def _check_columns(frame: pd.DataFrame, claim: Mapping, across: list[str]) -> None:
+    needed = {*claim["where"], *claim.get("over", {}), *across}
+    needed |= {claim[key] for key in ("value", "low", "high") if key in claim}
+    lacking = sorted(needed - set(frame.columns))
+    if lacking:
+        raise ReportError(f"{claim['file']} lacks the column {lacking[0]}, which claim '{claim['id']}' reads.")
+
+
+def _select(frame: pd.DataFrame, inputs: Inputs, claim: Mapping, where: Mapping) -> pd.DataFrame:
+    """The rows with these values; those of our model, if the table has a column for it."""
+    wanted = dict(where)
+    if "model" in frame.columns:
+        wanted.setdefault("model", inputs.results.model_for(claim["model"]))
+    chosen = np.full(len(frame), True)
+    for column, value in wanted.items():
+        if pd.api.types.is_numeric_dtype(frame[column]):
+            chosen &= np.isclose(frame[column], float(value))
+        else:
+            chosen &= frame[column] == value
+    return frame[chosen]
+
+
+def _measurement(claim: Mapping, row: pd.Series) -> Measurement:
+    """A row's number with the interval that the claim names columns for; an exact number is its own interval."""
+
+    def number(column: str | None) -> float:
+        if column is None:
+            return math.nan
+        try:
+            return float(row[column])
+        except ValueError as error:
+            raise ReportError(f"{claim['file']}: '{row[column]}' in column {column} is not a number.") from error
+
+    value = number(claim["value"])
+    low, high = number(claim.get("low")), number(claim.get("high"))
+    if claim.get("exact"):
+        low = high = value
+    return Measurement(claim["file"], row.get("model", ""), "", math.nan, "", claim["value"], value, None, low, high)
