@@ -51,7 +51,7 @@ def read_table(path: Path, columns: tuple[str, ...] = ()) -> pd.DataFrame:
     Raises:
         TableError: if the file is missing, is no CSV file, or lacks one of the columns.
     """
-    return _read(path, columns, keep_default_na=False, na_values=[""], float_precision="round_trip")
+    return _read(path, columns, keep_default_na=False, na_values=[""])
 
 
 def read_text_table(path: Path, columns: tuple[str, ...] = ()) -> pd.DataFrame:

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from helpers import synthetic_results as synthetic
 from matplotlib.figure import Figure
-from vtstudy.training.variants import TILE
 
 from vtprune.methods import AdaptPrune
 from vtstudy import benchmarks
@@ -19,6 +18,7 @@ from vtstudy.report.sentences import grid_note
 from vtstudy.report.verdicts.claims import NOT_RUN, REPRODUCED
 from vtstudy.report.view import Study, View, build_view
 from vtstudy.results_table import COLUMNS, to_csv
+from vtstudy.training.derived import TILE
 from vtstudy.world.scene import CELL
 
 MODELS = {"LLaVA-1.5-7B": "miniature-llava", "LLaVA-NeXT-7B": "miniature-next", "InternVL2-2B": "miniature-internvl"}
