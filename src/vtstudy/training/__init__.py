@@ -1,1 +1,1 @@
-"""Training of the miniature checkpoints."""
+"""Training of the miniatures: small models in the transformers classes of the papers' models."""

@@ -1,1 +1,1 @@
-"""The miniature: a rendered world, the twelve data sets made from it, and the training of its checkpoints."""
+"""The miniature world: rendered pictures, questions about them, and data sets in the schemas of the Hub."""

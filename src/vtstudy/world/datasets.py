@@ -4,7 +4,6 @@ Every picture is held out (`Picture.held_out`): training has seen none of them. 
 sets, says how much each image shows.
 """
 
-import argparse
 import csv
 import shutil
 from collections import Counter
@@ -12,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 
-import yaml
 from PIL import Image
 from tqdm import tqdm
 
@@ -75,13 +73,13 @@ def make_benchmark(benchmark: str, count: int, seed: int) -> tuple[list[Item], d
         picture = sample(rng, kind, held_out=True)
         if picture.fingerprint in pictures:
             continue
-        asked = ask(picture, benchmark, rng)
-        chosen = _choose(benchmark, asked, have, quota, rng)
+        questions = ask(picture, benchmark, rng)
+        chosen = _choose(benchmark, questions, have, quota, rng)
         for q in chosen:
             have[q.category if q.category in quota else ""] += 1
             words = tuple(t.string for t in picture.texts)
             items.append(
-                Item(benchmark, picture.fingerprint, q.text, _answers(q, asked, rng), q.category, q.options, words)
+                Item(benchmark, picture.fingerprint, q.text, _answers(q, questions, rng), q.category, q.options, words)
             )
             pictures[picture.fingerprint] = picture
     return items, pictures
@@ -109,16 +107,3 @@ def make_all(out: Path, counts: Mapping[str, int], seed: int) -> None:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True, help="folder of the data sets, which is emptied first")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    args = parser.parse_args()
-    settings = yaml.safe_load(args.params.read_text())["world"]
-    make_all(args.out, settings["questions"], settings["seed"])
-
-
-if __name__ == "__main__":
-    main()

@@ -185,66 +185,70 @@ def captions(picture: Picture, rng: Random, *, benchmark: str, count: int) -> li
 
 def vqav2(picture: Picture, rng: Random) -> list[Question]:
     """Colours, names, the number of objects, and yes/no questions about colour and texture."""
-    asked, things = [], picture.things
+    answers, things = [], picture.things
     named = unique(things, "name")
     for thing in named[:3]:
-        asked.append((f"What color is the {thing.name}?", thing.color))
+        answers.append((f"What color is the {thing.name}?", thing.color))
     for thing in unique(things, "color")[:2]:
-        asked.append((f"What is the {thing.color} object?", thing.name))
+        answers.append((f"What is the {thing.color} object?", thing.name))
     if len(things) <= 6:
-        asked.append(("How many objects are there?", str(len(things))))
+        answers.append(("How many objects are there?", str(len(things))))
     if things:
         thing = rng.choice(things)
         yes, answer = _yes_no(rng)
         others = [color for color in COLORS if all((x.color, x.name) != (color, thing.name) for x in things)]
-        asked.append((f"Is there a {thing.color if yes else rng.choice(others)} {thing.name}?", answer))
+        answers.append((f"Is there a {thing.color if yes else rng.choice(others)} {thing.name}?", answer))
     if named:
         thing = rng.choice(named)
         yes, answer = _yes_no(rng)
         texture = thing.texture if yes else _other(rng, TEXTURES, thing.texture)
-        asked.append((f"Is the {thing.name} {texture}?", answer))
-    return [Question("vqav2", text, answer) for text, answer in asked]
+        answers.append((f"Is the {thing.name} {texture}?", answer))
+    return [Question("vqav2", text, answer) for text, answer in answers]
 
 
 def gqa(picture: Picture, rng: Random) -> list[Question]:
     """Texture, size and place of a thing, the relation of two things, and the scene."""
-    asked, named = [], unique(picture.things, "name")
+    answers, named = [], unique(picture.things, "name")
     for thing in rng.sample(named, min(3, len(named))):
-        asked.append((f"What texture does the {thing.name} have?", thing.texture))
-        asked.append((f"What size is the {thing.name}?", thing.size))
+        answers.append((f"What texture does the {thing.name} have?", thing.texture))
+        answers.append((f"What size is the {thing.name}?", thing.size))
         if half := side(thing):
-            asked.append((f"On which side of the image is the {thing.name}?", half))
+            answers.append((f"On which side of the image is the {thing.name}?", half))
         if half := level(thing):
-            asked.append((f"Is the {thing.name} at the top or the bottom of the image?", half))
+            answers.append((f"Is the {thing.name} at the top or the bottom of the image?", half))
     pair = _apart(rng, named, 1)
     if pair:
         yes, answer = _yes_no(rng)
         first, second = pair if yes else pair[::-1]
-        asked.append((f"Is the {first.name} to the left of the {second.name}?", answer))
-    asked.append(("Where was this picture taken?", picture.background))
-    return [Question("gqa", text, answer) for text, answer in asked]
+        answers.append((f"Is the {first.name} to the left of the {second.name}?", answer))
+    answers.append(("Where was this picture taken?", picture.background))
+    return [Question("gqa", text, answer) for text, answer in answers]
 
 
 def okvqa(picture: Picture, rng: Random) -> list[Question]:
     """Uses and properties of things, which the picture does not show."""
-    asked = []
+    answers = []
     for thing in unique(picture.things, "name"):
         if thing.name in USES:
-            asked.append((f"What color is the thing that you can {USES[thing.name]}?", thing.color))
+            answers.append((f"What color is the thing that you can {USES[thing.name]}?", thing.color))
     for thing in unique(picture.things, "color"):
         if thing.name in USES:
-            asked.append((f"What can you do with the {thing.color} object?", USES[thing.name]))
-            asked.append((f"Which property does the {thing.color} object have?", PROPERTIES[thing.name]))
-    return [Question("okvqa", text, answer) for text, answer in asked]
+            answers.append((f"What can you do with the {thing.color} object?", USES[thing.name]))
+            answers.append((f"Which property does the {thing.color} object have?", PROPERTIES[thing.name]))
+    return [Question("okvqa", text, answer) for text, answer in answers]
 
 
 def vizwiz(picture: Picture, rng: Random) -> list[Question]:
     """Colour, name and texture of one thing; unanswerable if the picture is blurry or dark."""
     thing = picture.things[0]
-    asked = {"What color is this?": thing.color, "What is this?": thing.name, "What pattern is on this?": thing.texture}
+    answers = {
+        "What color is this?": thing.color,
+        "What is this?": thing.name,
+        "What pattern is on this?": thing.texture,
+    }
     if picture.quality in ("blurry", "dark"):
-        return [Question("vizwiz", text, "unanswerable", "unanswerable") for text in asked]
-    return [Question("vizwiz", text, answer, "other") for text, answer in asked.items()]
+        return [Question("vizwiz", text, "unanswerable", "unanswerable") for text in answers]
+    return [Question("vizwiz", text, answer, "other") for text, answer in answers.items()]
 
 
 def pope(picture: Picture, rng: Random) -> list[Question]:
@@ -265,13 +269,13 @@ def pope(picture: Picture, rng: Random) -> list[Question]:
 
 def textvqa(picture: Picture, rng: Random) -> list[Question]:
     """The text on each sign."""
-    asked = []
+    answers = []
     for text in picture.texts:
         noun = "number" if text.string.isdigit() else "word"
-        asked.append((f"What {noun} is on the {text.panel} sign?", text.string))
+        answers.append((f"What {noun} is on the {text.panel} sign?", text.string))
     if len(picture.texts) == 1:
-        asked.append(("What is written on the sign?", picture.texts[0].string))
-    return [Question("textvqa", text, answer) for text, answer in asked]
+        answers.append(("What is written on the sign?", picture.texts[0].string))
+    return [Question("textvqa", text, answer) for text, answer in answers]
 
 
 def chartqa(picture: Picture, rng: Random) -> list[Question]:
