@@ -20,6 +20,8 @@ from vtstudy.results_table import DIFFERENCE, MEAN
 if TYPE_CHECKING:
     from IPython.display import HTML
 
+Column = tuple[str, list[str]]
+"""A column's head and its cells, as text."""
 FIGURES = "../reports/figures"
 """The report's figures, from where a notebook runs."""
 HEADS = {
@@ -144,20 +146,18 @@ def show(frame: pd.DataFrame, *, index: bool = False, digits: int = 4) -> HTML:
 
     Args:
         frame: rows of results.csv or of an experiment's table.
-        index: whether the row labels are shown; a label that repeats the one above it is left empty.
+        index: whether the row labels are shown; a repeated label is left empty.
         digits: significant digits of a number.
     """
     from IPython.display import HTML
 
     table = in_words(frame)
     columns = [(str(name), [_text(value, digits) for value in table[name]]) for name in table.columns]
+    labels = []
     if index:
-        labels = table.index.to_frame()
-        columns = [
-            *((str(name), _without_repeats([_text(value, digits) for value in labels[name]])) for name in labels),
-            *columns,
-        ]
-    return HTML(_html_table(columns))
+        levels = table.index.to_frame()
+        labels = [(str(name), [_text(value, digits) for value in levels[name]]) for name in levels]
+    return HTML(_html_table(_without_repeats(labels), columns, str(table.columns.name or "")))
 
 
 def _text(value: object, digits: int) -> str:
@@ -172,20 +172,37 @@ def _with_minus(number: str) -> str:
     return number.replace("-", formatting.MINUS)
 
 
-def _without_repeats(labels: list[str]) -> list[str]:
-    return [label if above != label else "" for above, label in zip([None, *labels], labels, strict=False)]
+def _without_repeats(labels: list[Column]) -> list[Column]:
+    """Row labels of which one is empty if it and all labels before it are those of the row above; the last stays."""
+    rows = list(zip(*(texts for _, texts in labels), strict=True))
+    shown = [list(row) for row in rows]
+    for above, row, texts in zip(rows, rows[1:], shown[1:], strict=False):
+        for place in range(len(labels) - 1):
+            if above[: place + 1] == row[: place + 1]:
+                texts[place] = ""
+    return [(head, [texts[place] for texts in shown]) for place, (head, _) in enumerate(labels)]
 
 
-def _html_table(columns: list[tuple[str, list[str]]]) -> str:
-    """Columns with their headings as HTML; class "left" on those that hold anything but numbers and intervals."""
-    classes = ["" if all(_NUMBER.fullmatch(text) for text in texts) else ' class="left"' for _, texts in columns]
-    heads = "".join(f"<th{css}>{html.escape(head)}</th>" for css, (head, _) in zip(classes, columns, strict=True))
-    rows = [
-        "<tr>" + "".join(f"<td{css}>{html.escape(text)}</td>" for css, text in zip(classes, row, strict=True)) + "</tr>"
-        for row in zip(*(texts for _, texts in columns), strict=True)
-    ]
-    body = "\n".join(rows)
-    return f"<table>\n<thead>\n<tr>{heads}</tr>\n</thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+def _html_table(labels: list[Column], columns: list[Column], name: str) -> str:
+    """Row labels and columns as HTML; class "left" on those that hold anything but numbers and intervals.
+
+    Args:
+        labels: the columns of row labels.
+        columns: the other columns.
+        name: what the heads of the other columns are; "" where they need no name.
+    """
+    every = [*labels, *columns]
+    classes = ["" if all(map(_NUMBER.fullmatch, texts)) else ' class="left"' for _, texts in every]
+    heads = [f"<th{css}>{html.escape(head)}</th>" for css, (head, _) in zip(classes, every, strict=True)]
+    rows = [f"<tr>{''.join(heads)}</tr>"]
+    if labels and name:
+        above = f'<th colspan="{len(labels)}"></th>'
+        rows.insert(0, f'<tr>{above}<th class="left" colspan="{len(columns)}">{html.escape(name)}</th></tr>')
+    rows.append("</thead>\n<tbody>")
+    for row in zip(*(texts for _, texts in every), strict=True):
+        cells = [f"<td{css}>{html.escape(text)}</td>" for css, text in zip(classes, row, strict=True)]
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    return "\n".join(["<table>\n<thead>", *rows, "</tbody>\n</table>"])
 
 
 def figures(pattern: str, folder: str = FIGURES) -> HTML:

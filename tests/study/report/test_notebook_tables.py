@@ -80,13 +80,20 @@ def test_words_are_left_and_numbers_right():
 
 
 def test_repeated_row_labels_are_left_empty():
-    rows = {"Benchmark": ["GQA", "GQA"], "Kept, %": [5, 10], "Method": ["FastV", "FastV"], "Value": ["1.0", "—"]}
-    table = pd.DataFrame(rows).pivot(index=["Benchmark", "Kept, %"], columns="Method", values="Value")
-    assert cells(show(table, index=True).data) == [
-        [("left", "Benchmark"), ("", "Kept, %"), ("", "FastV")],
-        [("left", "GQA"), ("", "5"), ("", "1.0")],
-        [("left", ""), ("", "10"), ("", "—")],
+    rows = [("GQA", "%", 5), ("GQA", "%", 10), ("POPE", "%", 5)]
+    frame = pd.DataFrame(
+        [{"Benchmark": b, "Unit": u, "Kept, %": k, "Method": "FastV", "Value": "1.0"} for b, u, k in rows]
+    )
+    table = frame.pivot(index=["Benchmark", "Unit", "Kept, %"], columns="Method", values="Value")
+    shown = show(table, index=True).data
+    assert 'colspan="3"' in shown and ">Method</th>" in shown
+    assert [[text for _, text in row] for row in cells(shown)[1:]] == [
+        ["Benchmark", "Unit", "Kept, %", "FastV"],
+        ["GQA", "%", "5", "1.0"],
+        ["", "", "10", "1.0"],
+        ["POPE", "%", "5", "1.0"],
     ]
+    assert [css for css, _ in cells(shown)[1]] == ["left", "left", "", ""]
 
 
 def test_text_is_escaped():
