@@ -51,25 +51,24 @@ def _accuracy(miniature, drawn, blank: bool = False) -> float:
     return sum(s.strip().lower() == q.answer.lower() for s, (_, q) in zip(answers, drawn, strict=True)) / len(drawn)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("benchmark", "kind"),
     [
-        ("okvqa", "scene"),
-        *(
-            pytest.param(benchmark, kind, marks=pytest.mark.slow)
-            for benchmark, kinds in {
-                "vqav2": ("scene",),
-                "gqa": ("scene",),
-                "pope": ("scene",),
-                "mme": ("scene", "portrait", "poster", "landmark", "artwork"),
-                "mmbench": ("scene", "portrait", "action", "snapshot"),
-                "vizwiz": ("snapshot",),
-                "textvqa": ("sign",),
-                "docvqa": ("page",),
-                "chartqa": ("chart",),
-            }.items()
-            for kind in kinds
-        ),
+        (benchmark, kind)
+        for benchmark, kinds in {
+            "okvqa": ("scene",),
+            "vqav2": ("scene",),
+            "gqa": ("scene",),
+            "pope": ("scene",),
+            "mme": ("scene", "portrait", "poster", "landmark", "artwork"),
+            "mmbench": ("scene", "portrait", "action", "snapshot"),
+            "vizwiz": ("snapshot",),
+            "textvqa": ("sign",),
+            "docvqa": ("page",),
+            "chartqa": ("chart",),
+        }.items()
+        for kind in kinds
     ],
 )
 def test_miniature_llava_answers_from_the_image(miniature, benchmark, kind):

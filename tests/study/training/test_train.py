@@ -29,6 +29,7 @@ def trained(tmp_path_factory):
     return root
 
 
+@pytest.mark.slow
 def test_a_trained_miniature_is_not_trained_again(trained):
     assert not train(FIRST, PARAMS, "cpu", checkpoints=trained, states=trained / "states")
 
