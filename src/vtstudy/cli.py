@@ -68,8 +68,7 @@ def evaluate(
     dtype: Annotated[str | None, typer.Option(help="Such as bfloat16. Default: the checkpoint's own.")] = None,
 ) -> None:
     """Score a checkpoint with a method on benchmarks."""
-    from vtprune.command import check_device
-    from vtprune.command import parse_parameters, print_table
+    from vtprune.command import check_device, parse_parameters, print_table
     from vtprune.methods import parse_method
     from vtstudy.benchmarks import WORLD, check_benchmarks, limit_of
     from vtstudy.evaluation.environment import data_root, prepare
@@ -281,11 +280,12 @@ def report(
     params: Params = PARAMS,
     out: Out = OUT,
     published: Annotated[Path, typer.Option(help="Folder of the papers' values and claims.")] = Path("data/published"),
+    readme: Annotated[Path | None, typer.Option(help="A README whose table of results is filled, too.")] = None,
 ) -> None:
     """Write the report from the collected results: index.html, README.md, verdicts and figures."""
     from vtstudy.report.build import build_report
 
-    print(build_report(reports=out, published=published, params=params))
+    print(build_report(reports=out, published=published, params=params, readme=readme))
 
 
 @app.command()

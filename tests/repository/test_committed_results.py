@@ -1,41 +1,42 @@
-"""The committed results: complete, and what the miniature must show before its claims mean anything."""
-
-import csv
+"""The committed results are complete, and show what the miniature must show before its claims mean anything."""
 
 import pytest
 from helpers import ROOT
 
-from vtstudy.benchmarks import WORLD
+from vtstudy.benchmarks import ADAPTPRUNE
+from vtstudy.report.results import Results
+from vtstudy.results_table import read_results
 
-RESULTS = ROOT / "reports/results.csv"
+MODEL = "miniature-llava"
 
 
 @pytest.fixture(scope="module")
-def measured():
-    with RESULTS.open() as file:
-        rows = [r for r in csv.DictReader(file) if r["model"] == "miniature-llava"]
-    return {(r["experiment"], r["method"], r["benchmark"]): r for r in rows}
+def results() -> Results:
+    return Results(read_results(ROOT / "reports/results.csv"), {})
 
 
-@pytest.mark.parametrize("benchmark", WORLD)
-def test_every_row_of_table1_is_there_with_its_interval(measured, benchmark):
-    for method in ("baseline", "blind", "fastv", "adaptprune", "adaptprune_as_written", "random"):
-        row = measured["table1", method, benchmark]
-        assert float(row["ci_low"]) <= float(row["value"]) <= float(row["ci_high"]) and int(row["n"]) >= 300
-    difference = measured["table1", "adaptprune - fastv", benchmark]
-    a, b = (float(measured["table1", m, benchmark]["value"]) for m in ("adaptprune", "fastv"))
-    assert float(difference["value"]) == pytest.approx(a - b, abs=2e-4)
+@pytest.mark.parametrize("benchmark", ADAPTPRUNE)
+def test_every_row_of_table_1_is_there_with_its_interval(results, benchmark):
+    scores = {
+        method: results.score("table1", MODEL, method, benchmark, 0.1)
+        for method in ("baseline", "blind", "fastv", "adaptprune", "adaptprune_as_written", "random")
+    }
+    for score in scores.values():
+        assert score.low <= score.value <= score.high and score.n >= 300
+    lead = results.difference("table1", MODEL, "adaptprune - fastv", benchmark, 0.1)
+    assert lead.value == pytest.approx(scores["adaptprune"].value - scores["fastv"].value, abs=2e-4)
 
 
-@pytest.mark.parametrize("benchmark", WORLD)
-def test_the_unpruned_model_sees(measured, benchmark):
+@pytest.mark.parametrize("benchmark", ADAPTPRUNE)
+def test_the_unpruned_model_sees(results, benchmark):
     """It beats the same model given a blank image, and the best constant answer, beyond the interval."""
-    assert float(measured["table1", "baseline - blind", benchmark]["ci_low"]) > 0
-    chance = float(measured["table1", "chance", benchmark]["value"])
-    assert float(measured["table1", "baseline", benchmark]["ci_low"]) > chance
+    assert results.difference("table1", MODEL, "baseline - blind", benchmark).low > 0
+    chance = results.score("table1", MODEL, "chance", benchmark)
+    assert results.score("table1", MODEL, "baseline", benchmark).low > chance.value
 
 
-def test_the_ablation_shares_its_ends_with_table1(measured):
-    for benchmark in ("nocaps", "gqa", "docvqa", "pope"):
-        for ours, theirs in (("(a)", "fastv"), ("(d)", "adaptprune")):
-            assert measured["table4", ours, benchmark]["value"] == measured["table1", theirs, benchmark]["value"]
+@pytest.mark.parametrize("benchmark", ["nocaps", "gqa", "docvqa", "pope"])
+@pytest.mark.parametrize(("step", "method"), [("(a)", "fastv"), ("(d)", "adaptprune")])
+def test_the_ablation_shares_its_ends_with_table_1(results, benchmark, step, method):
+    of_ablation = results.score("table4", MODEL, step, benchmark, 0.1)
+    assert of_ablation.value == results.score("table1", MODEL, method, benchmark, 0.1).value

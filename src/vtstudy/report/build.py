@@ -10,6 +10,7 @@ import pandas as pd
 
 from vtstudy.report.captions import CAPTIONS, embedded
 from vtstudy.report.inputs import Folders, load
+from vtstudy.report.readme import fill_readme
 from vtstudy.report.verdicts.claims import claims_frame, comparisons_frame
 from vtstudy.report.verdicts.printed_values import printed_values_frame
 from vtstudy.report.view import View, build_view
@@ -22,6 +23,7 @@ def build_report(
     published: str | Path = "data/published",
     params: str | Path = "params.yaml",
     out: str | Path | None = None,
+    readme: str | Path | None = None,
 ) -> Path:
     """Write the report: index.html, README.md, the verdicts as CSV files, and figures/ with captions.csv.
 
@@ -34,6 +36,7 @@ def build_report(
         published: folder of the papers' printed values and claims.
         params: the file that declares the tolerances and the models.
         out: where the report is written; by default `reports`.
+        readme: a README whose table of results is filled, too.
 
     Returns:
         The path of index.html.
@@ -52,6 +55,8 @@ def build_report(
     page.write_text(
         _render("report.html.j2", view, embed=lambda name: embedded(out / "figures" / f"{name}.png")), encoding="utf-8"
     )
+    if readme is not None:
+        fill_readme(Path(readme), inputs)
     return page
 
 

@@ -218,7 +218,7 @@ def overview_table(inputs: Inputs, methods: Sequence[str]) -> PercentTable | Non
     printed, numbers, models = PrintedNumbers(inputs.published), {}, []
     for model in inputs.models:
         ours = inputs.results.model_for(model)
-        experiment = _main_experiment(inputs, ours)
+        experiment = main_experiment(inputs, ours)
         if ours is None or experiment is None:
             continue
         models.append(model)
@@ -251,7 +251,7 @@ def _our_percent(
     return 100 * score.value / unpruned, 100 * score.low / unpruned, 100 * score.high / unpruned
 
 
-def _main_experiment(inputs: Inputs, ours: str | None) -> str | None:
+def main_experiment(inputs: Inputs, ours: str | None) -> str | None:
     """Which of the two main tables a model of ours was run for; None for neither."""
     if ours is None:
         return None
