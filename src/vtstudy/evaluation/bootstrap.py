@@ -1,11 +1,11 @@
 """Intervals by bootstrap over images, paired across methods.
 
-A score is a sum over strata of the mean over a stratum's units: one stratum of questions for most
-benchmarks, the sub-tasks for MME, whose units are pairs of questions. Units that show one image are
-not independent (a model that misreads it errs in all of them), so what is drawn is the image with all
-its units: a cluster (Davison and Hinkley, Bootstrap Methods and Their Application, 1997, section
-3.8). Images are drawn with replacement within their stratum, the same ones for every method, so that
-differences are paired. An image that several strata show is drawn in each of them apart.
+A score is a sum over strata of the mean over a stratum's units. Most benchmarks are one stratum, and their units are
+questions. MME's strata are its sub-tasks, and their units are pairs of questions. Units about one image are not
+independent: a model that misreads the image errs in all of them. So the bootstrap draws images, each with all its
+units, as clusters (Davison and Hinkley, Bootstrap Methods and Their Application, 1997, section 3.8). Images are drawn
+with replacement within their stratum. The same images are drawn for every method, so that differences are paired. An
+image that occurs in several strata is drawn in each of them independently.
 """
 
 import hashlib
@@ -21,8 +21,8 @@ def estimate(values: np.ndarray, strata: np.ndarray) -> np.ndarray:
     """The score: sum over strata of the mean over each.
 
     Args:
-        values: ``[units]`` or ``[units, methods]``, in the units of the score.
-        strata: ``[units]`` integers.
+        values: `[units]` or `[units, methods]`, in the units of the score.
+        strata: `[units]` integers.
     """
     return sum(values[strata == stratum].mean(axis=0) for stratum in np.unique(strata))
 
@@ -30,20 +30,20 @@ def estimate(values: np.ndarray, strata: np.ndarray) -> np.ndarray:
 def bootstrap(
     values: np.ndarray, strata: np.ndarray, clusters: np.ndarray, *, resamples: int, seed: int, name: str
 ) -> np.ndarray:
-    """The scores of resampled clusters: ``[resamples, methods]``.
+    """The scores of resampled clusters: `[resamples, methods]`.
 
-    A stratum's mean in a resample is the sum of its drawn units over their number, which differs from
-    resample to resample where clusters differ in size. The draws depend on ``seed``, ``name`` and the
-    strata's numbers of clusters alone, not on the values.
+    A stratum's mean in a resample is the sum of its drawn units divided by their number. That number varies where
+    clusters differ in size. The draws depend on `seed`, `name` and the strata's numbers of clusters, not on the
+    values.
 
-    All are NaN if a stratum is a single cluster: how much its score varies is not known, and drawing the
-    same cluster again and again would give an interval that says it does not vary at all.
+    All draws are NaN if a stratum is a single cluster. Drawing the same cluster again and again would give an interval
+    of width 0, although nothing is known about how much the score varies.
 
     Args:
-        values: ``[units, methods]``.
-        strata: ``[units]`` integers.
-        clusters: ``[units]`` integers; units of a stratum with the same one are drawn together.
-        name: of the benchmark; benchmarks are drawn independently of each other.
+        values: `[units, methods]`.
+        strata: `[units]` integers.
+        clusters: `[units]` integers; units of a stratum with the same number are drawn together.
+        name: the benchmark's name; the draws of different names are independent.
     """
     key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, key])))
@@ -62,14 +62,14 @@ def bootstrap(
 
 
 def cluster_sums(values: np.ndarray, clusters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sums of the units of each cluster, and their numbers; clusters in the order of their first unit.
+    """The sum of each cluster's units, and how many units it has; clusters are in the order of their first unit.
 
     Args:
-        values: ``[units, k]``.
-        clusters: ``[units]`` integers.
+        values: `[units, k]`.
+        clusters: `[units]` integers.
 
     Returns:
-        ``[clusters, k]`` and ``[clusters]``.
+        `[clusters, k]` and `[clusters]`.
     """
     _, first, where = np.unique(clusters, return_index=True, return_inverse=True)
     place = np.argsort(np.argsort(first))[where]
@@ -79,7 +79,7 @@ def cluster_sums(values: np.ndarray, clusters: np.ndarray) -> tuple[np.ndarray, 
 
 
 def interval(draws: np.ndarray, level: float = 95.0) -> tuple[float, float]:
-    """The percentile interval of ``[resamples]`` draws; those that are not finite are left out; NaN if all are."""
+    """The percentile interval of the finite ones of `[resamples]` draws; NaN if no draw is finite."""
     draws = draws[np.isfinite(draws)]
     if not len(draws):
         return math.nan, math.nan
@@ -89,7 +89,7 @@ def interval(draws: np.ndarray, level: float = 95.0) -> tuple[float, float]:
 
 
 def percent_of(scores: np.ndarray, baseline: np.ndarray) -> np.ndarray:
-    """``100 * scores / baseline``, NaN where the baseline is 0."""
+    """`100 * scores / baseline`, NaN where the baseline is 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(baseline != 0, 100 * scores / baseline, np.nan)
 

@@ -1,4 +1,4 @@
-"""The caption tasks' tokenizer, which starts Java (half a second) for the same references in every cell."""
+"""A memory for the caption tasks' tokenizer, which starts Java (half a second) for the same references each time."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, wraps
@@ -19,13 +19,15 @@ def _remembering(
     tokenize: Callable[[Any, Captions], dict[Any, list[str]]],
 ) -> Callable[[Any, Captions], dict[Any, list[str]]]:
     @lru_cache(maxsize=32)
-    def tokens(owner: type, sentences: tuple[str, ...]) -> tuple[str, ...]:
-        found = tokenize(owner(), {number: [{"caption": sentence}] for number, sentence in enumerate(sentences)})
-        return tuple(found[number][0] for number in range(len(sentences)))
+    def tokens(owner: Callable[[], Any], sentences: tuple[str, ...]) -> tuple[str, ...]:
+        captions = {number: [{"caption": sentence}] for number, sentence in enumerate(sentences)}
+        tokenized = tokenize(owner(), captions)
+        return tuple(tokenized[number][0] for number in range(len(sentences)))
 
     @wraps(tokenize)
     def remembered(self: Any, captions: Captions) -> dict[Any, list[str]]:
-        every = iter(tokens(type(self), tuple(caption["caption"] for own in captions.values() for caption in own)))
-        return {image: [next(every) for _ in own] for image, own in captions.items()}
+        sentences = tuple(caption["caption"] for of_image in captions.values() for caption in of_image)
+        tokenized = iter(tokens(type(self), sentences))
+        return {image: [next(tokenized) for _ in of_image] for image, of_image in captions.items()}
 
     return remembered

@@ -1,4 +1,4 @@
-"""What guessing scores where a question offers its answers: the floor above which a model has looked at all."""
+"""Scores of guesses, for benchmarks whose questions offer their answers: a model that looks at the image beats them."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -8,33 +8,34 @@ from vtstudy.benchmarks import BENCHMARKS, MMBENCH_CATEGORIES, MME_COGNITION, MM
 
 
 def guessed(benchmark: str, docs: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """Expected scores of fair guesses, each independent of the others; {} where questions offer no answers.
+    """Expected scores of independent fair guesses; {} where the questions do not offer their answers.
 
-    POPE: right half of the time. MME: 75 a sub-task, 50 for the accuracy and 25 for both questions of
-    a pair right. MMBench: a question with ``k`` options is right once in ``k`` times, and one that is
-    asked in several rotated copies counts when all of them are right.
+    POPE: a guess is right half of the time. MME: 75 for each sub-task, 50 of them for the accuracy and 25 for pairs
+    with two right answers. MMBench: a guess among `k` options is right once in `k` times; a question that is asked
+    in several rotated copies counts when all of them are right.
 
     Args:
-        docs: the questions asked, in the columns of the benchmark's data set.
+        docs: the documents of the questions, with the columns of the benchmark's data set.
 
     Returns:
-        By benchmark, in the papers' units: also ``mme_cognition``, and the parts by the names of
-        :func:`vtstudy.evaluation.scoring.parts_of`.
+        By benchmark, in the papers' units. `mme_cognition` and the parts of a benchmark are among the keys; parts have
+        the names that `scoring.parts_of` gives them.
     """
     if benchmark == "mme":
         return _mme({doc["category"] for doc in docs})
     if benchmark == "mmbench":
         return _mmbench(docs)
-    return {} if BENCHMARKS[benchmark].chance is None else {benchmark: BENCHMARKS[benchmark].chance}
+    chance = BENCHMARKS[benchmark].chance
+    return {} if chance is None else {benchmark: chance}
 
 
 def _mme(categories: set[str]) -> dict[str, float]:
-    each = BENCHMARKS["mme"].chance / len(MME_PERCEPTION)
+    per_task = (BENCHMARKS["mme"].chance or 0.0) / len(MME_PERCEPTION)
     sums = {
-        "mme": each * len(categories & {*MME_PERCEPTION}),
-        "mme_cognition": each * len(categories & {*MME_COGNITION}),
+        "mme": per_task * len(categories & {*MME_PERCEPTION}),
+        "mme_cognition": per_task * len(categories & {*MME_COGNITION}),
     }
-    return sums | {f"mme/{category}": each for category in categories}
+    return sums | {f"mme/{category}": per_task for category in categories}
 
 
 def _mmbench(docs: Iterable[Mapping[str, Any]]) -> dict[str, float]:
@@ -45,8 +46,9 @@ def _mmbench(docs: Iterable[Mapping[str, Any]]) -> dict[str, float]:
         right[question] = right.get(question, 100.0) / options
     members = {category: {category} for category, _ in right}
     members |= {group: {*leaves} for group, leaves in MMBENCH_CATEGORIES.items()}
-    found = {"mmbench": math.fsum(right.values()) / len(right)}
+    scores = {"mmbench": math.fsum(right.values()) / len(right)}
     for name, leaves in members.items():
-        if own := [value for (category, _), value in right.items() if category in leaves]:
-            found[f"mmbench/{name}"] = math.fsum(own) / len(own)
-    return found
+        values = [value for (category, _), value in right.items() if category in leaves]
+        if values:
+            scores[f"mmbench/{name}"] = math.fsum(values) / len(values)
+    return scores

@@ -4,16 +4,18 @@ import os
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
 from vtprune.attach import load
-from vtprune.attach.families import family_of
+from vtprune.attach.families import FAMILIES, family_of
 from vtstudy.evaluation.cache_key import checkpoint_digest
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.evaluation.measurement_cache import MeasurementCache
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 class Checkpoint:
@@ -73,6 +75,7 @@ class Checkpoint:
             "device": self.device.type,
             "torch": torch.__version__,
             "transformers": version("transformers"),
+            "families": [type(family).__module__ for family in FAMILIES.values()],
             **self._options,
         }
         return self._measurements.data("checkpoint", key, self._read_facts)
@@ -116,11 +119,11 @@ class Checkpoint:
         }
 
     @cached_property
-    def _loaded(self) -> tuple[nn.Module, Any]:
+    def _loaded(self) -> tuple["PreTrainedModel", Any]:
         return load(self.path_or_id, device=self.device, **self._options)
 
     @property
-    def model(self) -> nn.Module:
+    def model(self) -> "PreTrainedModel":
         """The model, ready for inference.
 
         Raises:

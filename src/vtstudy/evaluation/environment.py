@@ -1,4 +1,4 @@
-"""What has to be set before lmms-eval and `datasets` are imported."""
+"""The environment that lmms-eval and `datasets` need; it must be set before they are imported."""
 
 import contextlib
 import io
@@ -13,7 +13,7 @@ from vtstudy.evaluation.errors import EvaluationError
 
 
 def prepare(*, offline: bool) -> None:
-    """Java on the path for the caption metrics, and no network if ``offline``."""
+    """Put Java on the path, for the caption metrics, and forbid the use of the network if `offline`."""
     if offline:
         for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
             os.environ[name] = "1"
@@ -30,7 +30,7 @@ def prepare(*, offline: bool) -> None:
 
 
 def quieten() -> None:
-    """Leave only warnings of lmms-eval and `datasets`; call it after they are imported."""
+    """Show only warnings of lmms-eval and `datasets`; call it after they are imported."""
     import datasets
     from loguru import logger
 
@@ -46,7 +46,7 @@ def quieten() -> None:
 
 @contextlib.contextmanager
 def muted() -> Iterator[None]:
-    """Nothing that lmms-eval's tasks print or draw; bars and loggers made before go on."""
+    """Hide what lmms-eval's tasks print and draw; progress bars and loggers that exist already still write."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         yield
 
@@ -59,5 +59,5 @@ def data_root(data: str | Path) -> Path:
     """
     root = Path(data).expanduser().resolve()
     if not (root / HUB_NAMESPACE).is_dir():
-        raise EvaluationError(f"there are no data sets in {data}: it has no folder {HUB_NAMESPACE}")
+        raise EvaluationError(f"{data} must hold the data sets in a folder {HUB_NAMESPACE}, but has no such folder")
     return root

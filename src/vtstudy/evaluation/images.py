@@ -1,4 +1,4 @@
-"""Which questions show the same image."""
+"""Numbers of images, which say which questions show the same image."""
 
 import hashlib
 from collections.abc import Iterator
@@ -10,11 +10,10 @@ from vtstudy.evaluation.errors import EvaluationError
 
 
 def image_numbers(documents: Any) -> np.ndarray:
-    """``[n]`` the number of what each document shows: equal for equal images, in the order of their first showing.
+    """`[n]` the number of each document's image. Equal images have one number; numbers follow the first occurrence.
 
-    Images are compared as they are stored, byte for byte: nothing is decoded, and no column has to name
-    them (the data sets' columns that do differ, and several have none). One that is stored in two encodings
-    counts as two.
+    Images are compared as they are stored, byte for byte, because nothing has to be decoded then and several data sets
+    have no column of image ids. An image that is stored in two encodings counts as two.
 
     Args:
         documents: a data set of `datasets`, with a column of images or of lists of them.
@@ -48,4 +47,7 @@ def _digest(row: dict[str, Any]) -> bytes:
 def _images(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The stored images of a row; a column holds one, several or none."""
     for value in row.values():
-        yield from value if isinstance(value, list) else [value] if value else []
+        if isinstance(value, list):
+            yield from value
+        elif value:
+            yield value

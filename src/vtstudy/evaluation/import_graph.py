@@ -64,8 +64,10 @@ def used_modules(modules: Iterable[str], sources: Path = SOURCES) -> dict[str, P
     while waiting:
         module, home = waiting.pop()
         path = _file_of(module, home)
-        if module in files or module in REGISTRIES or path is None:
+        if module in files or module in REGISTRIES:
             continue
+        if path is None:
+            raise EvaluationError(f"the code of stored results cannot be found: there is no module {module}")
         files[module] = path
         for statement in _imports(module, path):
             waiting += [(used, home) for used in _definers(statement, home)]

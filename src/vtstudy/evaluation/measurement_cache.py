@@ -85,7 +85,7 @@ class MeasurementCache:
                 if content is not None:
                     file.write(content)
                 if arrays is not None:
-                    np.savez(file, **arrays)
+                    np.savez(file, **arrays)  # type: ignore[arg-type]  # one stub takes every name for an option
             os.replace(beside, path)
         except OSError as error:
             raise CacheError(

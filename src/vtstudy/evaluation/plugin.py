@@ -1,4 +1,4 @@
-"""lmms-eval's entry point: ``python -m lmms_eval --model vtprune`` finds the model class by this."""
+"""lmms-eval's entry point, by which `python -m lmms_eval --model vtprune` finds the model class."""
 
 from lmms_eval.models.registry_v2 import ModelManifest
 

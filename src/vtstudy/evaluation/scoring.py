@@ -1,4 +1,4 @@
-"""Per-question scores out of lmms-eval's samples, in the units of the papers' tables."""
+"""Scores of questions, read from lmms-eval's samples, in the units of the papers' tables."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,18 +16,18 @@ Sample = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Scores:
-    """One cell on one benchmark.
+    """The scores of one variant on one benchmark.
 
     Attributes:
-        benchmark: key of the benchmarks' table, or ``mme_cognition``.
-        metric: lmms-eval's name of it.
-        value: lmms-eval's own aggregate, in the paper's units.
-        questions: how many were asked.
-        units: ``[n]`` names of what is scored: questions, images (captions), pairs (MME) or questions with all
-            their copies (MMBench); MME's and MMBench's begin with their category, ``ocr|12``.
-        values: ``[n]`` their scores in the paper's units; the sum over strata of their means is ``value``.
-        strata: ``[n]`` integers; MME's sub-tasks, else all 0.
-        images: ``[n]`` integers, equal for units about the same image, which a bootstrap draws together.
+        benchmark: a key of the table of benchmarks, or `mme_cognition`.
+        metric: lmms-eval's name of the metric.
+        value: lmms-eval's aggregate, in the paper's units.
+        questions: how many questions were asked.
+        units: `[n]` the names of the units of a score: questions, images (captions), pairs of questions (MME) or
+            questions with all their copies (MMBench). Names of MME and MMBench begin with the category, `ocr|12`.
+        values: `[n]` the units' scores in the paper's units; the sum over strata of their means is `value`.
+        strata: `[n]` integers; MME's sub-tasks, else all 0.
+        images: `[n]` integers, equal for units about the same image, which a bootstrap draws together.
     """
 
     benchmark: str
@@ -62,20 +62,22 @@ def scores_of(
     results: Mapping[str, Any],
     images: Mapping[int, int],
 ) -> dict[str, Scores]:
-    """Scores by benchmark: one, and for MME the cognition sub-tasks as a second.
+    """Scores by benchmark; MME has a second entry for its cognition sub-tasks.
 
     Args:
+        name: a key of the table of benchmarks.
+        spec: its entry.
         samples: lmms-eval's logged samples of the task.
-        results: its aggregates, keys ``<metric>,<filter>``.
-        images: by document, the number of the image that it shows.
+        results: lmms-eval's aggregates, with keys `<metric>,<filter>`.
+        images: by document, the number of its image.
 
     Raises:
-        EvaluationError: if the per-question scores do not reproduce lmms-eval's aggregate.
+        EvaluationError: if there is no score, or the units' scores do not give lmms-eval's aggregate.
     """
     metrics = {name: spec.metric}
     if name == "mme":
         metrics["mme_cognition"] = "mme_cognition_score"
-    found = {}
+    scores_by_benchmark: dict[str, Scores] = {}
     for benchmark, metric in metrics.items():
         items = [(sample["doc_id"], sample[metric]) for sample in samples if sample.get(metric) is not None]
         aggregate = results.get(f"{metric},none")
@@ -99,17 +101,17 @@ def scores_of(
             np.asarray(strata, dtype=int),
             np.array([images[doc] for doc in docs], dtype=int),
         )
-        again = float(estimate(scores.values, scores.strata))
-        if not math.isclose(again, scores.value, rel_tol=1e-6, abs_tol=1e-6):
+        estimated = float(estimate(scores.values, scores.strata))
+        if not math.isclose(estimated, scores.value, rel_tol=1e-6, abs_tol=1e-6):
             raise EvaluationError(
-                f"{spec.title}: the per-question scores give {again:.6g}, but lmms-eval says {scores.value:.6g}"
+                f"{spec.title}: the per-question scores give {estimated:.6g}, but lmms-eval says {scores.value:.6g}"
             )
-        found[benchmark] = scores
-    return found
+        scores_by_benchmark[benchmark] = scores
+    return scores_by_benchmark
 
 
 def parts_of(scores: Scores) -> dict[str, Scores]:
-    """Scores of the categories of MMBench and of their groups, or of the sub-tasks of MME, as ``mmbench/ocr``.
+    """Scores of the categories of MMBench and of their groups, or of the sub-tasks of MME, as `mmbench/ocr`.
 
     Raises:
         EvaluationError: if the benchmark's questions have no categories.
@@ -120,45 +122,48 @@ def parts_of(scores: Scores) -> dict[str, Scores]:
     members = {category: {category} for category in dict.fromkeys(categories)}
     if scores.benchmark == "mmbench":
         members |= {group: set(leaves) for group, leaves in MMBENCH_CATEGORIES.items() if set(leaves) & set(members)}
-    asked = 2 if scores.benchmark != "mmbench" else 1  # MME's units are pairs; MMBench's count once with all copies
-    found = {}
+    # MME's units are pairs of questions; a question of MMBench counts once with all its copies.
+    questions_per_unit = 1 if scores.benchmark == "mmbench" else 2
+    parts: dict[str, Scores] = {}
     for name, leaves in members.items():
         index = [i for i, category in enumerate(categories) if category in leaves]
         key = f"{scores.benchmark.partition('_')[0]}/{name}"
         values, strata = scores.values[index], np.zeros(len(index), dtype=int)
-        found[key] = Scores(
+        parts[key] = Scores(
             key,
             scores.metric,
             float(estimate(values, strata)),
-            asked * len(index),
+            questions_per_unit * len(index),
             tuple(scores.units[i] for i in index),
             values,
             strata,
             scores.images[index],
         )
-    return found
+    return parts
 
 
-# What a reader finds: of each unit its first document, its name, its score, its stratum.
+# What a reader returns: each unit's first document, name, score and stratum.
 _Read = tuple[list[int], list[str], list[float], list[int]]
 
 
 def _plain(items: Sequence[tuple[int, Any]]) -> _Read:
-    """A number for each question, or a mapping that holds it as ``score``."""
-    return _each(items, [float(item["score"] if isinstance(item, Mapping) else item) for _, item in items])
+    """A number for each question, or a mapping that holds it as `score`."""
+    return _one_each(items, [float(item["score"] if isinstance(item, Mapping) else item) for _, item in items])
 
 
 def _mmvet(items: Sequence[tuple[int, Any]]) -> _Read:
     """The judge's grade of each answer, in percent."""
-    return _each(items, [100.0 * item["score"] for _, item in items])
+    return _one_each(items, [100.0 * item["score"] for _, item in items])
 
 
 def _letters(items: Sequence[tuple[int, Any]]) -> _Read:
     """Whether the letter is the answer's."""
-    return _each(items, [float(item["pred"].lower().strip() == item["answer"].lower().strip()) for _, item in items])
+    return _one_each(
+        items, [float(item["pred"].lower().strip() == item["answer"].lower().strip()) for _, item in items]
+    )
 
 
-def _each(items: Sequence[tuple[int, Any]], values: list[float]) -> _Read:
+def _one_each(items: Sequence[tuple[int, Any]], values: list[float]) -> _Read:
     """Each question is a unit, named by its document."""
     docs = [doc for doc, _ in items]
     return docs, list(map(str, docs)), values, [0] * len(docs)
@@ -212,7 +217,7 @@ def _mmbench(items: Sequence[tuple[int, Any]]) -> _Read:
     return list(docs.values()), [f"{category[index]}|{index}" for index in copies], values, [0] * len(copies)
 
 
-# By benchmark where its metric has another's name, else by metric.
+# By benchmark where another benchmark has a metric of the same name, else by metric.
 _READERS = {
     "mmvet": _mmvet,
     "seed_image": _letters,
