@@ -78,19 +78,18 @@ def method_key(method: Method, family: Iterable[str]) -> dict[str, Any]:
     return {
         "method": method.signature(),
         "software": {
-            "code": meaning({*method_modules(method), *ANSWERING, *family})[:16],
+            "code": meaning({*defining_modules(method), *ANSWERING, *family})[:16],
             "torch": torch.__version__,
             "transformers": version("transformers"),
         },
     }
 
 
-def method_modules(method: Method) -> frozenset[str]:
-    """The modules that define a method, its budget, and the base classes of both."""
-    return frozenset(_defining_modules(method))
+def defining_modules(part: object) -> set[str]:
+    """The modules that define an object's class, its base classes, and those of what the object's fields hold.
 
-
-def _defining_modules(part: Any) -> set[str]:
+    A method's budget is such a field.
+    """
     modules = {cls.__module__ for cls in type(part).__mro__}
     values: Sequence[Any] = ()
     if is_dataclass(part):
@@ -98,7 +97,7 @@ def _defining_modules(part: Any) -> set[str]:
     elif isinstance(part, tuple | list):
         values = part
     for value in values:
-        modules |= _defining_modules(value)
+        modules |= defining_modules(value)
     return {module for module in modules if module.partition(".")[0] not in sys.stdlib_module_names}
 
 

@@ -4,13 +4,14 @@ import os
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
+from torch import nn
 
 from vtprune.attach import load
 from vtprune.attach.families import FAMILIES, family_of
-from vtstudy.evaluation.cache_key import checkpoint_digest
+from vtstudy.evaluation.cache_key import checkpoint_digest, defining_modules
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.evaluation.measurement_cache import MeasurementCache
 
@@ -83,10 +84,10 @@ class Checkpoint:
     def _read_facts(self) -> dict[str, Any]:
         family = family_of(self.model)
         return {
-            "family": [cls.__module__ for cls in type(family).__mro__ if cls is not object],
+            "family": sorted(defining_modules(family)),
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "attention": self.model.config._attn_implementation,
-            "layers": len(family.language_model(self.model).layers),
+            "layers": len(cast(nn.ModuleList, family.language_model(self.model).layers)),
         }
 
     @property

@@ -10,7 +10,7 @@ import pytest
 
 from vtprune.methods import Count, FastV, NoPruning, SpectralBudget
 from vtprune.stages import Budget
-from vtstudy.evaluation.cache_key import ANSWERING, meaning, method_key, method_modules
+from vtstudy.evaluation.cache_key import ANSWERING, defining_modules, meaning, method_key
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.evaluation.import_graph import PACKAGES, SOURCES
 
@@ -162,8 +162,8 @@ def test_a_budget_in_a_budget_is_part_of_the_code():
     class Capped(Count):
         inner: Budget = field(default_factory=lambda: SpectralBudget(0.9))
 
-    assert "vtprune.methods.spectral_budget" in method_modules(FastV(Capped(3)))
-    assert "vtprune.methods.spectral_budget" not in method_modules(FastV(Count(3)))
+    assert "vtprune.methods.spectral_budget" in defining_modules(FastV(Capped(3)))
+    assert "vtprune.methods.spectral_budget" not in defining_modules(FastV(Count(3)))
 
 
 def test_a_method_without_a_file_is_refused(tmp_path, monkeypatch):
@@ -172,7 +172,7 @@ def test_a_method_without_a_file_is_refused(tmp_path, monkeypatch):
     (tmp_path / "my_method.py").write_text("from my_base import Base\nclass Mine(Base):\n    pass\n")
     from my_method import Mine
 
-    assert method_modules(Mine(0.1)) > {"my_base", "my_method", "vtprune.methods.fastv"}
+    assert defining_modules(Mine(0.1)) > {"my_base", "my_method", "vtprune.methods.fastv"}
     assert method_key(Mine(0.1), FAMILY)["software"] != method_key(FastV(0.1), FAMILY)["software"]
     nameless = type("Nameless", (FastV,), {"__module__": "__nowhere__"})
     with pytest.raises(EvaluationError, match="__nowhere__"):
