@@ -27,7 +27,7 @@ def _remembering(
     @wraps(tokenize)
     def remembered(self: Any, captions: Captions) -> dict[Any, list[str]]:
         sentences = tuple(caption["caption"] for of_image in captions.values() for caption in of_image)
-        tokenized = iter(tokens(type(self), sentences)  # type: ignore[arg-type]  # a class is hashable)
+        tokenized = iter(tokens(type(self), sentences))  # type: ignore[arg-type]  # a class is hashable
         return {image: [next(tokenized) for _ in of_image] for image, of_image in captions.items()}
 
     return remembered
