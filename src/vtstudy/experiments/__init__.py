@@ -1,1 +1,1 @@
-"""One module per table: which cells, which comparisons. ``python -m vtstudy.experiments.table1`` runs one."""
+"""What each table and figure of the papers runs. `registry.EXPERIMENTS` has all of them by name."""

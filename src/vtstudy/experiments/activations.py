@@ -1,11 +1,12 @@
 """What the figures look at inside a model: attention maps, image features, surviving tokens."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import nn
 
 from vtprune.attach import Kept, Prefix, attach_all
 from vtprune.attach.attention import attention_row
@@ -73,12 +74,12 @@ class Probe:
         return Seen(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
     def _look(self, inputs: Any, layer: int) -> Seen:
-        layers = self.family.language_model(self.model).layers
+        layers = cast(nn.ModuleList, self.family.language_model(self.model).layers)
         if not layer < len(layers):
             raise EvaluationError(f"layer must lie below {len(layers)}, the model's depth, not be {layer}")
         layout = self._layout(inputs)
         attended = inputs["attention_mask"].bool()
-        captured: dict[str, torch.Tensor] = {}
+        captured: dict[str, Any] = {}
         rows, states, handles = [], {}, []
 
         def before(index: int) -> Any:
@@ -97,7 +98,7 @@ class Probe:
             return lambda module, args, output: captured.__setitem__(name, output)
 
         try:
-            for index, block in enumerate(layers):
+            for index, block in enumerate(cast(Sequence[Any], layers)):
                 handles.append(block.register_forward_pre_hook(before(index), with_kwargs=True))
                 handles.append(block.self_attn.q_proj.register_forward_hook(capture("q")))
                 handles.append(block.self_attn.k_proj.register_forward_hook(capture("k")))
@@ -107,7 +108,7 @@ class Probe:
             for handle in handles:
                 handle.remove()
         tokens = {index: take(hidden, layout.index) for index, hidden in states.items()}
-        keys = layers[layer].self_attn.k_proj(tokens[layer])
+        keys = cast(Any, layers[layer]).self_attn.k_proj(tokens[layer])
         return Seen(*(t.float().cpu().numpy() for t in (torch.stack(rows, dim=1), tokens[0], keys)))
 
     @torch.inference_mode()

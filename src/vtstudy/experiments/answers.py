@@ -29,7 +29,7 @@ def answer_all(
         The path of the summary, and the names of the experiments that are left out because nothing was calibrated.
     """
     key = config.model_key(model)
-    settings = settings_of(config, Settings, model=key, **changes)
+    settings = settings_of(config, Settings, None, key, **changes)
     requests, left_out = all_requests(config, key, results, **changes)
     evaluator = evaluator_of(settings)
     evaluator.answer(requests)

@@ -1,9 +1,8 @@
-"""Energies for a checkpoint and pictures of one's own: what the stage ``spectra`` does with the miniature's.
+"""Calibration of spectral budgets for any checkpoint, on pictures of your own (`vtstudy calibrate`).
 
-    python -m vtstudy.experiments.calibrate --params params/lite.yaml --pictures FOLDER --out runs/lite/results
-
-The pictures should be none that a benchmark shows. Writes ``calibration.csv`` for the keep ratios of
-``figures.eadaprune`` and SpectralBudget's own assumptions.
+It does for other profiles what the experiment `spectra` does for the miniature. Use pictures that no benchmark shows.
+It writes `calibration.csv` for the keep ratios of `experiments.eadaprune` and the default assumptions of
+`SpectralBudget`.
 """
 
 from collections.abc import Sequence

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -12,7 +13,8 @@ from vtstudy.experiments.files import write
 from vtstudy.experiments.registry import EXPERIMENTS
 from vtstudy.results_table import read_results, to_csv
 
-Facts = dict[str, object]
+Facts = dict[str, Any]
+"""The facts of a run, as JSON data."""
 
 
 def collect(folder: Path, out: Path, config: Config) -> list[str]:

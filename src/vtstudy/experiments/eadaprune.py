@@ -122,7 +122,7 @@ def sensitivity(settings: SpectralSettings, matching: Matching | None = None) ->
 
 def label(budget: SpectralBudget) -> str:
     """The name of a budget's assumptions, such as "hidden centred s^1" or "projected k>=10 k<=18"."""
-    words = [budget.features]
+    words: list[str] = [budget.features]
     if budget.centre:
         words.append("centred")
     if budget.power != 2:

@@ -199,7 +199,7 @@ class Study(Generic[AnyFigureSettings]):
 
 
 def run(name: str, measure: Callable[[Study[AnyFigureSettings]], None], settings: AnyFigureSettings) -> Path:
-    """Write ``<out>/<name>.csv`` (rows of results.csv), ``<name>.json`` and the folder ``<name>``; returns the CSV's path.
+    """Write the rows of results.csv, the facts of the run and the folder of the figure's data; returns the CSV's path.
 
     Raises:
         EvaluationError, CheckpointError, DatasetError, ValueError: one sentence that says what is wrong.

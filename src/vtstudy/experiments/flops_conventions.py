@@ -20,7 +20,7 @@ What comes out, for 90 % pruning and the prompts of :data:`vtprune.cost.SIZES`:
 
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Literal
+from typing import Literal, get_args
 
 from vtprune.cost.flops import Workload
 from vtprune.cost.model_shapes import Shape
@@ -33,6 +33,10 @@ PRINTED = {  # AdaptPrune, captions of Tables 1 and 2: "reduced by around", at 9
     "InternVL2-8B": 0.88,
 }
 AROUND = 0.005  # half of the last printed digit
+
+Mlp = Literal["plain", "actual"]
+Attention = Literal["whole", "causal", "none"]
+Scope = Literal["image", "prompt", "model"]
 
 
 @dataclass(frozen=True)
@@ -51,9 +55,9 @@ class Convention:
     """
 
     layer: int
-    mlp: Literal["plain", "actual"]
-    attention: Literal["whole", "causal", "none"]
-    scope: Literal["image", "prompt", "model"]
+    mlp: Mlp
+    attention: Attention
+    scope: Scope
 
     @property
     def name(self) -> str:
@@ -62,7 +66,7 @@ class Convention:
 
 def conventions() -> list[Convention]:
     """All combinations."""
-    grid = product((0, 1, 2, 3), ("plain", "actual"), ("whole", "causal", "none"), ("image", "prompt", "model"))
+    grid = product((0, 1, 2, 3), get_args(Mlp), get_args(Attention), get_args(Scope))
     return [Convention(*choice) for choice in grid]
 
 

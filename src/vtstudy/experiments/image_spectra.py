@@ -55,7 +55,7 @@ class Recorder:
 
     def count(self, features: Features) -> torch.Tensor:
         for source, centre in self.shares:
-            x, valid = image_features(features, source)
+            x, valid = image_features(features, source)  # type: ignore[arg-type]  # a source by its name
             self.shares[source, centre].append(spectrum(x, valid, route="svd", centre=centre).shares.cpu())
         for counts, budget in zip(self.counts, self.budgets, strict=True):
             counts.append(torch.stack(budget.count_with_rank(features), dim=1).cpu())

@@ -9,12 +9,12 @@ from pathlib import Path
 from rich.table import Table
 
 from vtprune.methods import SpectralBudget
+from vtprune.methods.spectral_budget import SOURCES
 from vtstudy.benchmarks import BENCHMARKS, check_available, limit_of
 from vtstudy.config import Config, Limit, load
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.evaluation.requests import Variant
 from vtstudy.experiments.eadaprune import Matching, assumptions
-from vtstudy.experiments.image_spectra import VARIANTS
 from vtstudy.experiments.registry import EXPERIMENTS
 from vtstudy.experiments.spectra import POWERS
 
@@ -124,7 +124,8 @@ def _uncalibrated(config: Config) -> Matching:
             return [default]
         crossed = [
             SpectralBudget(target, features=features, centre=centre, power=power, route="svd")
-            for features, centre in VARIANTS
+            for features in SOURCES
+            for centre in (False, True)
             for power in POWERS
         ]
         others = [budget for budget in crossed if assumptions(budget) != assumptions(default)]

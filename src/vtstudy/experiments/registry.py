@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic
+from typing import Any, Generic
 
 from vtprune.errors import UserError
 from vtstudy.config import Config, ExperimentSection
@@ -20,6 +20,7 @@ from vtstudy.experiments import (
 )
 from vtstudy.experiments.adaptprune_tables import FIGURE5, TABLE1, TABLE2, TABLE4, TABLE5, TABLE6_7, TABLE8
 from vtstudy.experiments.eadaprune import Matching
+from vtstudy.experiments.figure_runner import AnyFigureSettings
 from vtstudy.experiments.settings import (
     AnySettings,
     FigureSettings,
@@ -137,29 +138,27 @@ def _spectral(
 
 
 def _figure(
-    name: str, kind: type[AnySettings], measure: Callable[[figure_runner.Study[AnySettings]], None]
-) -> Entry[AnySettings]:
+    name: str, kind: type[AnyFigureSettings], measure: Callable[[figure_runner.Study[AnyFigureSettings]], None]
+) -> Entry[AnyFigureSettings]:
     return Entry(name, kind, lambda settings: figure_runner.run(name, measure, settings), has_section=True)
 
 
-EXPERIMENTS: dict[str, Entry] = {
-    entry.name: entry
-    for entry in (
-        *map(_table, (TABLE1, TABLE2, TABLE4, TABLE5, TABLE6_7, TABLE8)),
-        _figure("figure1", SurvivorSettings, survivors.measure),
-        _figure("figure2", FigureSettings, attention_maps.measure),
-        _figure("figure3", FigureSettings, redundancy.measure),
-        _table(FIGURE5),
-        Entry(spectra.NAME, SpectraSettings, spectra.run),
-        _spectral("eadaprune", eadaprune.comparison, matched.run_comparison, calibrated=True),
-        _spectral("energy", eadaprune.threshold_sweep, matched.run_comparison, calibrated=False),
-        _spectral("sensitivity", eadaprune.sensitivity, matched.run_sensitivity, calibrated=True),
-    )
-}
+_ENTRIES: tuple[Entry[Any], ...] = (
+    *map(_table, (TABLE1, TABLE2, TABLE4, TABLE5, TABLE6_7, TABLE8)),
+    _figure("figure1", SurvivorSettings, survivors.measure),
+    _figure("figure2", FigureSettings, attention_maps.measure),
+    _figure("figure3", FigureSettings, redundancy.measure),
+    _table(FIGURE5),
+    Entry(spectra.NAME, SpectraSettings, spectra.run),
+    _spectral("eadaprune", eadaprune.comparison, matched.run_comparison, calibrated=True),
+    _spectral("energy", eadaprune.threshold_sweep, matched.run_comparison, calibrated=False),
+    _spectral("sensitivity", eadaprune.sensitivity, matched.run_sensitivity, calibrated=True),
+)
+EXPERIMENTS: dict[str, Entry[Any]] = {entry.name: entry for entry in _ENTRIES}
 """By name, in the order of results.csv."""
 
 
-def get_experiment(name: str) -> Entry:
+def get_experiment(name: str) -> Entry[Any]:
     """The experiment of this name.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Rows of results.csv: scores, paired differences, and the mean of percents, with intervals."""
+"""Rows of results.csv: scores, paired differences, and the mean percentage of the unpruned scores, with intervals."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -30,10 +30,10 @@ def rows_of(
     seed: int,
     level: float = 95.0,
 ) -> list[Row]:
-    """The experiment's rows in a fixed order: benchmark by benchmark its methods, then its pairs.
+    """The experiment's rows: for each benchmark its variants, then its pairs.
 
-    A score one of whose strata shows a single image has no interval (a limit may leave one pair of questions
-    of a sub-task of MME), and neither have its differences and the mean that it is part of.
+    A score has no interval if one of its strata shows a single image. (A limit may leave one pair of questions of a
+    sub-task of MME.) Neither have the differences and the mean that contain such a score.
 
     Args:
         scores: by name of a variant, then by benchmark.
@@ -41,21 +41,15 @@ def rows_of(
         level: of the intervals, in percent.
 
     Raises:
-        EvaluationError: if two cells did not answer the same questions.
+        EvaluationError: if two variants did not answer the same questions.
     """
     names = list(experiment.variants)
     benchmarks = [*experiment.benchmarks, *(b for b in scores[BASELINE] if b not in experiment.benchmarks)]
-    found: list[Row] = []
+    rows: list[Row] = []
 
     def add(method: str, benchmark: str, metric: str, value: float, n: int | None, draws: np.ndarray | None) -> None:
-        # A difference has the ratio of what is pruned in it.
-        ratios = (
-            {None}
-            if method == "chance"
-            else {experiment.variants[part].ratio(keep) for part in method.split(" - ")} - {1.0}
-        )
-        ratio = min(ratios - {None}, default=None) if ratios else 1.0
-        found.append(row_of(experiment.name, model, method, ratio, benchmark, metric, value, n, draws, level))
+        ratio = None if method == "chance" else ratio_of(experiment, method, keep)
+        rows.append(row_of(experiment.name, model, method, ratio, benchmark, metric, value, n, draws, level))
 
     def compare(benchmark: str, metric: str, point: np.ndarray, draws: np.ndarray, n: int) -> None:
         for column, method in enumerate(names):
@@ -67,24 +61,38 @@ def rows_of(
             add(pair, benchmark, f"{DIFFERENCE}{metric}", float(point[a] - point[b]), n, draws[:, a] - draws[:, b])
 
     base = names.index(BASELINE)
-    points, percents, asked = [], [], 0
+    points, percents, questions = [], [], 0
     for benchmark in benchmarks:
-        cells = [scores[name][benchmark] for name in names]
-        first = cells[0]
-        if any(cell.units != first.units or not np.array_equal(cell.strata, first.strata) for cell in cells):
-            raise EvaluationError(f"{benchmark}: the cells did not answer the same questions, so they cannot be paired")
-        values = np.stack([cell.values for cell in cells], axis=1)
+        by_variant = [scores[name][benchmark] for name in names]
+        first = by_variant[0]
+        if any(other.units != first.units or not np.array_equal(other.strata, first.strata) for other in by_variant):
+            raise EvaluationError(
+                f"{benchmark}: the variants did not answer the same questions, so their scores cannot be paired"
+            )
+        values = np.stack([one.values for one in by_variant], axis=1)
         point = estimate(values, first.strata)
         draws = bootstrap(values, first.strata, first.images, resamples=resamples, seed=seed, name=benchmark)
         compare(benchmark, first.metric, point, draws, first.questions)
         if benchmark in experiment.benchmarks:
             points.append(percent_of(point, point[base]))
             percents.append(percent_of(draws, draws[:, [base]]))
-            asked += first.questions
-    # A mean over one benchmark says nothing new; and where the baseline is 0 there is no percent of it.
+            questions += first.questions
+    # A mean over one benchmark says nothing new, and there is no percentage of a baseline of 0.
     if len(points) > 1 and np.isfinite(points).all():
-        compare(MEAN, PERCENT, np.mean(points, axis=0), np.mean(percents, axis=0), asked)
-    return found
+        compare(MEAN, PERCENT, np.mean(points, axis=0), np.mean(percents, axis=0), questions)
+    return rows
+
+
+def ratio_of(experiment: Experiment, method: str, keep: float) -> float | None:
+    """The keep ratio of a variant or a difference "a - b": the ratio of the variants in it that are pruned.
+
+    It is 1 if none is pruned, and None if the pruned ones take no ratio.
+    """
+    ratios = [experiment.variants[name].ratio(keep) for name in method.split(" - ")]
+    pruned = [ratio for ratio in ratios if ratio != 1.0]
+    if not pruned:
+        return 1.0
+    return min((ratio for ratio in pruned if ratio is not None), default=None)
 
 
 def row_of(

@@ -52,7 +52,7 @@ class FigureSettings(Settings, FigureSection):
     """Settings of a figure that shows what happens inside the model."""
 
 
-class SurvivorSettings(Settings, SurvivorSection):
+class SurvivorSettings(FigureSettings, SurvivorSection):
     """Settings of Figures 1, 6 and 7."""
 
 

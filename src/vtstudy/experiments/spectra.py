@@ -1,13 +1,14 @@
-"""Spectra and spectral budgets of the benchmarks' images, without asking a question about them.
+"""The experiment `spectra`: spectra and spectral budgets of the benchmarks' images. No question is asked.
 
-For each source of features, centred and not, with squared and plain singular values: the energy at
-which the mean budget equals a fixed one, calibrated on pictures from the training's side of the
-world, which no benchmark shows; the budgets that it gives the benchmarks' images; their rank
-correlation with how much the world put into each image; and whether the randomised budgets are the
-exact ones. The energies that it finds are those of the experiments that ask questions
-(``matched.py``). ``python -m vtstudy.experiments.spectra`` writes ``spectra.csv`` (the headline
-numbers, in the columns of all results), ``spectra.json`` (the facts of the run) and the tables under
-``spectra/``.
+It covers each source of features, centred or not, with squared or plain singular values, and measures
+
+- the energy at which the mean budget equals a fixed one, calibrated on pictures that no benchmark shows,
+- the budgets that this energy gives the benchmarks' images,
+- the rank correlation of the budgets with how much the world put into each image,
+- how often the randomised budgets equal the exact ones.
+
+The experiments that ask questions (`eadaprune.py`) use the calibrated energies. `vtstudy spectra` writes
+`scores/spectra.csv` (the headline numbers), `scores/spectra.json` (the facts of the run) and the tables in `spectra/`.
 """
 
 import csv
@@ -29,8 +30,8 @@ from tqdm import tqdm
 
 from vtprune.methods import SpectralBudget
 from vtprune.methods.spectral_budget import SOURCES
-from vtstudy.benchmarks import ADAPTPRUNE, BENCHMARKS
-from vtstudy.config import Multiples
+from vtstudy.benchmarks import ADAPTPRUNE, BENCHMARKS, limit_of
+from vtstudy.config import Limit, Multiples
 from vtstudy.evaluation.cache_key import files_digest, meaning
 from vtstudy.evaluation.checkpoint import Checkpoint
 from vtstudy.evaluation.environment import data_root, prepare
@@ -38,14 +39,14 @@ from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.evaluation.measurement_cache import MeasurementCache
 from vtstudy.experiments.calibration import budgets, calibrate
 from vtstudy.experiments.files import scores_file, write, write_csv
-from vtstudy.experiments.image_spectra import VARIANTS, cached_spectra
+from vtstudy.experiments.image_spectra import VARIANTS, FeatureChoice, cached_spectra
 from vtstudy.experiments.intervals import spearman, wilson
 from vtstudy.experiments.provenance import checkpoint_facts, facts
 from vtstudy.experiments.results import COLUMNS, write_results
 from vtstudy.experiments.settings import SpectraSettings
 
 NAME = "spectra"
-DEFAULT = ("projected", False, 2.0)  # SpectralBudget's own assumptions
+DEFAULT = ("projected", False, 2.0)  # the default assumptions of SpectralBudget
 POWERS = (2.0, 1.0)
 MEASURES = ("content", "objects", "characters", "chart_parts", "clutter")
 DECAY = 64  # components of the printed decay
@@ -54,14 +55,19 @@ EXAMPLES, EXAMPLE_TARGET = 4, 0.1  # images of the smallest and of the largest b
 Table = list[dict[str, Any]]
 
 
-def shares_of(shares: Mapping[tuple[str, bool], torch.Tensor], source: str, centre: bool, power: float) -> torch.Tensor:
-    """Shares of ``s ** power``, from those of the squares."""
+def shares_of(shares: Mapping[FeatureChoice, torch.Tensor], source: str, centre: bool, power: float) -> torch.Tensor:
+    """Shares of `s ** power`, computed from the shares of the squares."""
     energies = shares[source, centre].pow(power / 2)
     return energies / energies.sum(dim=1, keepdim=True).clamp(min=1e-30)
 
 
-def benchmark_images(root: Path, limit: int | None) -> Iterator[tuple[str, str, bytes]]:
-    """(benchmark, image id, encoded image), each image of a benchmark once."""
+def benchmark_images(root: Path, limit: Limit) -> Iterator[tuple[str, str, bytes]]:
+    """(benchmark, image id, encoded image), each image of a benchmark once.
+
+    Args:
+        root: folder of the data sets.
+        limit: how many images of each benchmark.
+    """
     import pyarrow.parquet as pq
 
     for name in ADAPTPRUNE:
@@ -72,7 +78,7 @@ def benchmark_images(root: Path, limit: int | None) -> Iterator[tuple[str, str, 
         if not stored:
             spec = BENCHMARKS[name]
             raise EvaluationError(f"{spec.title}: there are no images in {root / spec.path}")
-        for key in list(stored)[:limit]:
+        for key in list(stored)[: limit_of(limit, name)]:
             yield name, key, stored[key]
 
 
@@ -159,10 +165,12 @@ def run(settings: SpectraSettings) -> Path:
     }
     files = {f"{name} {file.name}": file for name in ADAPTPRUNE for file in _image_files(root, name)}
     benchmarks_key = {"files": files_digest(files), "limit": settings.limit, "pillow": version("pillow")}
-    facts_of = [density.get((benchmark, key)) for benchmark, key, _ in shown]
-    if None in facts_of:
-        lost = shown[facts_of.index(None)]
-        raise EvaluationError(f"{root / 'density.csv'} does not know image {lost[1]} of {lost[0]}")
+    unknown = [f"{key} of {benchmark}" for benchmark, key, _ in shown if (benchmark, key) not in density]
+    if unknown:
+        raise EvaluationError(
+            f"{root / 'density.csv'} has no row for the image {unknown[0]}: run `vtstudy world` again"
+        )
+    facts_of = [density[benchmark, key] for benchmark, key, _ in shown]
 
     seconds = {}
     with tqdm(total=calibrated_on + len(shown), unit="image", desc=NAME, dynamic_ncols=True) as bar:

@@ -42,7 +42,9 @@ def measure(study: Study[SurvivorSettings]) -> None:
         for (method, keep), kept in study.survivors(benchmark, methods).items():
             here = {"benchmark": benchmark, "method": method, "keep": keep}
             for number, index in enumerate(first_questions):
-                survivors += [here | {"example": number} | _place(cell, grid) for cell in np.flatnonzero(kept[index])]
+                survivors += [
+                    here | {"example": number} | _place(int(cell), grid) for cell in np.flatnonzero(kept[index])
+                ]
             positions += [
                 here | _place(cell, grid) | {"share": float(share)} for cell, share in enumerate(kept.mean(axis=0))
             ]
@@ -74,4 +76,4 @@ def overlap(kept: np.ndarray, images: np.ndarray, draws: np.ndarray) -> tuple[fl
 
 
 def _place(cell: int, grid: tuple[int, int]) -> dict[str, int]:
-    return {"row": int(cell) // grid[1], "column": int(cell) % grid[1]}
+    return {"row": cell // grid[1], "column": cell % grid[1]}

@@ -1,6 +1,7 @@
-"""The routes to a spectral budget as things to time: matrices of real shapes, calls, and what they should cost."""
+"""The ways ("routes") to a spectral budget, ready to be timed: matrices of real shapes, calls, and complexities."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -12,9 +13,9 @@ SHAPES = ("576x1024", "576x4096", "2880x1024", "2880x4096", "256x2048", "3328x20
 
 
 def matrix(tokens: int, width: int, device: torch.device) -> torch.Tensor:
-    """``[1, tokens, width]``: the first energy holds about two thirds, the others fall as 1 / i^1.2.
+    """`[1, tokens, width]` with a spectrum like that of real features.
 
-    So do the energies of real features: one component far above the rest, then a power of the index.
+    The first energy holds about two thirds. The others fall as 1 / i^1.2.
     """
     generator = torch.Generator().manual_seed(tokens + width)
     least = min(tokens, width)
@@ -29,25 +30,28 @@ def matrix(tokens: int, width: int, device: torch.device) -> torch.Tensor:
 def budget_calls(
     x: torch.Tensor, energy: float, rank: int, oversampling: int, iterations: int
 ) -> dict[str, Callable[[], tuple[torch.Tensor, torch.Tensor]]]:
-    """By route, a call that returns a budget that is certain, and the target rank that settled it."""
-    options = {"rank": rank, "oversampling": oversampling, "iterations": iterations}
+    """By route, a call that returns an exact budget and the target rank that settled it."""
     return {
-        "svd": lambda: energy_rank(x, energy, route="svd"),
-        "gram": lambda: energy_rank(x, energy, route="gram"),
-        "randomised": lambda: energy_rank(x, energy, **options),
+        "svd": partial(energy_rank, x, energy, route="svd"),
+        "gram": partial(energy_rank, x, energy, route="gram"),
+        "randomised": partial(energy_rank, x, energy, rank=rank, oversampling=oversampling, iterations=iterations),
     }
 
 
 def leading_call(x: torch.Tensor, rank: int, oversampling: int, iterations: int) -> Callable[[], torch.Tensor]:
-    """A call that returns the randomised route's first ``rank`` shares and nothing more: no budget is certain by them."""
-    options = {"rank": rank, "oversampling": oversampling, "iterations": iterations}
-    return lambda: spectrum(x, route="randomised", **options).shares[0]
+    """A call that returns the randomised route's first `rank` shares. They alone make no budget certain."""
+
+    def leading_shares() -> torch.Tensor:
+        randomised = spectrum(x, route="randomised", rank=rank, oversampling=oversampling, iterations=iterations)
+        return randomised.shares[0]
+
+    return leading_shares
 
 
 def cost(tokens: int, width: int, rank: int | None) -> float:
     """The paper's complexity as a number of multiplications.
 
-    ``n d min(n, d)`` of a full decomposition (``rank`` None), ``n d t + t^2 d`` of a randomised one.
+    It is `n d min(n, d)` for a full decomposition (`rank` None), and `n d t + t^2 d` for a randomised one.
     """
     if rank is None or rank >= min(tokens, width):
         return float(tokens * width * min(tokens, width))

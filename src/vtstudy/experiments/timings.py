@@ -8,6 +8,7 @@ import json
 import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -64,7 +65,7 @@ def measure_timings(
         seconds = MeasurementCache(cache / "measurements").data(
             "timings",
             key | {"batch": batch},
-            lambda batch=batch: _measured(checkpoint, batch, rounds),
+            partial(_measured, checkpoint, batch, rounds),
             fresh=fresh,
         )
         seconds = {method: seconds[method] for method in methods if method in seconds}  # in the order of the methods
