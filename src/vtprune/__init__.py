@@ -1,15 +1,18 @@
 """Visual token pruning for vision-language models.
 
-from vtprune import AdaptPrune, load
+    from vtprune import AdaptPrune, load
 
-model, processor = load("llava-hf/llava-1.5-7b-hf")
-with AdaptPrune(keep=0.1).attach(model) as pruned:
-    model.generate(**inputs)
+    model, processor = load("llava-hf/llava-1.5-7b-hf")
+    with AdaptPrune(keep=0.1).attach(model) as pruned:
+        model.generate(**inputs)
+
+`attach` and `methods` are packages of the library, so the functions of these names stand there:
+`vtprune.attach.attach`, and `vtprune.methods.methods`, which is `all_methods` here.
 """
 
 from importlib.metadata import version
 
-from vtprune.attach import FAMILIES, Attachment, Kept, Prefix, attach, attach_all, load
+from vtprune.attach import FAMILIES, Attachment, Kept, Prefix, attach_all, load
 from vtprune.errors import CheckpointError, UserError
 from vtprune.features import Features, Patches
 from vtprune.methods import (
@@ -34,10 +37,10 @@ from vtprune.methods import (
     VisionZip,
     as_budget,
     get_method,
-    methods,
     parse_method,
     register,
 )
+from vtprune.methods import methods as all_methods
 from vtprune.ops import (
     Spectrum,
     adaptive_nms,
@@ -87,8 +90,8 @@ __all__ = [
     "__version__",
     "adaptive_nms",
     "adaptive_nms_reference",
+    "all_methods",
     "as_budget",
-    "attach",
     "attach_all",
     "centre_prior",
     "energy_rank",
@@ -96,7 +99,6 @@ __all__ = [
     "grid_positions",
     "layer_at",
     "load",
-    "methods",
     "paper_positions",
     "parse_method",
     "register",

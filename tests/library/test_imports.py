@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import vtprune
 
@@ -16,3 +17,8 @@ def test_importing_the_library_loads_nothing_that_only_the_study_needs():
 
 def test_every_public_name_exists():
     assert set(vtprune.__all__) <= set(dir(vtprune))
+
+
+def test_no_public_name_hides_a_package():
+    packages = [name for name in vtprune.__all__ if find_spec(f"vtprune.{name}") is not None]
+    assert packages == []
