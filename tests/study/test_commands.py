@@ -41,6 +41,7 @@ def evaluate(place, **options) -> int:
     return cli.main(["evaluate", *(part for key, value in values.items() for part in (f"--{key}", str(value)))])
 
 
+@pytest.mark.slow
 def test_evaluate_prints_scores_with_intervals(place, capsys):
     assert evaluate(place, method="adaptprune", keep=0.5, param="reading=as_written", limit=8) == 0
     words = capsys.readouterr().out.replace("│", " ").split()
@@ -80,6 +81,7 @@ def test_a_mistake_is_named_and_ends_with_code_2(place, capsys, options, named):
     assert named in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_damaged_checkpoints_are_refused(place, capsys, tmp_path):
     for file in (place / "tiny-llava").iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
@@ -91,6 +93,7 @@ def test_damaged_checkpoints_are_refused(place, capsys, tmp_path):
     assert evaluate(place, checkpoint=tmp_path) == 2 and "LlavaNextForConditional" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_damaged_data_are_refused(place, capsys, tmp_path):
     write_data(tmp_path, "pope")
     (table,) = tmp_path.rglob("*.parquet")
@@ -103,6 +106,7 @@ def test_damaged_data_are_refused(place, capsys, tmp_path):
     assert evaluate(place, data=tmp_path) == 2 and "row 2" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_defects_keep_their_traceback(place, monkeypatch):
     monkeypatch.setattr("vtstudy.evaluation.harness.check_benchmarks", lambda names: [][0])
     with pytest.raises(IndexError):

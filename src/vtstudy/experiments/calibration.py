@@ -5,25 +5,25 @@ import torch
 from vtprune.ops.spectrum import ranks_at
 from vtstudy.evaluation.errors import EvaluationError
 
-DIGITS = 5  # of an energy: as many as float32 spectra carry
+DIGITS = 5  # digits of an energy: the precision of float32 spectra
 
 
 def budgets(shares: torch.Tensor, energy: float, k_min: int = 1, k_max: int | None = None) -> torch.Tensor:
-    """``[images]`` spectral budgets of images with all shares ``[images, t]``."""
+    """`[images]` spectral budgets of images with the shares `[images, t]` of their energies."""
     return ranks_at(shares, energy).clamp(min=k_min, max=k_max)
 
 
 def calibrate(shares: torch.Tensor, tokens: float, k_min: int = 1, k_max: int | None = None) -> float:
-    """The energy, to ``DIGITS`` digits, whose mean budget is nearest to ``tokens``; the lowest of equals.
+    """The energy, to `DIGITS` digits, whose mean budget is nearest to `tokens`; the lowest of several equal ones.
 
-    "Mean" is over the images, each counted once, of the tokens kept from the pruned layer on.
+    The mean is over the images, each counted once, of the tokens that are kept from the pruned layer on.
 
     Args:
-        shares: ``[images, t]`` all energies of each image over their total, largest first.
+        shares: `[images, t]` the energies of each image over their sum, largest first.
         tokens: the fixed budget to match.
 
     Raises:
-        EvaluationError: if no energy keeps so few or so many tokens on average.
+        EvaluationError: if no energy keeps as few or as many tokens on average.
     """
 
     def mean(step: int) -> float:

@@ -1,20 +1,19 @@
-"""Which way of counting FLOPs gives the captions' reductions (81 % for LLaVA-1.5, 87 %, 88 %).
+"""Which way to count FLOPs gives the reductions in the captions (81 % for LLaVA-1.5, 87 %, 88 %).
 
-The paper gives the figures, not how they were counted. The counts in use differ in four ways, each
-an attribute of :class:`Convention`; FastV's formula (arXiv 2403.06764, section 4), for ``n`` tokens of
-width ``d`` and an MLP of width ``m``, is ``4nd^2 + 2n^2d + 2ndm`` a layer: two MLP matrices, no grouped
-queries, and attention in whole, in multiply-adds.
+The paper prints the reductions, but not how it counted. Common counts differ in four ways, the attributes of
+`Convention`. FastV's formula (arXiv 2403.06764, section 4) for `n` tokens of width `d` and an MLP of width `m` is
+`4nd^2 + 2n^2d + 2ndm` for a layer, in multiply-adds: two MLP matrices, no grouped queries, full attention.
 
-What comes out, for 90 % pruning and the prompts of :data:`vtprune.cost.SIZES`:
+Results for 90 % pruning and the prompts of `paper_models.SIZES`:
 
-- **One way of counting gives all five figures**: FLOPs proportional to the tokens, in the layers
-  behind the pruning alone (K=0, attention left out, whole prompt): 81.1, 81.1, 86.6, 88.3, 88.3 %.
-  That is the share of the prompt's tokens that is dropped, not a saving of the model.
-- What the decoder truly saves over the prompt with K=2 is 76.4, 77.3, 82.4, 82.7, 83.9 %; with tower
-  and projector 72.9, 75.4, 78.7, 47.0, 71.1 %.
-- With pruning before layer 2, as published, or 3, none comes above 86 % for LLaVA-NeXT or InternVL2,
-  however short the text. 81 % for LLaVA-1.5-7B is FastV's formula with K=2 and 27 tokens that are
-  never dropped, fewer than the 35 before the image; or nearly (81.9 %) K=3 over the image alone.
+- **One convention gives all five reductions**: FLOPs proportional to the tokens, only in the layers after the pruning
+  (K=0, no attention, the whole prompt): 81.1, 81.1, 86.6, 88.3, 88.3 %. This is the share of the prompt's tokens that
+  is dropped. It is not a saving of the model.
+- The decoder really saves 76.4, 77.3, 82.4, 82.7, 83.9 % over the prompt with K=2. With tower and projector the model
+  saves 72.9, 75.4, 78.7, 47.0, 71.1 %.
+- With pruning before layer 2 (as published) or 3, no convention gives more than 86 % for LLaVA-NeXT or InternVL2,
+  whatever the length of the text. FastV's formula with K=2 gives 81 % for LLaVA-1.5-7B if 27 tokens are never dropped;
+  the prompt has 35 tokens before the image alone. K=3 over the image tokens alone gives 81.9 %.
 - K=1 gives 81, 81 and 87 % with 48, 51 and 50 such tokens, but 88 % for InternVL2 only with 5 and 14.
 """
 
@@ -41,17 +40,17 @@ Scope = Literal["image", "prompt", "model"]
 
 @dataclass(frozen=True)
 class Convention:
-    """A way to count.
+    """A way to count FLOPs.
 
     Attributes:
-        layer: how many layers see all tokens: 2 as the published code has it, 3 with "layer 3" read as
-            a count; 0 counts the layers behind the pruning alone.
-        mlp: ``plain`` counts two MLP matrices and as many key as query heads, as FastV's formula
-            does; ``actual`` what the model has.
-        attention: the two products of the attention ``whole``, ``causal`` (half of them) or left out
-            (``none``: then a layer's FLOPs are proportional to its tokens).
-        scope: the decoder's layers over the ``image`` tokens alone, over the whole ``prompt``, or the
-            whole ``model`` up to the first answer token, tower and projector included.
+        layer: how many layers see all tokens: 2 in the published code, 3 if "layer 3" is a count. 0 counts only the
+            layers after the pruning.
+        mlp: `plain` counts two MLP matrices and as many key heads as query heads, like FastV's formula. `actual`
+            counts what the model has.
+        attention: `whole` counts both products of the attention, `causal` half of them, `none` leaves them out, so
+            that a layer's FLOPs are proportional to its tokens.
+        scope: the decoder's layers over the `image` tokens alone or over the whole `prompt`, or the whole `model` up to
+            the first answer token, with tower and projector.
     """
 
     layer: int
@@ -65,23 +64,23 @@ class Convention:
 
 
 def conventions() -> list[Convention]:
-    """All combinations."""
+    """All combinations of the attributes."""
     grid = product((0, 1, 2, 3), get_args(Mlp), get_args(Attention), get_args(Scope))
     return [Convention(*choice) for choice in grid]
 
 
 def reduction(convention: Convention, shape: Shape, workload: Workload, keep: float) -> float:
-    """The fraction of the FLOPs that pruning to ``int(keep * image tokens)`` saves, under a convention."""
+    """The fraction of the FLOPs that pruning to `int(keep * image tokens)` saves under a convention."""
     pruned = int(workload.image_tokens * keep)
-    whole = _flops(convention, shape, workload, workload.image_tokens)
-    return 1 - _flops(convention, shape, workload, pruned) / whole
+    unpruned = _flops(convention, shape, workload, workload.image_tokens)
+    return 1 - _flops(convention, shape, workload, pruned) / unpruned
 
 
 def fitting_text(convention: Convention, shape: Shape, workload: Workload, keep: float, printed: float) -> int | None:
-    """How many text tokens make the convention give the printed figure; None if no number below 500 does.
+    """The number of text tokens for which the convention gives the printed reduction; None if no number below 500 does.
 
-    Meant are all tokens that are never dropped, LLaVA-NeXT's newlines among them. More of them mean a
-    smaller reduction, so there is at most one stretch of such numbers; the nearest is taken.
+    Text tokens are all tokens that are never dropped, including LLaVA-NeXT's newlines. If several numbers fit, the one
+    with the smallest error is returned.
     """
     if convention.scope == "image":
         return None
@@ -93,7 +92,7 @@ def fitting_text(convention: Convention, shape: Shape, workload: Workload, keep:
     return min(fits)[1] if fits else None
 
 
-def _flops(convention: Convention, shape: Shape, workload: Workload, left: int) -> float:
+def _flops(convention: Convention, shape: Shape, workload: Workload, kept: int) -> float:
     decoder = shape.decoder
     if convention.mlp == "plain":
         decoder = replace(decoder, mlp_matrices=2, kv_heads=decoder.heads)
@@ -104,7 +103,7 @@ def _flops(convention: Convention, shape: Shape, workload: Workload, left: int) 
         tokens = text + image
         return decoder.linear(tokens) + share * decoder.attention(tokens, tokens)
 
-    layers = convention.layer * layer(workload.image_tokens) + (decoder.layers - convention.layer) * layer(left)
+    layers = convention.layer * layer(workload.image_tokens) + (decoder.layers - convention.layer) * layer(kept)
     if convention.scope != "model":
         return layers
     vision = shape.tower_flops(workload.tiles) + shape.projector_flops(workload.tiles)

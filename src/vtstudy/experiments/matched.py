@@ -1,24 +1,19 @@
-"""Spectral budgets in the rows of an experiment: at calibrated energies, and with the tokens that they really leave.
+"""Runs of experiments with spectral budgets, which also count the image tokens that really remain.
 
-"Average tokens" is defined here, once, in the two conventions of the field:
+"Average tokens" has two meanings in the field. `<experiment>/tokens.csv` has both:
 
-``tokens``
-    The image tokens that are left when the last stage has pruned, of each question that was asked
-    (an image that two questions show counts twice); their mean over a benchmark's questions, and the
-    mean of those over the benchmarks (``mean``), as with scores.
-``tokens_by_layer``
-    The same of the mean over all decoder layers: those before a stage still carry what it drops.
-    FastV prunes before layer 2, so 10 % kept are 40 % by this count in a decoder of 6 layers.
+- `tokens`: the image tokens after the last stage, averaged over a benchmark's questions. An image that two questions
+  show counts twice. The row `mean` averages over the benchmarks, as for scores.
+- `tokens_by_layer`: the same, averaged over all decoder layers. The layers before a stage still have the tokens that it
+  drops: FastV prunes before layer 2, so 10 % kept tokens are 40 % by this count in a decoder of 6 layers.
 
-Budgets are *matched* in the first: the energy is the one at which the mean budget of the calibration
-pictures equals the fixed budget (stage ``spectra``; ``calibrate`` for pictures of one's own), the mean of the fixed
-budgets where pictures are laid on different numbers of tokens. These pictures are not evaluated, so the mean that
-is achieved differs from the fixed budget; it stands beside each score (``<experiment>/tokens.csv``).
+Budgets are *matched* in the first meaning: at the calibrated energy, the mean budget of the calibration pictures equals
+the fixed budget, or the mean of the fixed budgets if the pictures have different numbers of tokens. The calibration
+pictures are not evaluated, so the mean on a benchmark differs from the fixed budget.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -32,40 +27,44 @@ from vtstudy.results_table import MEAN
 
 
 def token_rows(
-    names: Sequence[tuple[str, float | None, Any]], counts: Mapping[str, np.ndarray]
-) -> Iterator[dict[str, Any]]:
-    """Average tokens, a row for each cell and benchmark, and for the mean over benchmarks.
+    names: Sequence[tuple[str, float | None, float | None]], counts: Mapping[str, np.ndarray]
+) -> Iterator[dict[str, object]]:
+    """Average tokens: a row for each variant and benchmark, and for the mean over benchmarks.
 
     Args:
-        names: of each cell its row's name, its keep ratio, and its energy (None for a fixed budget).
+        names: of each variant its name, its keep ratio, and its energy (None for a fixed budget).
         counts: by benchmark `[variants, questions, 2]`, see `Evaluator.tokens`.
     """
     for index, (method, keep, energy) in enumerate(names):
         means = []
-        for benchmark, every in counts.items():
-            kept, by_layer = every[index].T
-            means.append((kept.mean(), by_layer.mean()))
-            yield _line(
-                method, keep, energy, benchmark, len(kept), *means[-1], kept.std(), int(kept.min()), int(kept.max())
-            )
-        yield _line(
-            method, keep, energy, MEAN, sum(len(every[index]) for every in counts.values()), *np.mean(means, axis=0)
-        )
-
-
-def _line(method, keep, energy, benchmark, n, tokens, by_layer, sd=None, least=None, most=None) -> dict[str, Any]:
-    return {
-        "method": method,
-        "keep": keep,
-        "energy": energy,
-        "benchmark": benchmark,
-        "n": n,
-        "tokens": f"{tokens:.6g}",
-        "tokens_by_layer": f"{by_layer:.6g}",
-        "sd": None if sd is None else f"{sd:.5g}",
-        "least": least,
-        "most": most,
-    }
+        for benchmark, of_benchmark in counts.items():
+            tokens, by_layer = of_benchmark[index].T
+            means.append((tokens.mean(), by_layer.mean()))
+            yield {
+                "method": method,
+                "keep": keep,
+                "energy": energy,
+                "benchmark": benchmark,
+                "n": len(tokens),
+                "tokens": f"{tokens.mean():.6g}",
+                "tokens_by_layer": f"{by_layer.mean():.6g}",
+                "sd": f"{tokens.std():.5g}",
+                "least": int(tokens.min()),
+                "most": int(tokens.max()),
+            }
+        mean_tokens, mean_by_layer = np.mean(means, axis=0)
+        yield {
+            "method": method,
+            "keep": keep,
+            "energy": energy,
+            "benchmark": MEAN,
+            "n": sum(len(of_benchmark[index]) for of_benchmark in counts.values()),
+            "tokens": f"{mean_tokens:.6g}",
+            "tokens_by_layer": f"{mean_by_layer:.6g}",
+            "sd": None,
+            "least": None,
+            "most": None,
+        }
 
 
 def run_matched(

@@ -1,9 +1,8 @@
-"""The papers' models as transformers configurations, built by hand: nothing is downloaded.
+"""The papers' models as transformers configurations. They are written here, so nothing is downloaded.
 
-Every number is the one in the named checkpoint's ``config.json``; what that file leaves to a default
-is transformers' default. InternVL2's decoder, InternLM2, is not among transformers' own: it is built
-as the Llama that has the same matrices (InternLM2's one ``wqkv`` is q, k and v side by side, its
-``w1, w3, w2`` are gate, up and down; no biases), so it costs the same.
+Every number is from the `config.json` of the named checkpoint. Numbers that this file does not have are the defaults of
+transformers. transformers has no InternLM2, the decoder of InternVL2. A Llama with the same matrices stands in, and
+costs the same: InternLM2's `wqkv` is q, k and v side by side, its `w1, w3, w2` are gate, up and down, without biases.
 """
 
 from collections.abc import Callable
@@ -12,8 +11,8 @@ from typing import Any
 
 from vtprune.cost.flops import Workload
 
-# Of the prompt that the published code prunes: 35 tokens stand before the image (its fixed offset),
-# and a question with its instruction and the answer's prefix takes about 29.
+# The prompt of the published code has 35 tokens before the image (a fixed offset in the code). A question with its
+# instruction and the beginning of the answer has about 29.
 TEXT_TOKENS = 64
 
 
@@ -22,10 +21,10 @@ class Size:
     """A model of a paper.
 
     Attributes:
-        source: the checkpoint whose ``config.json`` the numbers are from.
-        config: makes its configuration.
-        workload: the prompt that its costs are given for.
-        image: what that prompt's image is.
+        source: the checkpoint whose `config.json` has the numbers.
+        config: makes the configuration.
+        workload: the prompt that the costs are computed for.
+        image: the image of that prompt.
     """
 
     source: str
@@ -93,7 +92,7 @@ def _llava_next(image_token: int = 32000, **text: int) -> Any:
 
 
 def _internvl(**text: int) -> Any:
-    """With InternViT-300M-448px, the tower of both InternVL2-2B and -8B."""
+    """InternVL2 with InternViT-300M-448px, the tower of both InternVL2-2B and -8B."""
     from transformers import InternVLConfig, InternVLVisionConfig
 
     vision = InternVLVisionConfig(
@@ -124,9 +123,9 @@ _INTERNLM2_1_8B = {"width": 2048, "layers": 24, "heads": 16, "kv_heads": 8, "int
 _INTERNLM2_7B = {"width": 4096, "layers": 32, "heads": 32, "kv_heads": 8, "intermediate": 14336, "vocabulary": 92553}
 
 _ONE = Workload(image_tokens=576, text_tokens=TEXT_TOKENS)
-# A square image: 2 x 2 tiles and the whole, nothing to unpad; 48 newline tokens are not on the grids.
+# A square image: 2 x 2 tiles and the complete image, without padding. The 48 newline tokens are not on the grids.
 _FIVE = Workload(image_tokens=5 * 576, text_tokens=TEXT_TOKENS + 48, tiles=5)
-# 12 tiles, the most of InternVL2's default setting, and the thumbnail.
+# 12 tiles (the maximum of InternVL2's default setting) and the thumbnail.
 _THIRTEEN = Workload(image_tokens=13 * 256, text_tokens=TEXT_TOKENS, tiles=13)
 
 SIZES = {

@@ -119,6 +119,7 @@ def rows(path):
     return found
 
 
+@pytest.mark.slow
 def test_attention_is_that_of_the_model(place, tmp_path):
     """The maps equal the last row of transformers' own attention weights; padding changes nothing."""
     from vtprune.attach.inference import encode
@@ -144,6 +145,7 @@ def test_attention_is_that_of_the_model(place, tmp_path):
             assert np.allclose(seen.keys[row], keys, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_figure2(place, tmp_path):
     given = settings(place, tmp_path, benchmarks=("pope", "vqav2"), limit=24)
     path = figures.run("figure2", figure2.measure, given)
@@ -162,6 +164,7 @@ def test_figure2(place, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_halves_of_a_benchmark_show_different_images(place, tmp_path):
     """POPE's questions come six to an image: those of the first and third image against those of the others."""
     given = settings(place, tmp_path, benchmarks=("pope",), limit=24)
@@ -172,6 +175,7 @@ def test_halves_of_a_benchmark_show_different_images(place, tmp_path):
     assert found["halves alike"] == pytest.approx(figure2.correlation(*halves).mean(), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_figure1(place, tmp_path):
     given = settings(place, tmp_path, SurvivorSettings, benchmarks=("vqav2",), keeps=(0.5, 0.25), examples=2)
     path = figures.run("figure1", figure1.measure, given)
@@ -186,6 +190,7 @@ def test_figure1(place, tmp_path):
     assert first == (path.read_bytes(), (tmp_path / "figure1/survivors.csv").read_bytes())
 
 
+@pytest.mark.slow
 def test_survivors_are_those_of_each_method_alone(place, tmp_path):
     study = figures.Study(
         "demo", settings(place, tmp_path, benchmarks=("vqav2",)), SimpleNamespace(update=lambda n: None)
@@ -209,6 +214,7 @@ def test_survivors_are_those_of_each_method_alone(place, tmp_path):
         ]
 
 
+@pytest.mark.slow
 def test_figure3(place, tmp_path):
     path = figures.run("figure3", figure3.measure, settings(place, tmp_path, benchmarks=("vqav2",), keeps=(0.25,)))
     found = {r["method"]: float(r["value"]) for r in rows(path)}
@@ -234,6 +240,7 @@ def test_an_experiment_at_several_ratios(place, tmp_path):
     assert json.loads(path.with_suffix(".json").read_text())["answers"] == 3 * 4  # the unpruned model is asked once
 
 
+@pytest.mark.slow
 def test_a_limit_that_leaves_one_image_leaves_no_interval(place, tmp_path):
     """The run ends all the same; the mean, which is in part of that image, has no interval either."""
     experiment = Experiment(
@@ -250,6 +257,7 @@ def test_a_limit_that_leaves_one_image_leaves_no_interval(place, tmp_path):
     assert not any(r["ci_low"] for r in found if r["benchmark"] == "mean")
 
 
+@pytest.mark.slow
 def test_a_figure_needs_two_images(place, tmp_path):
     given = settings(place, tmp_path, SurvivorSettings, benchmarks=("pope",), limit=4)
     with pytest.raises(EvaluationError, match="pope"):

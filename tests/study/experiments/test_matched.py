@@ -159,6 +159,7 @@ def write_params(path, checkpoint, data, **experiments) -> list[str]:
     return ["--params", str(path), "--out", str(path.parent)]
 
 
+@pytest.mark.slow
 def test_an_experiment_writes_scores_and_tokens(place):
     section = {"hosts": ["fastv"], "keeps": [0.25], "benchmarks": ["pope"]}
     common = write_params(place / "params.yaml", place / "tiny", str(place / "data"), sensitivity=section)
@@ -217,6 +218,7 @@ def test_a_checkpoint_is_calibrated_on_pictures_of_ones_own(place, capsys):
     assert "broken/no.png" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_pictures_of_different_token_counts_are_calibrated_together(tmp_path, capsys):
     """The energy's mean budget is the mean of the fixed ones, as the attached budget really keeps them."""
     from helpers.tiny_families import build, save
