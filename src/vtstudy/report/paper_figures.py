@@ -138,8 +138,8 @@ def _attention_sentences(inputs: Inputs, model: str) -> list[str]:
     sentences = []
     for quantity, lead in leads.items():
         listed = [
-            f"{benchmark_label(found.benchmark)} {_with_interval(found, 2)}"
-            for found in inputs.results.measurements("figure2", model, quantity)
+            f"{benchmark_label(measurement.benchmark)} {_with_interval(measurement, 2)}"
+            for measurement in inputs.results.measurements("figure2", model, quantity)
         ]
         if listed:
             sentences.append(f"{lead}: {formatting.listed(listed)}.")
@@ -155,10 +155,10 @@ def _redundancy_sentences(inputs: Inputs, model: str) -> list[str]:
     ):
         pair = f"fastv {metric} - adaptprune {metric}"
         for benchmark in inputs.results.benchmarks("figure3", model):
-            for found in inputs.results.series("figure3", model, pair, benchmark)[-1:]:
+            for measurement in inputs.results.series("figure3", model, pair, benchmark)[-1:]:
                 sentences.append(
-                    f"{benchmark_label(benchmark)}, {formatting.percent(1 - found.keep)} pruned: FastV's {title} "
-                    f"minus AdaptPrune's is {_with_interval(found, digits, sign=True)}."
+                    f"{benchmark_label(benchmark)}, {formatting.percent(1 - measurement.keep)} pruned: FastV's {title} "
+                    f"minus AdaptPrune's is {_with_interval(measurement, digits, sign=True)}."
                 )
     return sentences
 

@@ -132,9 +132,9 @@ class Results:
         self, experiment: str, model: str, pair: str, benchmark: str, keep: float | None = None
     ) -> Measurement | None:
         """The paired difference "A - B"; where only "B - A" is in the file, its negative."""
-        found = self._find((True, experiment, model, pair, benchmark), keep)
-        if found is not None:
-            return found
+        direct = self._find((True, experiment, model, pair, benchmark), keep)
+        if direct is not None:
+            return direct
         a, _, b = pair.partition(" - ")
         turned = self._find((True, experiment, model, f"{b} - {a}", benchmark), keep)
         return turned.negated() if turned else None

@@ -20,7 +20,7 @@ PAIR_STYLES = [(BLUE, "o"), (ORANGE, "s"), *SPARE_STYLES]
 
 
 def relative(attention: pd.DataFrame) -> dict[tuple[str, int], np.ndarray]:
-    """By benchmark and layer, ``[height, width]``: attention as a multiple of an even spread over the image."""
+    """By benchmark and layer, `[height, width]`: attention as a multiple of an even spread over the image."""
     found = {}
     for (benchmark, layer), part in attention.groupby(["benchmark", "layer"], sort=False):
         grid = part.pivot(index="row", columns="column", values="attention").to_numpy(float)

@@ -86,12 +86,14 @@ class ClaimResult:
 
     def written(self, comparison: ClaimComparison) -> tuple[str, str]:
         """A comparison's value and its interval, as text."""
-        found = comparison.measurement
-        if found is None:
+        measurement = comparison.measurement
+        if measurement is None:
             return formatting.NONE, ""
-        digits = formatting.decimals(found.low, found.high, (*self.bounds, 0.0), self.digits)
-        interval = "exact" if self.exact else formatting.interval(found.low, found.high, self.signed, digits)
-        return _write(found.value, self.signed, digits), interval
+        digits = formatting.decimals(measurement.low, measurement.high, (*self.bounds, 0.0), self.digits)
+        interval = (
+            "exact" if self.exact else formatting.interval(measurement.low, measurement.high, self.signed, digits)
+        )
+        return _write(measurement.value, self.signed, digits), interval
 
 
 def judge_claims(inputs: Inputs, claims: Mapping) -> list[ClaimResult]:
@@ -335,19 +337,19 @@ def comparisons_frame(claims: list[ClaimResult]) -> pd.DataFrame:
     rows = []
     for claim in claims:
         for comparison in claim.comparisons:
-            found = comparison.measurement
+            measurement = comparison.measurement
             rows.append(
                 {
                     "id": claim.id,
                     "case": comparison.case,
                     "compared": comparison.term,
-                    "value": _rounded(found.value) if found else "",
-                    "ci_low": _rounded(found.low) if found else "",
-                    "ci_high": _rounded(found.high) if found else "",
+                    "value": _rounded(measurement.value) if measurement else "",
+                    "ci_low": _rounded(measurement.low) if measurement else "",
+                    "ci_high": _rounded(measurement.high) if measurement else "",
                     "expected": claim.expected,
                     "outcome": comparison.outcome,
                     "why": comparison.why,
-                    **row_names(found),
+                    **row_names(measurement),
                 }
             )
     return pd.DataFrame(rows)

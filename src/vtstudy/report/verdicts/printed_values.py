@@ -97,9 +97,9 @@ def _counterpart(inputs: Inputs, table: int, model: str, row: str, column: str) 
         return None
     printed_method, benchmark = place
     for experiment, method in printed_method.sources:
-        found = inputs.results.score(experiment, ours, method, benchmark, printed_method.keep)
-        if found:
-            return found
+        measurement = inputs.results.score(experiment, ours, method, benchmark, printed_method.keep)
+        if measurement:
+            return measurement
     return None
 
 
