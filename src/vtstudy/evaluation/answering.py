@@ -20,11 +20,11 @@ from vtprune.attach import Attachment, Prefix, attach_all
 from vtprune.attach.inference import Question, encode, generate
 from vtprune.methods import Method
 from vtstudy.evaluation.answer_cache import Answer, AnswerCache, AnswerFile, Tokens
-from vtstudy.evaluation.cache_key import method_key, question_digest
+from vtstudy.evaluation.cache_key import method_key
 from vtstudy.evaluation.checkpoint import Checkpoint
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.evaluation.generation import batches
-from vtstudy.evaluation.questions import QuestionList, QuestionLoader
+from vtstudy.evaluation.questions import QuestionList, QuestionLoader, question_digest
 from vtstudy.evaluation.requests import IMAGE_MODES, ImageMode, Request
 
 _log = logging.getLogger("vtprune")

@@ -1,4 +1,4 @@
-"""What stored results depend on, as short digests: the meaning of code, checkpoints, questions and files."""
+"""What stored results depend on, as short digests: the meaning of code, checkpoints, methods and files."""
 
 import ast
 import hashlib
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 
 from vtprune.methods import Method
 from vtstudy.evaluation.import_graph import SOURCES, is_type_checking, used_modules
@@ -21,8 +20,18 @@ from vtstudy.evaluation.import_graph import SOURCES, is_type_checking, used_modu
 _CHECKPOINT_SUFFIXES = (".safetensors", ".bin", ".json", ".model", ".txt", ".jinja")
 # The code that makes answers and measurements with every method: loading, attaching and generating.
 ANSWERING = ("vtprune.attach.attachment", "vtprune.attach.inference", "vtprune.attach.loading")
-# Modules whose code cannot change a result: types of errors, and a table of which keys name what they need.
-_IRRELEVANT = ("vtprune.errors", "vtstudy.evaluation.errors", "vtstudy.benchmarks")
+# Modules whose code cannot change a result: types of errors, the table of benchmarks, of which a key names what it
+# needs, and the keys and caches themselves.
+_IRRELEVANT = (
+    "vtprune.errors",
+    "vtstudy.benchmarks",
+    "vtstudy.evaluation.answer_cache",
+    "vtstudy.evaluation.cache_key",
+    "vtstudy.evaluation.checkpoint",
+    "vtstudy.evaluation.errors",
+    "vtstudy.evaluation.import_graph",
+    "vtstudy.evaluation.measurement_cache",
+)
 
 
 def checkpoint_digest(path_or_id: str | Path) -> str | None:
@@ -41,15 +50,6 @@ def checkpoint_digest(path_or_id: str | Path) -> str | None:
     except (OSError, ValueError):
         return None
     return None if commit is None else f"{path_or_id}@{commit}"
-
-
-def question_digest(prompt: str, images: Iterable[Image.Image]) -> str:
-    """The digest of a rendered prompt and of its images, pixel by pixel."""
-    digest = hashlib.sha256(prompt.encode())
-    for image in images:
-        digest.update(f"\0{image.mode}{image.size}".encode())
-        digest.update(image.tobytes())
-    return digest.hexdigest()[:24]
 
 
 def files_digest(files: Mapping[str, Path]) -> str:

@@ -1,13 +1,13 @@
 """A benchmark's questions: a list that is cheap to keep, and the questions themselves with their images."""
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from vtprune.attach.inference import Question, chat_prompt
-from vtstudy.evaluation.cache_key import question_digest
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.evaluation.generation import blank
 from vtstudy.evaluation.requests import IMAGE_MODES, ImageMode
@@ -99,3 +99,12 @@ class QuestionLoader:
             images,
             self._instances[0].args[1] if self._instances else {},
         )
+
+
+def question_digest(prompt: str, images: Iterable[Image.Image]) -> str:
+    """The digest of a rendered prompt and of its images, pixel by pixel."""
+    digest = hashlib.sha256(prompt.encode())
+    for image in images:
+        digest.update(f"\0{image.mode}{image.size}".encode())
+        digest.update(image.tobytes())
+    return digest.hexdigest()[:24]

@@ -11,14 +11,14 @@ from tqdm import tqdm
 from vtprune.attach.inference import chat_prompt
 from vtprune.features import Features
 from vtprune.methods import FastV, SpectralBudget
-from vtprune.methods.spectral_budget import SOURCES, image_features
+from vtprune.methods.spectral_budget import SOURCES, Source, image_features
 from vtprune.ops import spectrum
 from vtstudy.evaluation.cache_key import ANSWERING, meaning
 from vtstudy.evaluation.checkpoint import Checkpoint
 from vtstudy.evaluation.measurement_cache import Arrays, MeasurementCache
 
 LAYER = 2  # before which the hidden states are taken: where FastV and AdaptPrune prune
-FeatureChoice = tuple[str, bool]
+FeatureChoice = tuple[Source, bool]
 VARIANTS: tuple[FeatureChoice, ...] = tuple((source, centre) for source in SOURCES for centre in (False, True))
 """The features that a spectrum is taken of: their source, and whether they are centred."""
 

@@ -29,7 +29,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from vtprune.methods import SpectralBudget
-from vtprune.methods.spectral_budget import SOURCES
+from vtprune.methods.spectral_budget import SOURCES, Source
 from vtstudy.benchmarks import ADAPTPRUNE, BENCHMARKS, limit_of
 from vtstudy.config import Limit, Multiples
 from vtstudy.evaluation.cache_key import files_digest, meaning
@@ -46,7 +46,7 @@ from vtstudy.experiments.results import COLUMNS, write_results
 from vtstudy.experiments.settings import SpectraSettings
 
 NAME = "spectra"
-DEFAULT = ("projected", False, 2.0)  # the default assumptions of SpectralBudget
+DEFAULT: tuple[Source, bool, float] = ("projected", False, 2.0)  # the default assumptions of SpectralBudget
 POWERS = (2.0, 1.0)
 MEASURES = ("content", "objects", "characters", "chart_parts", "clutter")
 DECAY = 64  # components of the printed decay
@@ -55,7 +55,7 @@ EXAMPLES, EXAMPLE_TARGET = 4, 0.1  # images of the smallest and of the largest b
 Table = list[dict[str, Any]]
 
 
-def shares_of(shares: Mapping[FeatureChoice, torch.Tensor], source: str, centre: bool, power: float) -> torch.Tensor:
+def shares_of(shares: Mapping[FeatureChoice, torch.Tensor], source: Source, centre: bool, power: float) -> torch.Tensor:
     """Shares of `s ** power`, computed from the shares of the squares."""
     energies = shares[source, centre].pow(power / 2)
     return energies / energies.sum(dim=1, keepdim=True).clamp(min=1e-30)

@@ -15,7 +15,7 @@ import torch
 
 from vtprune.cost.measure import Plan, measure, variants
 from vtprune.cost.timing import ratios
-from vtstudy.evaluation.cache_key import ANSWERING, checkpoint_digest, meaning, method_modules
+from vtstudy.evaluation.cache_key import ANSWERING, checkpoint_digest, defining_modules, meaning
 from vtstudy.evaluation.measurement_cache import MeasurementCache
 from vtstudy.experiments.files import write, write_csv
 from vtstudy.experiments.provenance import machine_facts, versions
@@ -50,7 +50,7 @@ def measure_timings(
     """
     methods = variants(KEEP, torch.device("cpu"))
     machine = machine_facts() | {"versions": versions(SOFTWARE)}
-    code = {"vtprune.cost.measure", *ANSWERING}.union(*map(method_modules, methods.values()))
+    code = {"vtprune.cost.measure", *ANSWERING}.union(*map(defining_modules, methods.values()))
     key = {
         "machine": machine,
         "checkpoint": checkpoint_digest(checkpoint),
