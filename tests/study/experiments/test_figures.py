@@ -78,7 +78,8 @@ def test_overlap():
 def test_overlap_of_images_with_unequal_numbers_of_questions():
     rng = np.random.default_rng(1)
     images = np.repeat(np.arange(40), rng.integers(1, 5, 40))
-    order = (rng.random((40, 9)) + [3, 2, 2, 1, 1, 0, 0, 0, 0])[images] + rng.random((len(images), 9))
+    preferred = np.array([3, 2, 2, 1, 1, 0, 0, 0, 0])
+    order = (rng.random((40, 9)) + preferred)[images] + rng.random((len(images), 9))
     kept = (order.argsort(axis=1).argsort(axis=1) >= 6).astype(float)
     apart = images[:, None] != images
     value, sample = figure1.overlap(
