@@ -65,6 +65,14 @@ METRIC_LABELS = {
 }
 """Metrics that are not a benchmark's own, with their units."""
 
+ROUTE_LABELS = {
+    "svd": "full SVD",
+    "gram": "Gram matrix",
+    "randomised": "randomised, until the budget is certain",
+    "randomised, rank t": "randomised, first t energies alone",
+}
+"""Ways to compute a spectral budget."""
+
 READINGS = {"adaptprune_as_written": "adaptprune"}
 """A second reading of a method's text, which is not a method of its own, and the method."""
 
@@ -88,6 +96,14 @@ def method_label(method: str) -> str:
     if rest and host in METHOD_LABELS:
         return f"{METHOD_LABELS[host]}, {rest.replace('tau=', 'τ = ')}"
     return method
+
+
+def variant_label(method: str) -> str:
+    """A method of the sensitivity experiment without its host."""
+    host, _, rest = method.partition(" ")
+    if rest:
+        return rest
+    return "projected (assumed)" if host.endswith("_spectral") else f"{method_label(host)}, fixed"
 
 
 def in_sentence(label: str) -> str:

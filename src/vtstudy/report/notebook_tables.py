@@ -12,9 +12,8 @@ import pandas as pd
 
 from vtstudy.report import formatting
 from vtstudy.report.captions import captioned, embedded
-from vtstudy.report.eadaprune.charts import ROUTE_LABEL
 from vtstudy.report.errors import ReportError
-from vtstudy.report.labels import benchmark_label, metric_label, term_label
+from vtstudy.report.labels import ROUTE_LABELS, benchmark_label, metric_label, term_label
 from vtstudy.results_table import DIFFERENCE, MEAN
 
 if TYPE_CHECKING:
@@ -88,7 +87,7 @@ _WORDS: dict[str, Callable] = {
     "centre": lambda centred: "yes" if centred else "no",
     "power": lambda power: {1: "plain", 2: "squared"}.get(power, power),
     "shape": lambda shape: shape.replace("x", " × "),
-    "route": lambda route: ROUTE_LABEL.get(route, route),
+    "route": lambda route: ROUTE_LABELS.get(route, route),
 }
 """How the values of a column are put into words."""
 _ONE_NUMBER = rf"[{formatting.MINUS}+]?[\d.]+(?:e[{formatting.MINUS}+]\d+)?"

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import jinja2
 
-from vtstudy.report.build import TEMPLATES
 from vtstudy.report.captions import captioned, embedded
 from vtstudy.report.errors import ReportError
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
+TEMPLATES = Path(__file__).parent / "templates"
 CELL_TIMEOUT = 300
 """Seconds that one cell may take."""
 _IMAGE = re.compile(r"!\[(?P<alt>[^\]]*)\]\((?P<target>[^)\s]+)\)")

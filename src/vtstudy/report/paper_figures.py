@@ -11,7 +11,6 @@ from vtstudy.report.charts.style import Chart
 from vtstudy.report.errors import ReportError
 from vtstudy.report.inputs import Inputs
 from vtstudy.report.labels import benchmark_label, method_label
-from vtstudy.report.results import Measurement
 from vtstudy.results_table import MEAN, read_data
 
 ATTENTION = ("benchmark", "layer", "row", "column", "attention")
@@ -96,7 +95,7 @@ def _overlap_sentences(inputs: Inputs, model: str) -> list[str]:
             method: inputs.results.series("figure1", model, f"{method} overlap", benchmark)[-1]
             for method in curves.METHODS
         }
-        listed = [f"{method_label(method)} {_with_interval(overlap)}" for method, overlap in overlaps.items()]
+        listed = [f"{method_label(method)} {overlap.text()}" for method, overlap in overlaps.items()]
         sentences.append(
             f"{benchmark_label(benchmark)}, {formatting.percent(1 - overlaps['fastv'].keep)} pruned: of the positions "
             f"kept in one image another image keeps this percentage as well: {formatting.listed(listed)}."
@@ -121,7 +120,7 @@ def _attention(inputs: Inputs, model: str | None, out: Path) -> Section:
         alike = inputs.results.score("figure2", model, "benchmarks alike", MEAN)
         if alike:
             section.sentences.append(
-                f"Correlation of two benchmarks' maps, mean over pairs and layers: {_with_interval(alike, 2)}."
+                f"Correlation of two benchmarks' maps, mean over pairs and layers: {alike.text(2)}."
             )
     section.sentences.extend(_attention_sentences(inputs, model))
     return section
@@ -138,7 +137,7 @@ def _attention_sentences(inputs: Inputs, model: str) -> list[str]:
     sentences = []
     for quantity, lead in leads.items():
         listed = [
-            f"{benchmark_label(measurement.benchmark)} {_with_interval(measurement, 2)}"
+            f"{benchmark_label(measurement.benchmark)} {measurement.text(2)}"
             for measurement in inputs.results.measurements("figure2", model, quantity)
         ]
         if listed:
@@ -158,7 +157,7 @@ def _redundancy_sentences(inputs: Inputs, model: str) -> list[str]:
             for measurement in inputs.results.series("figure3", model, pair, benchmark)[-1:]:
                 sentences.append(
                     f"{benchmark_label(benchmark)}, {formatting.percent(1 - measurement.keep)} pruned: FastV's {title} "
-                    f"minus AdaptPrune's is {_with_interval(measurement, digits, sign=True)}."
+                    f"minus AdaptPrune's is {measurement.text(digits, sign=True)}."
                 )
     return sentences
 
@@ -170,14 +169,10 @@ def _ratio_sentences(inputs: Inputs, model: str) -> list[str]:
     for lead in inputs.results.series("figure5", model, "adaptprune - fastv", MEAN):
         sentence = (
             f"{formatting.percent(1 - lead.keep)} pruned: AdaptPrune {formatting.MINUS} FastV is "
-            f"{_with_interval(lead, sign=True)} percentage points of the unpruned score, mean over the benchmarks"
+            f"{lead.text(sign=True)} percentage points of the unpruned score, mean over the benchmarks"
         )
         if lead.keep in over_random:
-            other = _with_interval(over_random[lead.keep], sign=True)
+            other = over_random[lead.keep].text(sign=True)
             sentence += f"; FastV {formatting.MINUS} Random is {other}"
         sentences.append(f"{sentence}.")
     return sentences
-
-
-def _with_interval(measurement: Measurement, digits: int = 1, sign: bool = False) -> str:
-    return formatting.estimate(measurement.value, measurement.low, measurement.high, sign, digits)

@@ -1,4 +1,4 @@
-"""What the papers print: the tables' values, looked up by model, method and benchmark; and the models."""
+"""What the papers print: the tables' values, looked up by model, method and benchmark."""
 
 from __future__ import annotations
 
@@ -8,19 +8,10 @@ from statistics import mean
 
 import pandas as pd
 
-from vtstudy.report.results import checkpoint_name
 from vtstudy.report.table_links import KEEP, TABLE_LINKS, canonical_method
 from vtstudy.results_table import MEAN, UNPRUNED, read_text_table
 
 COLUMNS = ("table", "model", "row", "column", "value")
-PAPER_CHECKPOINTS = {
-    "LLaVA-1.5-7B": "llava-hf/llava-1.5-7b-hf",
-    "LLaVA-1.5-13B": "llava-hf/llava-1.5-13b-hf",
-    "LLaVA-NeXT-7B": "llava-hf/llava-v1.6-vicuna-7b-hf",
-    "InternVL2-2B": "OpenGVLab/InternVL2-2B",
-    "InternVL2-8B": "OpenGVLab/InternVL2-8B",
-}
-"""The paper's models, and their checkpoints on the Hub. params.yaml says which checkpoint is run for each."""
 _COST_UNITS = ("s", "G")  # Table 3 prints latency in seconds, memory in gigabytes and time as minutes:seconds
 
 
@@ -36,12 +27,6 @@ def load_published(path: Path) -> pd.DataFrame:
     frame["table"] = frame["table"].astype(int)
     frame["number"] = pd.to_numeric(frame["value"], errors="coerce")
     return frame
-
-
-def same_checkpoint(paper_model: str, ours: str) -> bool:
-    """Whether our model is the paper's own, so that absolute scores may be compared."""
-    checkpoint = PAPER_CHECKPOINTS.get(paper_model)
-    return checkpoint is not None and checkpoint_name(ours) == checkpoint_name(checkpoint)
 
 
 class PrintedNumbers:

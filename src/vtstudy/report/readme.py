@@ -34,15 +34,13 @@ def results_table(inputs: Inputs) -> str:
             continue
         scores = [results.score(experiment, ours, method, MEAN, KEEP) for method in METHODS]
         lead = results.difference(experiment, ours, PAIR, MEAN, KEEP)
-        cells = [paper_model, *(_estimate(score) for score in scores), _estimate(lead, sign=True)]
+        cells = [paper_model, *(_text(score) for score in scores), _text(lead, sign=True)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _estimate(measurement: Measurement | None, sign: bool = False) -> str:
-    if measurement is None:
-        return formatting.NONE
-    return formatting.estimate(measurement.value, measurement.low, measurement.high, sign)
+def _text(measurement: Measurement | None, sign: bool = False) -> str:
+    return measurement.text(sign=sign) if measurement else formatting.NONE
 
 
 def marked_block(readme: Path) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pandas as pd
 
+from vtstudy.report import formatting
+from vtstudy.report.checkpoints import checkpoint_name
 from vtstudy.report.errors import ReportError
 from vtstudy.results_table import COLUMNS, DIFFERENCE, KEYS, UNPRUNED, read_results
 
@@ -50,6 +52,15 @@ class Measurement:
         if self.has_interval and self.high < 0:
             return LOWER
         return OPEN
+
+    def text(self, digits: int = 1, *, sign: bool = False) -> str:
+        """The value with its interval in parentheses, with as many decimals as show on which side of zero it lies.
+
+        Args:
+            digits: least number of decimals.
+            sign: whether positive numbers have a plus sign.
+        """
+        return formatting.estimate(self.value, self.low, self.high, sign, digits)
 
     def negated(self) -> Measurement:
         return replace(self, value=-self.value, low=-self.high, high=-self.low)
@@ -206,8 +217,3 @@ def load_results(path: Path, checkpoints: Mapping[str, str]) -> Results:
             "name its checkpoint under 'models' in params.yaml."
         )
     return results
-
-
-def checkpoint_name(checkpoint: str) -> str:
-    """A checkpoint's name without its folder or its owner on the Hub."""
-    return PurePosixPath(checkpoint).name

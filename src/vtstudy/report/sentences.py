@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from vtstudy.benchmarks import ADAPTPRUNE
 from vtstudy.report import formatting
+from vtstudy.report.checkpoints import PAPER_CHECKPOINTS
 from vtstudy.report.differences import Comparison
 from vtstudy.report.inputs import Inputs
 from vtstudy.report.labels import READINGS, benchmark_label, in_sentence, method_label
-from vtstudy.report.published import PAPER_CHECKPOINTS
 from vtstudy.report.results import HIGHER, LOWER, OPEN, Results
 from vtstudy.report.sanity import SanityRow
 from vtstudy.report.table_links import TableLink

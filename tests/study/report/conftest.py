@@ -28,6 +28,16 @@ def full(tmp_path_factory) -> Path:
     return build_report(**files).parent
 
 
+@pytest.fixture(scope="session")
+def default_view(tmp_path_factory) -> View:
+    """What a report on Tables 1 and 4 shows; the charts are not written."""
+    folder = tmp_path_factory.mktemp("view")
+    files = synthetic.write(folder, synthetic.rows())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", lambda *arguments, **options: None)
+        return build_view(load(Folders(folder, files["published"], files["params"])), folder / "figures")
+
+
 @pytest.fixture
 def read(tmp_path) -> Callable[..., Inputs]:
     """The inputs as the report loads them."""

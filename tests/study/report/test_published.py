@@ -6,7 +6,8 @@ from helpers.synthetic_results import PUBLISHED
 
 from vtstudy import benchmarks
 from vtstudy.experiments.adaptprune_tables import TABLES
-from vtstudy.report.published import PAPER_CHECKPOINTS, PrintedNumbers, load_published
+from vtstudy.report.checkpoints import PAPER_CHECKPOINTS
+from vtstudy.report.published import PrintedNumbers, load_published
 from vtstudy.report.table_links import (
     MMBENCH_BY_CATEGORY,
     MMBENCH_BY_GROUP,

@@ -7,7 +7,7 @@ from helpers import synthetic_results as synthetic
 
 from vtprune.errors import UserError
 from vtstudy.report import ReportError, build_report
-from vtstudy.report.published import same_checkpoint
+from vtstudy.report.checkpoints import same_checkpoint
 from vtstudy.report.results import HIGHER, LOWER, OPEN, Measurement
 
 MODEL = synthetic.MODEL

@@ -29,19 +29,19 @@ def test_counts_are_those_of_the_claims(view):
     assert sum(shown.counts.values()) == len(verdicts)
 
 
-def test_models_that_were_not_run_are_named(view):
-    summary = " ".join(view().summary)
+def test_models_that_were_not_run_are_named(default_view):
+    summary = " ".join(default_view.summary)
     for model in ("LLaVA-1.5-13B", "LLaVA-NeXT-7B", "InternVL2-2B", "InternVL2-8B"):
         assert model in summary
     assert "LLaVA-1.5-7B" in summary.partition("nothing was run")[0]
 
 
-def test_a_model_that_does_not_look_is_named(view):
+def test_a_model_that_does_not_look_is_named(view, default_view):
     table = synthetic.changed(synthetic.rows(), "baseline", "pope", value=30.0, ci_low=25.0, ci_high=35.0)
     shown = view(table)
     assert [row.benchmark for row in shown.sanity if not row.clear] == ["POPE"]
     assert "POPE" in shown.sanity_sentence
-    assert all(row.clear for row in view(synthetic.rows()).sanity)
+    assert all(row.clear for row in default_view.sanity)
 
 
 def test_a_partial_run_says_what_is_missing(view):
@@ -58,13 +58,12 @@ def test_a_lite_run_judges_the_scores(view):
     assert any(block.judged for study in shown.studies for block in study.blocks)
 
 
-def test_figures_and_experiments_that_were_not_run_are_empty(view):
-    shown = view()
-    assert [section.id for section in shown.paper_figures if section.charts] == ["figure4"]  # a diagram
-    assert [part.id for part in shown.second.parts if part.charts or part.tables] == ["tasks"]
+def test_figures_and_experiments_that_were_not_run_are_empty(default_view):
+    assert [section.id for section in default_view.paper_figures if section.charts] == ["figure4"]  # a diagram
+    assert [part.id for part in default_view.second.parts if part.charts or part.tables] == ["tasks"]
 
 
-def test_no_path_of_this_machine_is_shown(view):
-    provenance = dict(view().provenance)
+def test_no_path_of_this_machine_is_shown(default_view):
+    provenance = dict(default_view.provenance)
     assert provenance["checkpoint"] == synthetic.MODEL
     assert provenance["machine.gpu"] == "—" and provenance["dirty"] == "no" and provenance["seconds"] == "10 min 12 s"

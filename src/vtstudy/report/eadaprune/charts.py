@@ -31,8 +31,7 @@ from vtstudy.report.charts.style import (
     styled,
 )
 from vtstudy.report.eadaprune.data import SpectralData
-from vtstudy.report.eadaprune.sentences import variant_label
-from vtstudy.report.labels import benchmark_label, method_label, panel_label
+from vtstudy.report.labels import ROUTE_LABELS, benchmark_label, method_label, panel_label, variant_label
 from vtstudy.report.results import Measurement
 from vtstudy.report.table_links import KEEP
 from vtstudy.results_table import MEAN
@@ -43,12 +42,6 @@ ROUTES = {
     "gram": (GREEN, "s"),
     "randomised": (RED, "^"),
     "randomised, rank t": (ORANGE, "o"),
-}
-ROUTE_LABEL = {
-    "svd": "full SVD",
-    "gram": "Gram matrix",
-    "randomised": "randomised, until the budget is certain",
-    "randomised, rank t": "randomised, first t energies alone",
 }
 BUDGETS = f"projected_{KEEP:g}"
 """The column of the budgets that are matched to the report's main ratio."""
@@ -417,7 +410,7 @@ def latency(data: SpectralData, folder: Path) -> Chart:
     axes[0, 0].set_ylabel("milliseconds, CPU")
     axes[1, 0].set_ylabel("multiplications\nin the paper’s O(·)")
     handles = [
-        Line2D([], [], color=colour, marker=marker, label=ROUTE_LABEL[route], linewidth=1.3)
+        Line2D([], [], color=colour, marker=marker, label=ROUTE_LABELS[route], linewidth=1.3)
         for route, (colour, marker) in ROUTES.items()
     ]
     legend_below(figure, handles, 2)

@@ -6,7 +6,7 @@ import pandas as pd
 
 from vtstudy.report import formatting
 from vtstudy.report.eadaprune.data import SPECTRAL, SpectralData
-from vtstudy.report.labels import benchmark_label, method_label
+from vtstudy.report.labels import benchmark_label, method_label, variant_label
 from vtstudy.report.results import HIGHER, LOWER, OPEN, Measurement
 from vtstudy.results_table import MEAN
 
@@ -82,8 +82,8 @@ def largest_gain(data: SpectralData) -> str:
         return ""
     host, keep, gain = max(gains, key=lambda entry: abs(entry[2].value))
     return (
-        f"The largest difference is {signed(gain)} percentage points of the unpruned score, {method_label(host)} at "
-        f"{100 * keep:g} % of the tokens, mean over the benchmarks."
+        f"The largest difference is {gain.text(sign=True)} percentage points of the unpruned score, "
+        f"{method_label(host)} at {100 * keep:g} % of the tokens, mean over the benchmarks."
     )
 
 
@@ -97,7 +97,7 @@ def gains_by_host(data: SpectralData, keep: float) -> list[str]:
         gains = [gain for name in data.benchmarks if (gain := data.gain(host, name, keep))]
         sides = [gain.side for gain in gains]
         sentences.append(
-            f"{method_label(host)}, {100 * keep:g} % kept: spectral {formatting.MINUS} fixed is {signed(mean)} "
+            f"{method_label(host)}, {100 * keep:g} % kept: spectral {formatting.MINUS} fixed is {mean.text(sign=True)} "
             f"percentage points of the unpruned score. Of {formatting.counted(len(gains), 'benchmark')} it is higher "
             f"on {sides.count(HIGHER)} and lower on {sides.count(LOWER)}; on {sides.count(OPEN)} the interval includes "
             "zero."
@@ -160,17 +160,17 @@ def assumptions(data: SpectralData) -> list[str]:
     questions = next(iter(changes.values())).n or 0
     caveat = "These intervals are not corrected for the number of comparisons."
     sentences = [f"{_changes_sentence(changes)} {questions:,} questions were asked. {caveat}"]
-    sentences += [
-        f"For comparison, the assumed reading {formatting.MINUS} the fixed budget: {signed(change)} percentage points."
-        for change in over_fixed
-    ]
+    lead = f"For comparison, the assumed reading {formatting.MINUS} the fixed budget"
+    sentences += [f"{lead}: {change.text(sign=True)} percentage points." for change in over_fixed]
     if "variants" in data.tables:
         sentences.append(_ranks_sentence(data.tables["variants"].iloc[1:]))
     return sentences
 
 
 def _changes_sentence(changes: dict[str, Measurement]) -> str:
-    apart = [f"{variant_label(name)} {signed(change)}" for name, change in changes.items() if change.side != OPEN]
+    apart = [
+        f"{variant_label(name)} {change.text(sign=True)}" for name, change in changes.items() if change.side != OPEN
+    ]
     if apart:
         verb = "differs" if len(apart) == 1 else "differ"
         return (
@@ -180,7 +180,7 @@ def _changes_sentence(changes: dict[str, Measurement]) -> str:
     name, change = max(changes.items(), key=lambda entry: abs(entry[1].value))
     return (
         f"None of the {len(changes)} other readings, each calibrated to the same mean budget, can be told from the "
-        f"assumed one by its score; furthest is {variant_label(name)}, {signed(change)} percentage points."
+        f"assumed one by its score; furthest is {variant_label(name)}, {change.text(sign=True)} percentage points."
     )
 
 
@@ -267,16 +267,3 @@ def latency(data: SpectralData) -> list[str]:
             f"{row['quartile_high_ms']:.1f})."
         )
     return sentences
-
-
-def variant_label(method: str) -> str:
-    """A method of the sensitivity experiment without its host."""
-    host, _, rest = method.partition(" ")
-    if rest:
-        return rest
-    return "projected (assumed)" if host.endswith(SPECTRAL) else f"{method_label(host)}, fixed"
-
-
-def signed(measurement: Measurement, digits: int = 1) -> str:
-    """A difference with its sign and interval."""
-    return formatting.estimate(measurement.value, measurement.low, measurement.high, True, digits)

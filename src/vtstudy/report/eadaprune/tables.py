@@ -6,10 +6,8 @@ from dataclasses import dataclass
 
 from vtstudy.benchmarks import BENCHMARKS, Benchmark
 from vtstudy.report import formatting
-from vtstudy.report.eadaprune import sentences
-from vtstudy.report.eadaprune.charts import ROUTE_LABEL
 from vtstudy.report.eadaprune.data import SPECTRAL, SpectralData
-from vtstudy.report.labels import method_label
+from vtstudy.report.labels import ROUTE_LABELS, method_label, variant_label
 from vtstudy.results_table import MEAN
 
 
@@ -37,7 +35,7 @@ def matched(data: SpectralData) -> Table:
                     [
                         formatting.number(fixed.value if fixed else None),
                         formatting.number(spectral.value if spectral else None),
-                        sentences.signed(gain) if gain else formatting.NONE,
+                        gain.text(sign=True) if gain else formatting.NONE,
                         *map(formatting.number, tokens),
                     ],
                 )
@@ -100,12 +98,12 @@ def variants(data: SpectralData) -> Table:
         change = data.difference("sensitivity", f"{row.method} - {assumed}", MEAN)
         lines.append(
             (
-                sentences.variant_label(row.method),
+                variant_label(row.method),
                 [
                     f"{row.energy:.5g}",
                     formatting.number(row.tokens),
                     formatting.number(row.sd),
-                    sentences.signed(change) if change else formatting.NONE,
+                    change.text(sign=True) if change else formatting.NONE,
                     formatting.number(row.spearman, 2),
                 ],
             )
@@ -147,7 +145,7 @@ def latency(data: SpectralData) -> Table:
         device = f"{row.device} (recorded)" if row.source == "recorded" else row.device
         lines.append(
             (
-                f"{device}, {row.shape.replace('x', ' × ')}, {ROUTE_LABEL[row.route]}",
+                f"{device}, {row.shape.replace('x', ' × ')}, {ROUTE_LABELS[row.route]}",
                 [
                     f"{row.median_ms:.4g} ({row.quartile_low_ms:.4g} to {row.quartile_high_ms:.4g})",
                     f"{row.times_gram:.2f}",

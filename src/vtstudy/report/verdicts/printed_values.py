@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from vtstudy.report.checkpoints import same_checkpoint
 from vtstudy.report.inputs import Inputs
-from vtstudy.report.published import same_checkpoint
 from vtstudy.report.results import Measurement, row_names
 from vtstudy.report.table_links import TABLE_LINKS
 
