@@ -182,6 +182,7 @@ def run(settings: SpectraSettings) -> Path:
             settings.batch_size,
             bar,
         )
+        bar.update(calibrated_on - bar.n)  # cached spectra do not move it
         before, tokens = calibration.shares, calibration.tokens
         seconds["calibration"] = round(time.perf_counter() - start, 1)
         fixed = {target: max(1, int(tokens * target)) for target in targets}
@@ -210,6 +211,7 @@ def run(settings: SpectraSettings) -> Path:
             bar,
             list(randomised.values()),
         )
+        bar.update(calibrated_on + len(shown) - bar.n)
         shares, counts_of = measured.shares, dict(zip(randomised, measured.counts, strict=True))
     seconds["benchmarks"] = round(time.perf_counter() - start - seconds["calibration"], 1)
 
