@@ -1,5 +1,6 @@
 """lmms-eval's own command with the plugin, in a process of its own; killed and resumed."""
 
+import json
 import os
 import signal
 import subprocess
@@ -45,7 +46,8 @@ def lines(cache) -> int:
     return sum(path.read_bytes().count(b"\n") for path in cache.glob("*.jsonl"))
 
 
-def test_killed_and_resumed(checkpoint, options, tmp_path):
+@pytest.mark.slow
+def test_a_killed_command_resumes(checkpoint, options, tmp_path):
     cache = tmp_path / "cache"
     running = subprocess.Popen(
         command(checkpoint, cache), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options
@@ -55,19 +57,25 @@ def test_killed_and_resumed(checkpoint, options, tmp_path):
         time.sleep(0.002)
     running.send_signal(signal.SIGKILL)
     running.wait()
-    before = {path: path.read_bytes() for path in cache.glob("*.jsonl")}
-    assert len(before) == 1 and 3 <= lines(cache) < 13, "it was not killed on its way"
+    (path,) = cache.glob("*.jsonl")
+    before = path.read_bytes()
+    assert before.count(b"\n") >= 3
 
     done = subprocess.run(command(checkpoint, cache), capture_output=True, check=False, **options)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "pope_accuracy" in done.stdout
-    for path, cached in before.items():
-        kept = cached[: cached.rindex(b"\n") + 1]
-        assert path.read_bytes().startswith(kept)
-    assert lines(cache) == 1 + 12  # 24 questions in batches of two
+    assert path.read_bytes().startswith(before[: before.rindex(b"\n") + 1])
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    questions = [entry[0] for record in records[1:] for entry in record["answers"]]
+    assert len(questions) == len(set(questions)) == 4  # the 24 documents ask four different questions
+
+    complete = path.read_bytes()
+    again = subprocess.run(command(checkpoint, cache), capture_output=True, check=False, **options)
+    assert again.returncode == 0 and path.read_bytes() == complete
 
 
+@pytest.mark.slow
 def test_a_mistake_ends_the_command(checkpoint, options, tmp_path):
     done = subprocess.run(command(checkpoint, tmp_path, layer=9), capture_output=True, check=False, **options)
     assert done.returncode == 1
-    assert "vtprune: layer must lie between 1 and 3 for adaptprune" in done.stderr and "Traceback" not in done.stderr
+    assert "layer must lie between 1 and 3" in done.stderr and "Traceback" not in done.stderr

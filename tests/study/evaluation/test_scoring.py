@@ -132,7 +132,7 @@ def test_what_is_not_available(monkeypatch):
 @pytest.mark.parametrize("profile", ["lite", "paper"])
 def test_the_profiles_ask_them(profile):
     params = yaml.safe_load((PARAMS / f"{profile}.yaml").read_text())
-    assert set(HUB_ONLY) <= set(params["figures"]["eadaprune"]["benchmarks"]) <= set(BENCHMARKS)
+    assert set(HUB_ONLY) <= set(params["experiments"]["eadaprune"]["benchmarks"]) <= set(BENCHMARKS)
 
 
 def test_too_few_questions_are_refused():

@@ -78,7 +78,11 @@ def study(tmp_path_factory):
     make_all(folder / "world", {"default": 5, "pope": 6, "mme": 28, "mmbench": 20}, seed=5)
     options = Spectra(targets=[0.25, 0.1], calibration=4, seed=0, limits=[[0.75, 1.25]])
     data, results = str(folder / "world"), str(folder / "results")
-    run(SpectraSettings(data=data, dtype="float32", out=results, batch_size=16, spectra=options))
+    run(
+        SpectraSettings(
+            data=data, dtype="float32", out=results, cache=str(folder / "answers"), batch_size=16, spectra=options
+        )
+    )
     return folder
 
 
