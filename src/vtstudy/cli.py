@@ -207,8 +207,8 @@ def world(params: Params = PARAMS, data: Data = None) -> None:
     folder = data or config.evaluation.data
     if config.world is None or folder is None:
         raise UserError(f"{params} must have the section 'world' and the folder 'evaluation.data' for its data sets")
-    make_all(Path(folder), config.world.questions, config.world.seed)
-    print(folder)
+    made = make_all(Path(folder), config.world.questions, config.world.seed)
+    print(folder if made else f"{folder} is up to date: the same settings and code made it.")
 
 
 @app.command()

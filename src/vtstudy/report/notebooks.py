@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import html
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jinja2
 
+from vtlaunch import available_cpus
 from vtstudy.report.captions import captioned, embedded
 from vtstudy.report.errors import ReportError
 
@@ -49,10 +51,14 @@ def render_notebooks(notebooks: str | Path = "notebooks", out: str | Path = "rep
     template = environment.get_template("notebook.html.j2")
     out.mkdir(parents=True, exist_ok=True)
     pages = []
-    for path in tqdm(paths, desc="notebooks", unit="notebook"):
-        page = out / f"{path.stem}.html"
-        page.write_text(template.render(name=path.stem, titles=titles, body=_body(path)), encoding="utf-8")
-        pages.append(page)
+    # Each notebook runs in a process of its own; the threads here only wait for these.
+    with ThreadPoolExecutor(max_workers=available_cpus()) as pool:
+        for path, body in zip(
+            paths, tqdm(pool.map(_body, paths), "notebooks", len(paths), unit="notebook"), strict=True
+        ):
+            page = out / f"{path.stem}.html"
+            page.write_text(template.render(name=path.stem, titles=titles, body=body), encoding="utf-8")
+            pages.append(page)
     return pages
 
 

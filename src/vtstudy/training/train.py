@@ -3,16 +3,18 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import yaml
 
 from vtprune.errors import UserError
-from vtstudy.training.recipe import Recipe, Record
-from vtstudy.training.train_derived import derived_recipe
-from vtstudy.training.train_llava import llava_recipe
+from vtstudy.stamp import Stamp
+
+if TYPE_CHECKING:
+    from vtstudy.training.recipe import Recipe, Record
 
 FIRST = "miniature-llava"
 """The miniature that is trained from random weights; all others are derived from it."""
@@ -48,10 +50,16 @@ def train(
     Raises:
         UserError: for an unknown name, or if the miniature that it starts from is not there.
     """
-    folder, recipe = checkpoints / name, recipe_of(name, params, checkpoints)
+    folder = checkpoints / name
+    checked = _stamp_of(name, params, checkpoints, states)
+    if not fresh and checked.matches(folder):
+        print(f"{folder} is up to date: neither settings nor code changed since it was last checked.")
+        return False
+    recipe = recipe_of(name, params, checkpoints)
     if not fresh:
         changes = _changes(recipe, folder)
         if not changes:
+            checked.write(folder)
             print(f"{folder} is up to date: its settings, first examples and initial weights are those of {RECORD}.")
             return False
         print(f"{folder} is trained, because of {', '.join(changes)}.")
@@ -64,15 +72,20 @@ def train(
     lines = [json.dumps({"stage": stage} | entry) for stage, history in histories.items() for entry in history]
     (folder / "history.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     write_record(recipe, folder)
+    checked.write(folder)
     return True
 
 
-def recipe_of(name: str, params: Mapping[str, Any], checkpoints: Path) -> Recipe:
+def recipe_of(name: str, params: Mapping[str, Any], checkpoints: Path) -> "Recipe":
     """The training of a miniature.
 
     Raises:
         UserError: for an unknown name, or if the miniature that it starts from is not there.
     """
+    # These load transformers, which takes seconds.
+    from vtstudy.training.train_derived import derived_recipe
+    from vtstudy.training.train_llava import llava_recipe
+
     if name == FIRST:
         return llava_recipe(params["training"])
     derived = params["derived"]
@@ -81,14 +94,26 @@ def recipe_of(name: str, params: Mapping[str, Any], checkpoints: Path) -> Recipe
     return derived_recipe(name, derived[name], checkpoints)
 
 
-def write_record(recipe: Recipe, folder: Path) -> None:
+def _stamp_of(name: str, params: Mapping[str, Any], checkpoints: Path, states: Path) -> Stamp:
+    """Says that a checkpoint was compared with what its settings and this code would make.
+
+    The comparison itself draws the first examples, which takes seconds.
+    """
+    settings = params["training"] if name == FIRST else params["derived"].get(name, {})
+    start = [] if name == FIRST else sorted((checkpoints / settings.get("start", FIRST)).glob("*.safetensors"))
+    versions = {package: version(package) for package in ("numpy", "torch", "transformers")}
+    facts = {"name": name, "settings": settings, "versions": versions}
+    return Stamp(states / f"{name}.json", facts, ("training", "world"), start)
+
+
+def write_record(recipe: "Recipe", folder: Path) -> None:
     """Record in a checkpoint's folder what it was trained from."""
     record = recipe.fingerprint | {"checkpoint": _weights_digest(folder)}
     text = "# What this checkpoint was trained from: `vtstudy train` trains it again if this changes.\n"
     (folder / RECORD).write_text(text + yaml.safe_dump(record, sort_keys=False), encoding="utf-8")
 
 
-def _changes(recipe: Recipe, folder: Path) -> list[str]:
+def _changes(recipe: "Recipe", folder: Path) -> list[str]:
     """What differs between a checkpoint's record and the training that would be run now; empty if nothing does."""
     record: Record = {}
     if (folder / RECORD).is_file():

@@ -5,15 +5,18 @@ sets, says how much each image shows.
 """
 
 import csv
+import platform
 import shutil
 from collections import Counter
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from random import Random
 
 from PIL import Image
 from tqdm import tqdm
 
+from vtstudy.stamp import Stamp
 from vtstudy.world.hub_rows import TABLES, write_benchmark
 from vtstudy.world.items import Item
 from vtstudy.world.pictures import sample
@@ -85,12 +88,23 @@ def make_benchmark(benchmark: str, count: int, seed: int) -> tuple[list[Item], d
     return items, pictures
 
 
-def make_all(out: Path, counts: Mapping[str, int], seed: int) -> None:
+def make_all(out: Path, counts: Mapping[str, int], seed: int) -> bool:
     """Write all data sets and `density.csv` to the folder `out`, which is emptied first.
+
+    Nothing is done if the folder holds what these settings and this code made.
 
     Args:
         counts: number of questions by benchmark, and `default` for the others.
+
+    Returns:
+        Whether the data sets were written.
     """
+    versions = {"python": platform.python_version()} | {name: version(name) for name in ("numpy", "pillow", "pyarrow")}
+    stamp = Stamp(
+        out / "made.json", {"counts": dict(counts), "seed": seed, "versions": versions}, ("world", "benchmarks")
+    )
+    if stamp.matches(out):
+        return False
     if out.exists():
         shutil.rmtree(out)
     out.mkdir(parents=True)
@@ -107,3 +121,5 @@ def make_all(out: Path, counts: Mapping[str, int], seed: int) -> None:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+    stamp.write(out)
+    return True

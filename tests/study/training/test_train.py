@@ -7,6 +7,7 @@ import yaml
 from helpers import ROOT
 
 from vtprune.errors import UserError
+from vtstudy.training import train as training
 from vtstudy.training.recipe import meaning
 from vtstudy.training.train import FIRST, RECORD, recipe_of, train
 from vtstudy.world import scene
@@ -32,6 +33,23 @@ def trained(tmp_path_factory):
 @pytest.mark.slow
 def test_a_trained_miniature_is_not_trained_again(trained):
     assert not train(FIRST, PARAMS, "cpu", checkpoints=trained, states=trained / "states")
+
+
+@pytest.mark.slow
+def test_a_checkpoint_is_compared_again_only_if_settings_or_files_changed(trained, tmp_path, monkeypatch):
+    def train_again(params=PARAMS):
+        return train(FIRST, params, "cpu", checkpoints=trained, states=tmp_path)
+
+    assert not train_again()
+    monkeypatch.setattr(training, "recipe_of", lambda *_: pytest.fail("compared again"))
+    assert not train_again()
+    (trained / FIRST / "more.txt").touch()
+    with pytest.raises(pytest.fail.Exception):
+        train_again()
+    (trained / FIRST / "more.txt").unlink()
+    assert not train_again()
+    with pytest.raises(pytest.fail.Exception):
+        train_again(deepcopy(PARAMS) | {"training": PARAMS["training"] | {"seed": 1}})
 
 
 @pytest.mark.slow
@@ -108,6 +126,6 @@ def test_meaning_ignores_comments_docstrings_and_annotations():
         ),
     ],
 )
-def test_committed_checkpoints_are_what_params_would_make(name):
+def test_committed_checkpoints_are_what_params_would_make(name, tmp_path):
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    assert not train(name, params, checkpoints=CHECKPOINTS)
+    assert not train(name, params, checkpoints=CHECKPOINTS, states=tmp_path)
