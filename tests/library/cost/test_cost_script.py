@@ -6,7 +6,7 @@ import json
 import pytest
 import torch
 from helpers import ROOT
-from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig
+from helpers.tiny_configs import tiny_config
 
 from vtprune.cost.measure import build
 
@@ -22,23 +22,7 @@ def benchmark(monkeypatch):
 
     def tiny(size, device, dtype):
         module.loaded.append(size)
-        vision = CLIPVisionConfig(
-            hidden_size=16,
-            intermediate_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            image_size=48,
-            patch_size=8,
-        )
-        text = LlamaConfig(
-            vocab_size=60,
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=6,
-            num_attention_heads=4,
-            num_key_value_heads=4,
-        )
-        return build(LlavaConfig(vision_config=vision, text_config=text, image_token_index=4), device, dtype)
+        return build(tiny_config(), device, dtype)
 
     monkeypatch.setattr(module, "_load", tiny)
     return module
@@ -50,7 +34,7 @@ def test_a_stopped_run_is_continued(benchmark, tmp_path, capsys):
     options = ["--device", "cpu", "--sizes", "LLaVA-1.5-7B", "--rounds", "2", "--new-tokens", "2", "--out", str(out)]
     assert benchmark.main([*options, "--batches", "1", "--commit", "abc"]) == 0
     (entry,) = json.loads(out.read_text())
-    assert entry["size"] == "LLaVA-1.5-7B" and entry["weights"] == "random" and entry["image_tokens"] == 36
+    assert entry["size"] == "LLaVA-1.5-7B" and entry["weights"] == "random" and entry["image_tokens"] == 64
     assert entry["provenance"]["commit"] == "abc" and entry["provenance"]["versions"]["torch"] == torch.__version__
     assert {"none", "fastv", "adaptprune", "adaptprune_loop"} <= set(entry["seconds"])
     assert len(entry["seconds"]["adaptprune"]["selection"]) == 2

@@ -4,14 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from transformers import (
-    CLIPVisionConfig,
-    InternVLConfig,
-    InternVLVisionConfig,
-    LlamaConfig,
-    LlavaConfig,
-    LlavaNextConfig,
-)
+from helpers.tiny_configs import tiny_config
 
 from vtprune.cost.measure import LOOP, LoopAdaptPrune, Plan, build, measure, prompts, variants, workload_of
 from vtprune.methods import AdaptPrune, get_method
@@ -20,43 +13,9 @@ PLAN = Plan(batch=2, rounds=2, warmup=1, new_tokens=3, text_tokens=9, loop_round
 CPU = torch.device("cpu")
 
 
-def config(kind="llava"):
-    text = LlamaConfig(
-        vocab_size=60,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=6,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-    )
-    if kind == "internvl":
-        vision = InternVLVisionConfig(
-            hidden_size=16,
-            intermediate_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            image_size=32,
-            patch_size=8,
-        )
-        return InternVLConfig(vision_config=vision, text_config=text, image_token_id=7)
-    vision = CLIPVisionConfig(
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        image_size=64,
-        patch_size=8,
-    )
-    if kind == "llava_next":
-        return LlavaNextConfig(
-            vision_config=vision, text_config=text, image_token_index=7, image_grid_pinpoints=[[128, 128]]
-        )
-    return LlavaConfig(vision_config=vision, text_config=text, image_token_index=7)
-
-
 @pytest.mark.parametrize(("kind", "tokens", "tiles"), [("llava", 64, 1), ("llava_next", 320, 5), ("internvl", 52, 13)])
 def test_the_unpruned_model_of_every_family_is_measured(kind, tokens, tiles):
-    model = build(config(kind), CPU, torch.float32)
+    model = build(tiny_config(kind), CPU, torch.float32)
     found = measure(model, {"none": get_method("none")}, PLAN)
     assert {phase: len(each) for phase, each in found.seconds["none"].items()} == dict.fromkeys(
         ("vision", "prefill", "decode", "end_to_end"), 2
@@ -71,7 +30,7 @@ def test_the_unpruned_model_of_every_family_is_measured(kind, tokens, tiles):
 
 @pytest.mark.slow
 def test_every_method_is_measured_and_the_loop_less_often():
-    model = build(config(), CPU, torch.float32)
+    model = build(tiny_config(), CPU, torch.float32)
     before = [parameter.clone() for parameter in model.parameters()]
     candidates = variants(0.25, CPU)
     assert {"none", "fastv", "adaptprune", LOOP} <= set(candidates)
@@ -88,7 +47,7 @@ def test_every_method_is_measured_and_the_loop_less_often():
 
 
 def test_the_loop_chooses_the_same_tokens_as_adaptprune():
-    model = build(config(), CPU, torch.float32)
+    model = build(tiny_config(), CPU, torch.float32)
     inputs = prompts(model.config, 9, 2, CPU, torch.float32)
     chosen = {}
     for method in (AdaptPrune(0.3, radius=9.0), LoopAdaptPrune(0.3, radius=9.0)):
@@ -101,7 +60,7 @@ def test_the_loop_chooses_the_same_tokens_as_adaptprune():
 
 def test_methods_that_cannot_be_attached_are_listed_as_refused(monkeypatch):
     monkeypatch.setattr("vtprune.cost.measure.FAMILIES", {})
-    model = build(config(), CPU, torch.float32)
+    model = build(tiny_config(), CPU, torch.float32)
     found = measure(
         model, {"none": get_method("none"), "fastv": get_method("fastv", keep=0.5)}, replace(PLAN, rounds=1)
     )
