@@ -10,7 +10,7 @@ RUN    := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 help:
 	@echo "make install        make $(VENV) with every locked package"
-	@echo "make reproduce      run the study (DVC) and write reports/index.html"
+	@echo "make reproduce      run the study (DVC) and write reports/miniature/index.html"
 	@echo "make test           run all tests"
 	@echo "make test-fast      run the tests that are not marked slow"
 	@echo "make check          lint, format, types and import layers"
@@ -31,7 +31,7 @@ $(READY): requirements.lock pyproject.toml
 
 reproduce: install
 	$(RUN) dvc repro
-	@echo "The report: $(CURDIR)/reports/index.html"
+	@echo "The report: $(CURDIR)/reports/miniature/index.html"
 
 # One process for each CPU, at most four (tests/conftest.py); a file's tests stay together, because they share fixtures.
 PYTEST := python -m pytest --numprocesses auto --dist loadfile

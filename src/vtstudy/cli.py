@@ -24,9 +24,12 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Params = Annotated[Path, typer.Option(help="File of parameters, such as params/lite.yaml.")]
+Params = Annotated[Path, typer.Option(help="File of parameters, such as profiles/lite/params.yaml.")]
 ModelKey = Annotated[str | None, typer.Option("--model", help="Key of a model in the parameters. Default: the first.")]
-Out = Annotated[Path, typer.Option(help="Folder of the report; the results are in its folder `results`.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the report; the results are in its folder `results`. Default: reports/PROFILE."),
+]
 Data = Annotated[str | None, typer.Option(help="Folder of the data sets, in place of `evaluation.data`.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Ask at most this many questions of each benchmark.")]
 Cache = Annotated[Path, typer.Option(help="Folder of the stored answers.")]
@@ -34,7 +37,6 @@ Device = Annotated[str | None, typer.Option(help="Such as cpu or cuda:1. Default
 Fresh = Annotated[bool, typer.Option("--fresh", help="Measure again, even if these times are stored.")]
 
 PARAMS = Path("params.yaml")
-OUT = Path("reports")
 CACHE = Path("data/answers")
 
 
@@ -130,19 +132,27 @@ def plan(
 def answer(
     model: ModelKey = None,
     params: Params = PARAMS,
-    out: Out = OUT,
+    out: Out = None,
     data: Data = None,
     limit: Limit = None,
     cache: Cache = CACHE,
     device: Device = None,
-    summary: Annotated[Path, typer.Option(help="Folder of the summary.")] = Path("data/answered"),
+    summary: Annotated[Path | None, typer.Option(help="Folder of the summary. Default: data/answered/PROFILE.")] = None,
 ) -> None:
     """Make the answers of all experiments for one model, and write a summary of them."""
     from vtstudy.config import load
     from vtstudy.experiments.answers import answer_all
 
+    config = load(params)
     path, left_out = answer_all(
-        load(params), model, out / "results", summary, data=data, limit=limit, cache=str(cache), device=device
+        config,
+        model,
+        (out or config.reports) / "results",
+        summary or config.answered,
+        data=data,
+        limit=limit,
+        cache=str(cache),
+        device=device,
     )
     for name in left_out:
         print(f"vtstudy: {name} is left out, because no energies were calibrated for it", file=sys.stderr)
@@ -156,7 +166,7 @@ def run(
     ],
     model: ModelKey = None,
     params: Params = PARAMS,
-    out: Out = OUT,
+    out: Out = None,
     data: Data = None,
     limit: Limit = None,
     cache: Cache = CACHE,
@@ -166,15 +176,16 @@ def run(
     from vtstudy.config import load
     from vtstudy.experiments.registry import get_experiment
 
-    entry = get_experiment(experiment)
+    entry, config = get_experiment(experiment), load(params)
+    results = (out or config.reports) / "results"
     settings = entry.settings_of(
-        load(params), model, out=str(out / "results"), data=data, limit=limit, cache=str(cache), device=device
+        config, model, out=str(results), data=data, limit=limit, cache=str(cache), device=device
     )
     print(entry.run(settings))
 
 
 @app.command()
-def spectra(params: Params = PARAMS, out: Out = OUT, cache: Cache = CACHE) -> None:
+def spectra(params: Params = PARAMS, out: Out = None, cache: Cache = CACHE) -> None:
     """Measure the spectra of the miniature world's pictures, and calibrate the energies of spectral budgets."""
     run("spectra", params=params, out=out, cache=cache)
 
@@ -184,7 +195,7 @@ def calibrate(
     pictures: Annotated[Path, typer.Option(help="Folder of pictures that no benchmark shows.")],
     model: ModelKey = None,
     params: Params = PARAMS,
-    out: Out = OUT,
+    out: Out = None,
     device: Device = None,
 ) -> None:
     """Calibrate the energies of spectral budgets on pictures of your own, for the checkpoint of a model."""
@@ -192,7 +203,9 @@ def calibrate(
     from vtstudy.experiments import calibrate as calibration
     from vtstudy.experiments.registry import get_experiment
 
-    settings = get_experiment("eadaprune").settings_of(load(params), model, out=str(out / "results"), device=device)
+    config = load(params)
+    results = (out or config.reports) / "results"
+    settings = get_experiment("eadaprune").settings_of(config, model, out=str(results), device=device)
     print(calibration.run(settings, calibration.find_pictures(pictures)))
 
 
@@ -227,18 +240,19 @@ def train(
 
 
 @app.command()
-def costs(out: Out = OUT) -> None:
+def costs(params: Params = PARAMS, out: Out = None) -> None:
     """Compute the FLOPs and cache sizes of the papers' models (Table 3), and compare ways to count FLOPs."""
+    from vtstudy.config import load
     from vtstudy.experiments.costs import write_costs
 
-    print(*write_costs(out / "results"), sep="\n")
+    print(*write_costs((out or load(params).reports) / "results"), sep="\n")
 
 
 @app.command()
 def timings(
     params: Params = PARAMS,
     model: ModelKey = None,
-    out: Out = OUT,
+    out: Out = None,
     cache: Cache = CACHE,
     rounds: Annotated[int, typer.Option(min=2, help="Measured rounds, after one of warm-up.")] = 7,
     fresh: Fresh = False,
@@ -247,56 +261,70 @@ def timings(
     from vtstudy.config import load
     from vtstudy.experiments.timings import measure_timings
 
-    checkpoint = Path(load(params).model(model).checkpoint)
-    print(measure_timings(out / "results", checkpoint, cache, rounds=rounds, fresh=fresh))
+    config = load(params)
+    checkpoint = Path(config.model(model).checkpoint)
+    results = (out or config.reports) / "results"
+    print(measure_timings(results, checkpoint, cache, rounds=rounds, fresh=fresh))
 
 
 @app.command()
 def svd_latency(
-    out: Out = OUT,
+    params: Params = PARAMS,
+    out: Out = None,
     recorded: Annotated[Path, typer.Option(help="Folder of a GPU's recorded times.")] = Path("reports/recorded"),
     cache: Cache = CACHE,
     rounds: Annotated[int, typer.Option(min=2, help="Measured rounds of a shape, at most.")] = 5,
     fresh: Fresh = False,
 ) -> None:
     """Time the ways to compute a spectral budget on this machine, and add a GPU's recorded times."""
+    from vtstudy.config import load
     from vtstudy.experiments.svd_latency import measure_latency
 
-    print(measure_latency(out / "results", recorded, cache, rounds=rounds, fresh=fresh))
+    results = (out or load(params).reports) / "results"
+    print(measure_latency(results, recorded, cache, rounds=rounds, fresh=fresh))
 
 
 @app.command()
-def collect(params: Params = PARAMS, out: Out = OUT) -> None:
+def collect(params: Params = PARAMS, out: Out = None) -> None:
     """Join the results of all experiments to results.csv and provenance.json."""
     from vtstudy.config import load
     from vtstudy.experiments import collect as collecting
 
-    names = collecting.collect(out / "results" / "scores", out, load(params))
+    config = load(params)
+    out = out or config.reports
+    names = collecting.collect(out / "results" / "scores", out, config)
     print(f"{out / 'results.csv'}: {', '.join(names)}")
 
 
 @app.command()
 def report(
     params: Params = PARAMS,
-    out: Out = OUT,
+    out: Out = None,
     published: Annotated[Path, typer.Option(help="Folder of the papers' values and claims.")] = Path("data/published"),
     readme: Annotated[Path | None, typer.Option(help="A README whose table of results is filled, too.")] = None,
 ) -> None:
     """Write the report from the collected results: index.html, README.md, verdicts and figures."""
+    from vtstudy.config import load
     from vtstudy.report.build import build_report
 
+    out = out or load(params).reports
     print(build_report(reports=out, published=published, params=params, readme=readme))
 
 
 @app.command()
 def notebooks(
     folder: Annotated[Path, typer.Option("--notebooks", help="Folder of the notebooks.")] = Path("notebooks"),
-    out: Out = OUT,
+    params: Params = PARAMS,
+    out: Out = None,
 ) -> None:
-    """Run the notebooks and write them as pages."""
+    """Run the notebooks on the report of a profile, and write them as pages into its folder."""
+    from vtstudy.config import load
     from vtstudy.report.notebooks import render_notebooks
 
-    print(*render_notebooks(folder, out / "notebooks"), sep="\n")
+    config = load(params)
+    tags = {"world": config.world is None, "several-models": len(config.models) == 1}
+    without = [tag for tag, absent in tags.items() if absent]
+    print(*render_notebooks(folder, out or config.reports, without), sep="\n")
 
 
 @app.command()

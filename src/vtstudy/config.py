@@ -306,6 +306,16 @@ class Config(Section):
     derived: dict[str, DerivedTraining] = {}
     report: Report
 
+    @property
+    def reports(self) -> Path:
+        """The folder of the profile's report; the results of its experiments are in the folder `results` there."""
+        return Path("reports") / self.profile
+
+    @property
+    def answered(self) -> Path:
+        """The folder of the profile's digests of answers, one file a model."""
+        return Path("data/answered") / self.profile
+
     def model(self, key: str | None = None) -> Model:
         """The model of this key; None for the first.
 

@@ -12,7 +12,7 @@ MODEL = "miniature-llava"
 
 @pytest.fixture(scope="module")
 def results() -> Results:
-    return Results(read_results(ROOT / "reports/results.csv"), {})
+    return Results(read_results(ROOT / "reports/miniature/results.csv"), {})
 
 
 @pytest.mark.parametrize("benchmark", ADAPTPRUNE)

@@ -15,7 +15,7 @@ from vtstudy.config import Evaluation, load
 from vtstudy.experiments.registry import EXPERIMENTS
 
 CONFIG = load(ROOT / "params.yaml")
-SCORES = "reports/results/scores"
+SCORES = "reports/miniature/results/scores"
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +63,11 @@ def test_every_experiment_is_run_on_every_one_of_its_models(stages):
 
 def test_every_model_is_answered_before_its_tables(stages):
     for key, model in CONFIG.models.items():
-        assert outs_of(stages[f"answers@{key}"]) == {f"data/answered/{key}.csv"}
+        assert outs_of(stages[f"answers@{key}"]) == {f"data/answered/miniature/{key}.csv"}
         for stage in (stages[f"answers@{key}"], stages[f"main_table@{key}"]):
             assert {model.checkpoint, CONFIG.evaluation.data, "src/vtprune", "src/vtstudy"} <= deps_of(stage)
             assert {"profile", "evaluation", f"models.{key}"} <= params_of(stage)
-        assert f"data/answered/{key}.csv" in deps_of(stages[f"main_table@{key}"])
+        assert f"data/answered/miniature/{key}.csv" in deps_of(stages[f"main_table@{key}"])
     assert "experiments" in params_of(stages["answers@llava-7b"])
 
 

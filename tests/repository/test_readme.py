@@ -16,7 +16,7 @@ README = ROOT / "README.md"
 
 @pytest.fixture(scope="module")
 def inputs():
-    return load(Folders(ROOT / "reports", ROOT / "data/published", ROOT / "params.yaml"))
+    return load(Folders(ROOT / "reports/miniature", ROOT / "data/published", ROOT / "params.yaml"))
 
 
 def test_the_table_of_results_is_that_of_the_report(inputs):

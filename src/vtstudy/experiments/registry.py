@@ -97,7 +97,7 @@ class Entry(Generic[AnySettings]):
                 raise UserError("the parameters have no section 'spectra', which the experiment spectra needs")
             changes["spectra"] = config.spectra
         if issubclass(self.settings, SpectralSettings):
-            results = Path(str(changes.get("out") or Settings.model_fields["out"].default))
+            results = Path(str(changes.get("out") or config.reports / "results"))
             changes = {"calibration": str(calibration_file(config, results))} | changes
         return settings_of(config, self.settings, self.section(config), model, **changes)
 

@@ -34,7 +34,7 @@ class Settings(Evaluation):
     keeps: Shares = ()
     device: str | None = None
     cache: str = "data/answers"
-    out: str = "reports/results"
+    out: str = "reports/miniature/results"
     name: str | None = None
 
     @property
@@ -63,7 +63,7 @@ class SpectralSettings(Settings, SpectralSection):
         calibration: the file that says which energy matches which fixed budget.
     """
 
-    calibration: str = "reports/results/spectra/calibration.csv"
+    calibration: str = "reports/miniature/results/spectra/calibration.csv"
 
 
 class SpectraSettings(Settings):
@@ -98,7 +98,11 @@ def settings_of(
         ConfigError: if there is no such model, or a value is wrong.
     """
     chosen = config.model(model)
-    values: dict[str, object] = {"profile": config.profile, "checkpoint": chosen.checkpoint}
+    values: dict[str, object] = {
+        "profile": config.profile,
+        "checkpoint": chosen.checkpoint,
+        "out": str(config.reports / "results"),
+    }
     values |= {key: getattr(config.evaluation, key) for key in Evaluation.model_fields}
     if "limit" in chosen.model_fields_set:
         values["limit"] = chosen.limit

@@ -19,7 +19,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def build_report(
-    reports: str | Path = "reports",
+    reports: str | Path = "reports/miniature",
     published: str | Path = "data/published",
     params: str | Path = "params.yaml",
     out: str | Path | None = None,
@@ -35,7 +35,7 @@ def build_report(
             experiment did not write was not run.
         published: folder of the papers' printed values and claims.
         params: the file that declares the tolerances and the models.
-        out: where the report is written; by default `reports`.
+        out: where the report is written; by default the folder `reports`.
         readme: a README whose table of results is filled, too.
 
     Returns:

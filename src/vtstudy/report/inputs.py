@@ -32,7 +32,7 @@ class Folders:
         params: the file params.yaml.
     """
 
-    reports: Path = Path("reports")
+    reports: Path = Path("reports/miniature")
     published: Path = Path("data/published")
     params: Path = Path("params.yaml")
 

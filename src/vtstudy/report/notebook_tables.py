@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 Column = tuple[str, list[str]]
 """A column's head and its cells, as text."""
-FIGURES = "../reports/figures"
-"""The report's figures, from where a notebook runs."""
 HEADS = {
     "model": "Model",
     "method": "Method",
@@ -204,17 +202,21 @@ def _html_table(labels: list[Column], columns: list[Column], name: str) -> str:
     return "\n".join(["<table>\n<thead>", *rows, "</tbody>\n</table>"])
 
 
-def figures(pattern: str, folder: str = FIGURES) -> HTML:
+def figures(pattern: str) -> HTML:
     """Every figure whose file matches the pattern, with the report's caption.
+
+    Args:
+        pattern: such as `../reports/miniature/figures/differences_*.png`, from where the notebook runs.
 
     Raises:
         ReportError: if there is none.
     """
     from IPython.display import HTML
 
-    paths = sorted(Path(folder).glob(pattern))
+    folder, name = Path(pattern).parent, Path(pattern).name
+    paths = sorted(folder.glob(name))
     if not paths:
-        raise ReportError(f"{folder} holds no figure {pattern}; run the report first.")
+        raise ReportError(f"{folder} holds no figure {name}; run the report first.")
     return HTML(
         "\n".join(captioned(path) or f'<img src="{embedded(path)}" alt="{html.escape(path.stem)}">' for path in paths)
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html
+import os
 import re
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,20 +20,26 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 TEMPLATES = Path(__file__).parent / "templates"
+REPORTS = "../reports/miniature"
+"""The report that the notebooks read as they stand, from where they lie."""
 CELL_TIMEOUT = 300
 """Seconds that one cell may take."""
 _IMAGE = re.compile(r"!\[(?P<alt>[^\]]*)\]\((?P<target>[^)\s]+)\)")
 
 
-def render_notebooks(notebooks: str | Path = "notebooks", out: str | Path = "reports/notebooks") -> list[Path]:
-    """Execute every notebook of a folder, in the folder, and write `<out>/<name>.html`; the pages show no code.
+def render_notebooks(
+    notebooks: str | Path = "notebooks", reports: str | Path = "reports/miniature", without: Collection[str] = ()
+) -> list[Path]:
+    """Execute every notebook of a folder, in the folder, and write `<reports>/notebooks/<name>.html` without code.
 
-    The notebooks themselves stay unchanged. The same notebooks and reports give the same bytes: no times, no random
-    identifiers, nothing from the network.
+    The notebooks themselves stay unchanged. They name the miniature's report; the report of another profile is read in
+    its place. The same notebooks and reports give the same bytes: no times, no random identifiers, nothing from the
+    network.
 
     Args:
         notebooks: the folder; a notebook's name begins with a digit.
-        out: folder of the pages.
+        reports: folder of the report that is read.
+        without: cells with one of these tags are left out.
 
     Returns:
         The pages.
@@ -42,34 +50,38 @@ def render_notebooks(notebooks: str | Path = "notebooks", out: str | Path = "rep
     """
     from tqdm import tqdm
 
-    folder, out = Path(notebooks), Path(out)
+    folder, out = Path(notebooks), Path(reports) / "notebooks"
+    place = Path(os.path.relpath(reports, folder)).as_posix()
     paths = sorted(folder.glob("[0-9]*.ipynb"))
     if not paths:
         raise ReportError(f"There are no notebooks in {folder}.")
-    titles = {path.stem: _title(_read(path)) for path in paths}
+    read = {path: _read(path, place, without) for path in paths}
+    titles = {path.stem: _title(notebook) for path, notebook in read.items()}
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), keep_trailing_newline=True)
     template = environment.get_template("notebook.html.j2")
     out.mkdir(parents=True, exist_ok=True)
     pages = []
     # Each notebook runs in a process of its own; the threads here only wait for these.
     with ThreadPoolExecutor(max_workers=available_cpus()) as pool:
-        for path, body in zip(
-            paths, tqdm(pool.map(_body, paths), "notebooks", len(paths), unit="notebook"), strict=True
-        ):
+        made = pool.map(_body, paths, read.values())
+        for path, body in zip(paths, tqdm(made, "notebooks", len(paths), unit="notebook"), strict=True):
             page = out / f"{path.stem}.html"
             page.write_text(template.render(name=path.stem, titles=titles, body=body), encoding="utf-8")
             pages.append(page)
     return pages
 
 
-def _read(path: Path) -> NotebookNode:
+def _read(path: Path, reports: str, without: Collection[str]) -> NotebookNode:
+    """A notebook without the cells that have one of the tags, reading this folder of a report."""
     import nbformat
 
     try:
         notebook = nbformat.read(path, as_version=4)
     except (ValueError, KeyError, AttributeError, nbformat.ValidationError) as error:
         raise ReportError(f"{path} is not a readable notebook ({str(error).splitlines()[0]}).") from error
+    notebook.cells = [cell for cell in notebook.cells if not set(without) & set(cell.metadata.get("tags", ()))]
     for cell in notebook.cells:
+        cell.source = cell.source.replace(f"{REPORTS}/", f"{reports}/")
         if cell.cell_type == "markdown":
             for image in _IMAGE.finditer(cell.source):
                 if not (path.parent / image["target"]).is_file():
@@ -83,14 +95,14 @@ def _title(notebook: NotebookNode) -> str:
     return html.escape(next((line.removeprefix("# ") for line in lines if line.startswith("# ")), ""))
 
 
-def _body(path: Path) -> str:
+def _body(path: Path, notebook: NotebookNode) -> str:
     """The executed notebook as HTML, its images embedded, figures of the report with their captions."""
     # These take seconds to import, and only this command needs them.
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
     from nbconvert import HTMLExporter
 
-    notebook, resources = _read(path), {"metadata": {"path": str(path.parent)}}
+    resources = {"metadata": {"path": str(path.parent)}}
     client = NotebookClient(
         notebook, timeout=CELL_TIMEOUT, kernel_name="python3", record_timing=False, resources=resources
     )

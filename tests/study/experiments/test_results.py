@@ -208,8 +208,8 @@ def test_collect_joins_a_folder_in_the_order_of_the_experiments(scores_folder, t
 
 def test_the_committed_results_are_those_of_the_committed_scores(tmp_path):
     """Also: reading and writing the numbers again changes no byte."""
-    collect(ROOT / "reports/results/scores", tmp_path, CONFIG)
-    assert (tmp_path / "results.csv").read_bytes() == (ROOT / "reports/results.csv").read_bytes()
+    collect(ROOT / "reports/miniature/results/scores", tmp_path, CONFIG)
+    assert (tmp_path / "results.csv").read_bytes() == (ROOT / "reports/miniature/results.csv").read_bytes()
 
 
 def test_collect_refuses_what_does_not_belong(scores_folder, tmp_path):

@@ -28,7 +28,7 @@ def folder(tmp_path):
 
 
 def render(folder) -> str:
-    (page,) = render_notebooks(folder / "notebooks", folder / "pages")
+    (page,) = render_notebooks(folder / "notebooks", folder / "reports/lite", ["world"])
     return page.read_text()
 
 
@@ -49,13 +49,16 @@ def test_a_page_is_self_contained_and_the_notebook_unchanged(folder):
 
 
 def test_figures_of_the_report_have_their_captions(folder):
-    """In a Markdown cell and by pattern; a figure without a caption stays as it is."""
+    """In a Markdown cell and by pattern; a figure without a caption stays as it is. The page is of the profile lite."""
     place = folder(
-        new_markdown_cell("# One\n\n![x](../reports/figures/a.png)"),
-        new_markdown_cell("![y](../reports/figures/c.png)"),
-        new_code_cell("from vtstudy.report.notebook_tables import figures\nfigures('b*.png')"),
+        new_markdown_cell("# One\n\n![x](../reports/miniature/figures/a.png)"),
+        new_markdown_cell("![y](../reports/miniature/figures/c.png)"),
+        new_markdown_cell("![z](../reports/miniature/figures/absent.png) in the world", metadata={"tags": ["world"]}),
+        new_code_cell(
+            "from vtstudy.report.notebook_tables import figures\nfigures('../reports/miniature/figures/b*.png')"
+        ),
     )
-    figures = place / "reports/figures"
+    figures = place / "reports/lite/figures"
     figures.mkdir(parents=True)
     for name in "abc":
         Image.new("RGB", (2, 2), (9, 9, 9)).save(figures / f"{name}.png")
@@ -66,6 +69,7 @@ def test_figures_of_the_report_have_their_captions(folder):
     assert "<figcaption><strong>Curves.</strong> Bars: 95 % intervals.</figcaption>" in page
     assert 'alt="Line charts"' in page and 'alt="y"' in page
     assert "<strong>Points &amp; more.</strong> In points." in page
+    assert "in the world" not in page
     assert page.count("data:image/png") == 3 and page.count("<figure>") == 2
 
 
@@ -79,7 +83,7 @@ def test_a_missing_figure_is_refused(folder):
     ("code", "key"),
     [
         ("open('absent.csv')", "FileNotFoundError"),
-        ("from vtstudy.report.notebook_tables import figures\nfigures('z*.png')", r"z\*\.png"),
+        ("from vtstudy.report.notebook_tables import figures\nfigures('figures/z*.png')", r"z\*\.png"),
     ],
 )
 def test_a_failing_cell_is_refused(folder, code, key):

@@ -73,7 +73,7 @@ def test_claims_are_well_formed():
 
 
 def test_claims_on_the_spectra_name_what_the_experiment_wrote():
-    results = read_results(ROOT / "reports/results.csv")
+    results = read_results(ROOT / "reports/miniature/results.csv")
     written = set(results.loc[results["experiment"] == "spectra", "method"])
     entries = yaml.safe_load((PUBLISHED / "claims_eadaprune.yaml").read_text())["claims"]
     named = {entry["method"] for entry in entries if entry.get("experiment") == "spectra"}

@@ -184,10 +184,10 @@ def _source(data: SpectralData, *names: str) -> list[str]:
     """Where the numbers of a part are; empty if one of its tables is missing, so that the part was not run."""
     if not all(name in data.tables for name in names):
         return []
-    files = [f"reports/results/{FILES[name][0]}" for name in names]
+    files = [f"results/{FILES[name][0]}" for name in names]
     experiment = FILES[names[0]][0].partition("/")[0]
     if experiment in data.inputs.results.experiments:
-        return [f"reports/results.csv (experiment {experiment})", *files]
+        return [f"results.csv (experiment {experiment})", *files]
     return files
 
 

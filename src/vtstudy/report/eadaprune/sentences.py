@@ -106,7 +106,7 @@ def gains_by_host(data: SpectralData, keep: float) -> list[str]:
         sentences.append(
             "Budgets are matched over all benchmarks together. On one benchmark, spectral budgets may be larger or "
             "smaller than the fixed one, so part of a benchmark’s difference comes from the number of tokens; the "
-            "counts are in reports/results/eadaprune/tokens.csv."
+            "counts are in results/eadaprune/tokens.csv."
         )
     return sentences
 
