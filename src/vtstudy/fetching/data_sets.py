@@ -85,7 +85,7 @@ def fetch_data(root: Path, counts: Mapping[str, int | None], revisions: Mapping[
         record = read_record(root / path)
         if record is not None and (not is_commit(revision) or record["commit"] == revision):
             revision = record["commit"]
-            if all(_is_there(root / path, record, part) for part in parts):
+            if all(is_there(root / path, record, part) for part in parts):
                 continue
         missing[path] = (repository("dataset", path, revision), parts)
     if not missing:
@@ -119,7 +119,8 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     return record
 
 
-def _is_there(folder: Path, record: Mapping[str, Any], part: Part) -> bool:
+def is_there(folder: Path, record: Mapping[str, Any], part: Part) -> bool:
+    """Whether the folder of a data set holds a part; `record` is what `read_record` gives for it."""
     entry = record["parts"].get(part.name)
     if entry is None or not all((folder / file).is_file() for file in entry["files"]):
         return False

@@ -12,6 +12,7 @@ from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
+    HTTPError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
@@ -27,6 +28,10 @@ MARGIN = 1 << 30
 
 class FetchError(UserError):
     """A model or a data set that cannot be fetched."""
+
+
+class UnreachableError(FetchError):
+    """The Hub does not answer, or not as it should; the repository may be in order."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +97,11 @@ def explained(kind: Kind, identifier: str, revision: str) -> Iterator[None]:
     except EntryNotFoundError as error:
         raise FetchError(f"the {what} {identifier} lacks a file at {revision!r} ({_first_line(error)})") from error
     except OfflineModeIsEnabled as error:
-        raise FetchError(f"the {what} {identifier} must be fetched, but HF_HUB_OFFLINE is set: unset it") from error
-    except (HfHubHTTPError, OSError) as error:  # no network, a broken connection, a full disk
-        raise FetchError(
+        raise UnreachableError(
+            f"the {what} {identifier} must be fetched, but HF_HUB_OFFLINE is set: unset it"
+        ) from error
+    except (HfHubHTTPError, HTTPError, OSError) as error:  # no network, a broken connection, a full disk
+        raise UnreachableError(
             f"the {what} {identifier} cannot be fetched ({_first_line(error)}); what has come is kept: start again"
         ) from error
 
