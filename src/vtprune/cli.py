@@ -1,4 +1,4 @@
-"""The command `vtprune`: list the pruning methods, and ask a model about an image."""
+"""The command `vtprune`: list the pruning methods, ask a model about an image, and convert a checkpoint."""
 
 import sys
 from collections.abc import Sequence
@@ -97,6 +97,18 @@ def ask(
         table.add_row(answer.label, str(answer.tokens), f"{answer.seconds:.3f}", answer.text)
     print_table(table)
     print(f"picture: {out}")
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A folder with OpenGVLab/InternVL2-2B or -8B.")],
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="The new folder.")],
+) -> None:
+    """Convert InternVL2 from its authors' format to the one of transformers, without running its authors' code."""
+    from vtprune.conversion import convert_internvl2
+
+    convert_internvl2(source, target, report=lambda line: print(line, file=sys.stderr, flush=True))
+    print(f"converted: {target}")
 
 
 def _miniature() -> Path:

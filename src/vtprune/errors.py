@@ -11,3 +11,10 @@ class UserError(ValueError):
 
 class CheckpointError(UserError):
     """A checkpoint is missing, damaged, or of a family that is not supported."""
+
+
+def conversion_hint(architecture: object) -> str:
+    """What to do with a checkpoint whose format is its authors', for the end of a message; "" where nothing helps."""
+    if architecture == "InternVLChatModel":
+        return " (InternVL2-2B and -8B can be converted: vtprune convert SOURCE TARGET)"
+    return ""

@@ -2,10 +2,9 @@
 
 The settings, the names of weights and files, and the special tokens are those of `OpenGVLab/InternVL2-2B` and
 `-8B`. The pictures have their true size and the models their true numbers of layers; only the widths are small. The
-vocabulary is small too: a real sentencepiece model, trained here on a few sentences, whose last pieces are InternLM2's.
+vocabulary is small too: a real sentencepiece model, trained on a few sentences, whose last pieces are InternLM2's.
 
-transformers has the definition of the model's file for the installed version of protobuf; sentencepiece's own definition
-needs a newer one.
+The definition of the sentencepiece model's file comes from transformers: sentencepiece's own needs a newer protobuf.
 """
 
 import io

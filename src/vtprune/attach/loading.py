@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from vtprune.attach.families import FAMILIES, family_of
-from vtprune.errors import CheckpointError
+from vtprune.errors import CheckpointError, conversion_hint
 
 if TYPE_CHECKING:  # importing these takes seconds
     from transformers import PreTrainedModel, ProcessorMixin
@@ -77,7 +77,7 @@ def _check_architecture(name: str) -> None:
         supported = ", ".join(FAMILIES)
         raise CheckpointError(
             f"checkpoint {name}: architecture {architecture} is not supported; supported: {supported}"
-            f"{_other_format(architecture)}"
+            f"{conversion_hint(architecture) or _other_format(architecture)}"
         )
     with _as_checkpoint_error(name, "its configuration cannot be read"):
         AutoConfig.from_pretrained(name)
@@ -109,6 +109,7 @@ def _load_model(name: str, dtype: str | torch.dtype | None, attn_implementation:
 
 def _other_format(architecture: str | None) -> str:
     """A hint for checkpoints of the supported families that are not in the format of transformers."""
+    # This case is answered by `conversion_hint`. It stays because stored answers are keyed by the code of this module.
     if architecture == "InternVLChatModel":
         return " (convert this one first, with convert_internvl_weights_to_hf.py of transformers)"
     if str(architecture).startswith("Llava") and str(architecture).endswith("ForCausalLM"):
