@@ -1,0 +1,113 @@
+"""The rehearsal of a real run: `make rehearse`, or `python tests/rehearsal/rehearse.py --profile lite`.
+
+Replicas of the papers' checkpoints and data sets lie on a local stand-in for the Hub. In a copy of this repository,
+`make reproduce PROFILE=lite` and `PROFILE=paper` fetch them, ask a handful of questions, and write the report. Only the
+numbers of questions and the precision differ from the real run, and the scores are those of random weights. Then the
+verdicts are counted: every printed value must have one, or a reason.
+"""
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from helpers.local_hub import LocalHub  # noqa: E402
+from helpers.replicas import write_data_sets, write_models  # noqa: E402
+from rehearsal.project import Finished, Project  # noqa: E402
+
+TOKEN = "hf_rehearsal"
+"""lmms-eval's tasks ask for a login, so that the real run needs a token, too."""
+QUESTIONS = {"default": 6, "mme": None, "mmbench": None, "mmbench_cn": 6}
+"""All of MME and MMBench, because every sub-task and category has printed values of its own."""
+JUDGED = {"paper": 475}
+"""How many of the 484 printed values must have a verdict. The other 9 are times and memories of another GPU."""
+WORDS_OF_THE_MINIATURE = ("miniature", "stand-in", "12 × 12", "12 x 12", "6 × 6", "6 x 6", "rendered")
+
+
+def few_questions(params: dict[str, Any]) -> None:
+    """Change a profile's parameters so that few questions are asked, in the precision that CPUs are fast in."""
+    evaluation = params["evaluation"]
+    evaluation |= {"limit": QUESTIONS, "dtype": "float32", "batch_size": 8, "max_new_tokens": 12, "resamples": 50}
+    for model in params["models"].values():
+        model.pop("limit", None)
+    for name, section in params["experiments"].items():
+        if name in ("figure1", "figure2", "figure3"):
+            section["limit"] = 4
+        else:
+            section.pop("limit", None)
+    if "spectra" in params:
+        params["spectra"]["calibration"] = 3
+
+
+def count_verdicts(reports: Path) -> Counter[str]:
+    """How many printed values of AdaptPrune have each verdict."""
+    return Counter(pd.read_csv(reports / "verdicts.csv")["verdict"])
+
+
+def words_of_the_miniature(reports: Path) -> list[str]:
+    """The lines of the report that speak of the miniature."""
+    lines = (reports / "README.md").read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if any(word in line.lower() for word in WORDS_OF_THE_MINIATURE)]
+
+
+def rehearse(profile: str, project: Project) -> list[str]:
+    """Run a profile's pipeline in the copy, print what it took, and return what is wrong with its report."""
+    project.change(profile, few_questions)
+    finished = project.reproduce(profile)
+    reports = project.folder / "reports" / profile
+    verdicts = count_verdicts(reports)
+    judged = sum(count for verdict, count in verdicts.items() if verdict in ("reproduced", "differs"))
+    describe(profile, finished)
+    print(f"{profile}: {judged} of {sum(verdicts.values())} printed values have a verdict ({dict(verdicts)})")
+    problems = []
+    if profile in JUDGED and judged != JUDGED[profile]:
+        problems.append(f"{judged} printed values have a verdict, not {JUDGED[profile]}")
+    unexplained = pd.read_csv(reports / "verdicts.csv").query("verdict == 'not run' and reason.isna()")
+    if len(unexplained):
+        problems.append(f"{len(unexplained)} printed values have neither a verdict nor a reason")
+    if lines := words_of_the_miniature(reports):
+        problems.append(f"{len(lines)} lines speak of the miniature, such as: {lines[0]}")
+    return problems
+
+
+def describe(name: str, finished: Finished) -> None:
+    """Print what a command took."""
+    print(f"{name}: {finished.seconds / 60:.1f} minutes, {finished.gigabytes:.1f} GB in the largest process", flush=True)
+
+
+def main() -> int:
+    """Rehearse the profiles; returns 1 if anything is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--profile", action="append", choices=["lite", "paper"], help="Default: lite, then paper.")
+    parser.add_argument("--keep", type=Path, help="Keep everything in this folder, which must not exist.")
+    options = parser.parse_args()
+    begin = time.monotonic()
+    folder = options.keep or Path(tempfile.mkdtemp(prefix="rehearsal-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        write_models(folder / "hub")
+        write_data_sets(folder / "hub")
+        print(f"replicas: {time.monotonic() - begin:.0f} seconds", flush=True)
+        problems = []
+        with LocalHub(folder / "hub") as hub:
+            project = Project(folder / "project", hub.environment(folder / "home", token=TOKEN))
+            for profile in options.profile or ["lite", "paper"]:
+                problems += [f"{profile}: {problem}" for problem in rehearse(profile, project)]
+    finally:
+        if options.keep is None:
+            shutil.rmtree(folder)
+    print(*problems, sep="\n")
+    print(f"the rehearsal {'failed' if problems else 'passed'}, after {(time.monotonic() - begin) / 60:.1f} minutes")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
