@@ -80,7 +80,9 @@ def rehearse(profile: str, project: Project) -> list[str]:
 
 def describe(name: str, finished: Finished) -> None:
     """Print what a command took."""
-    print(f"{name}: {finished.seconds / 60:.1f} minutes, {finished.gigabytes:.1f} GB in the largest process", flush=True)
+    print(
+        f"{name}: {finished.seconds / 60:.1f} minutes, {finished.gigabytes:.1f} GB in the largest process", flush=True
+    )
 
 
 def main() -> int:
