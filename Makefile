@@ -5,12 +5,16 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 # Commands of the environment come first on the path, because DVC runs each stage through the shell.
 RUN    := PATH="$(CURDIR)/$(BIN):$$PATH"
+# What `make reproduce` runs: the miniature, or a folder of profiles/: quick, lite or paper.
+PROFILE ?= miniature
+PIPELINE = $(if $(filter miniature,$(PROFILE)),dvc.yaml,profiles/$(PROFILE)/dvc.yaml)
 
 .PHONY: help install reproduce test test-fast check check-reports benchmarks lock clean distclean
 
 help:
 	@echo "make install        make $(VENV) with every locked package"
-	@echo "make reproduce      run the study (DVC) and write reports/miniature/index.html"
+	@echo "make reproduce      run the study (DVC) and write reports/miniature/index.html;"
+	@echo "                    with PROFILE=quick in minutes on a few questions, with PROFILE=lite or paper on the papers' models"
 	@echo "make test           run all tests"
 	@echo "make test-fast      run the tests that are not marked slow"
 	@echo "make check          lint, format, types and import layers"
@@ -18,7 +22,7 @@ help:
 	@echo "make benchmarks     time selection, prefill, costs, spectra and shared answers (with a GPU: the papers' models in full size)"
 	@echo "make lock           write requirements.lock from the packages in $(VENV)"
 	@echo "make clean          delete caches and build files"
-	@echo "make distclean      delete these, $(VENV), the rendered data, all stored answers and all training states, without a question"
+	@echo "make distclean      delete these, $(VENV), the rendered data, all fetched models and data, all stored answers and all training states, without a question"
 
 install: $(READY)
 
@@ -30,8 +34,10 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 reproduce: install
-	$(RUN) dvc repro
-	@echo "The report: $(CURDIR)/reports/miniature/index.html"
+	$(RUN) vtstudy pipeline
+	@test -f $(PIPELINE) || { echo "There is no profile '$(PROFILE)': the profiles are miniature and the folders of profiles/." >&2; exit 2; }
+	$(RUN) dvc repro $(PIPELINE)
+	@echo "The report: $(CURDIR)/reports/$(PROFILE)/index.html"
 
 # One process for each CPU, at most four (tests/conftest.py); a file's tests stay together, because they share fixtures.
 PYTEST := python -m pytest --numprocesses auto --dist loadfile
@@ -69,4 +75,4 @@ clean:
 
 # Training and answering again takes hours.
 distclean: clean
-	rm -rf $(VENV) data/miniature data/answers data/predictions data/training
+	rm -rf $(VENV) data/miniature data/quick data/models data/hub data/answers data/predictions data/training

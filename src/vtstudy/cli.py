@@ -102,26 +102,12 @@ def evaluate(
 
 
 @app.command()
-def plan(
-    params: Params = PARAMS,
-    commands: Annotated[
-        Path | None, typer.Option(metavar="OUT", help="Print the commands that run the plan, with the report in OUT.")
-    ] = None,
-    pictures: Annotated[
-        Path | None, typer.Option(help="With --commands: a folder of pictures to calibrate spectral budgets on.")
-    ] = None,
-) -> None:
+def plan(params: Params = PARAMS) -> None:
     """Count the answers that a profile needs, before it is run."""
     from vtprune.command import print_table
-    from vtprune.errors import UserError
     from vtstudy.config import load
     from vtstudy.experiments import plan as planning
 
-    if commands is not None:
-        print("\n".join(planning.commands(params, commands, pictures)))
-        return
-    if pictures is not None:
-        raise UserError("--pictures needs --commands: the plan is the same for all pictures")
     table, sentences = planning.plan_table(load(params))
     print_table(table)
     for sentence in sentences:
@@ -210,6 +196,55 @@ def calibrate(
 
 
 @app.command()
+def pipeline(
+    root: Annotated[Path, typer.Option(help="Folder of dvc.yaml and of the folder `profiles`.")] = Path(),
+) -> None:
+    """Write the pipelines of the profiles (profiles/*/dvc.yaml) from the one in dvc.yaml."""
+    from vtstudy.pipeline import write_pipelines
+
+    print(*write_pipelines(root), sep="\n")
+
+
+fetch_app = typer.Typer(help="Fetch models and data from the Hugging Face Hub.", no_args_is_help=True)
+app.add_typer(fetch_app, name="fetch")
+
+
+@fetch_app.command("model")
+def fetch_model(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="Key of a model in the parameters.")],
+    params: Params = PARAMS,
+) -> None:
+    """Fetch a model's checkpoint into its folder, and convert it if transformers has no class for its format."""
+    from vtprune.errors import UserError
+    from vtstudy.config import load
+    from vtstudy.fetching.models import fetch_model as fetch
+
+    model = load(params).model(key)
+    if model.source is None:
+        raise UserError(f"{params}: models.{key} has no 'source', such as {{id: OWNER/NAME, revision: main}}")
+    print(fetch(model.source.id, model.source.revision, Path(model.checkpoint)))
+
+
+@fetch_app.command("data")
+def fetch_data(params: Params = PARAMS) -> None:
+    """Fetch the questions that the experiments of a profile ask, and pictures to calibrate spectral budgets on."""
+    from vtprune.errors import UserError
+    from vtstudy.config import load
+    from vtstudy.experiments.questions_asked import calibrated_on, questions_asked
+    from vtstudy.fetching.calibration import fetch_calibration
+    from vtstudy.fetching.data_sets import fetch_data as fetch
+
+    config = load(params)
+    if config.downloads is None or config.evaluation.data is None:
+        raise UserError(f"{params} must have the section 'downloads' and the folder 'evaluation.data' to fetch data")
+    folder = Path(config.evaluation.data)
+    fetch(folder, questions_asked(config), config.downloads.revisions)
+    if config.spectra is not None:
+        fetch_calibration(folder, calibrated_on(config), config.spectra.calibration)
+    print(folder)
+
+
+@app.command()
 def world(params: Params = PARAMS, data: Data = None) -> None:
     """Render the pictures and write the data sets of the miniature world."""
     from vtprune.errors import UserError
@@ -254,7 +289,8 @@ def timings(
     model: ModelKey = None,
     out: Out = None,
     cache: Cache = CACHE,
-    rounds: Annotated[int, typer.Option(min=2, help="Measured rounds, after one of warm-up.")] = 7,
+    device: Device = None,
+    rounds: Annotated[int | None, typer.Option(min=2, help="Measured rounds, in place of `timing.rounds`.")] = None,
     fresh: Fresh = False,
 ) -> None:
     """Time the methods on this machine (Table 3), as ratios to the unpruned model."""
@@ -264,7 +300,16 @@ def timings(
     config = load(params)
     checkpoint = Path(config.model(model).checkpoint)
     results = (out or config.reports) / "results"
-    print(measure_timings(results, checkpoint, cache, rounds=rounds, fresh=fresh))
+    path = measure_timings(
+        results,
+        checkpoint,
+        cache,
+        device=device,
+        dtype=config.evaluation.dtype,
+        rounds=rounds or config.timing.rounds,
+        fresh=fresh,
+    )
+    print(path)
 
 
 @app.command()
@@ -273,14 +318,18 @@ def svd_latency(
     out: Out = None,
     recorded: Annotated[Path, typer.Option(help="Folder of a GPU's recorded times.")] = Path("reports/recorded"),
     cache: Cache = CACHE,
-    rounds: Annotated[int, typer.Option(min=2, help="Measured rounds of a shape, at most.")] = 5,
+    rounds: Annotated[
+        int | None, typer.Option(min=2, help="Measured rounds of a shape, at most, in place of `timing.budget_rounds`.")
+    ] = None,
     fresh: Fresh = False,
 ) -> None:
     """Time the ways to compute a spectral budget on this machine, and add a GPU's recorded times."""
     from vtstudy.config import load
     from vtstudy.experiments.svd_latency import measure_latency
 
-    results = (out or load(params).reports) / "results"
+    config = load(params)
+    results = (out or config.reports) / "results"
+    rounds = rounds or config.timing.budget_rounds
     print(measure_latency(results, recorded, cache, rounds=rounds, fresh=fresh))
 
 

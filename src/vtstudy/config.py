@@ -77,6 +77,19 @@ class Section(BaseModel):
         return data
 
 
+class Source(Section):
+    """Where a checkpoint is fetched from.
+
+    Attributes:
+        id: of the repository on the Hugging Face Hub.
+        revision: a commit, or a branch or tag. The commit that a branch has when it is first fetched is recorded in the
+            checkpoint's folder, and is kept.
+    """
+
+    id: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+    revision: str = "main"
+
+
 class Model(Section):
     """A checkpoint that is evaluated.
 
@@ -84,12 +97,14 @@ class Model(Section):
         paper: the paper's model that the checkpoint is compared with.
         table: the table of AdaptPrune that prints the paper's model.
         checkpoint: a folder, or an id on the Hugging Face Hub.
+        source: where `vtstudy fetch model` gets the folder from; None for a folder that is there already.
         limit: replaces `evaluation.limit` if the key is there.
     """
 
     paper: str
     table: Literal["table1", "table2"]
     checkpoint: str
+    source: Source | None = None
     limit: Limit = None
 
 
@@ -178,19 +193,45 @@ class Experiments(Section):
 
 
 class Spectra(Section):
-    """How the energies of spectral budgets are calibrated on the miniature world.
+    """How the energies of spectral budgets are calibrated, on pictures that no question shows.
 
     Attributes:
         targets: the fixed budgets to match, as fractions of the image tokens.
         calibration: pictures to calibrate on, for each benchmark.
-        seed: seed of those pictures.
+        seed: seed of those pictures in the miniature world. Fetched data sets have the pictures after their questions.
+        limit: replaces `evaluation.limit` if the key is there: how many images of each benchmark are measured.
         limits: pairs `[k_min, k_max]` that bound a budget, as multiples of the fixed budget; null for no bound.
     """
 
     targets: Annotated[Shares, Field(min_length=1)]
     calibration: Count
     seed: int
+    limit: Limit = None
     limits: Annotated[tuple[Multiples, ...], BeforeValidator(_tuple)] = ()
+
+
+class Downloads(Section):
+    """The data sets that are fetched from the Hugging Face Hub.
+
+    Attributes:
+        revisions: by data set, such as `lmms-lab-encoder/POPE`, a commit, or a branch or tag. Those that are not named
+            are of the branch `main`. What a branch has when it is first fetched is recorded in the data set's folder,
+            and is kept.
+    """
+
+    revisions: dict[str, str] = {}
+
+
+class Timing(Section):
+    """How often times are measured (Table 3, and the times of budgets).
+
+    Attributes:
+        rounds: measured rounds of the methods, after one of warm-up.
+        budget_rounds: measured rounds of the ways to a spectral budget, at most.
+    """
+
+    rounds: Annotated[int, Field(ge=2)] = 7
+    budget_rounds: Annotated[int, Field(ge=2)] = 5
 
 
 class World(Section):
@@ -291,17 +332,21 @@ class Config(Section):
     """A file of parameters.
 
     Attributes:
-        profile: `miniature`, `lite` or `paper`: which models and data the results are of.
+        profile: such as `miniature` or `paper`: which models and data the results are of. Its results are in
+            `reports/<profile>`.
         models: the models that are evaluated, by key.
-        spectra, world, training, derived: only the miniature has them.
+        world, training, derived: only profiles with stand-ins have them.
+        downloads: only profiles with data sets of the Hub have it.
     """
 
-    profile: str
+    profile: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     models: Annotated[dict[str, Model], Field(min_length=1)]
     evaluation: Evaluation = Evaluation()
     experiments: Experiments = Experiments()
     spectra: Spectra | None = None
     world: World | None = None
+    downloads: Downloads | None = None
+    timing: Timing = Timing()
     training: Training | None = None
     derived: dict[str, DerivedTraining] = {}
     report: Report

@@ -22,7 +22,7 @@ SCORES = "reports/miniature/results/scores"
 def stages() -> dict[str, PipelineStage]:
     """The stages by name, with all templates resolved."""
     with Repo(ROOT) as repo:
-        return {stage.name: stage for stage in repo.index.stages}
+        return {stage.name: stage for stage in repo.index.stages if stage.path_in_repo == "dvc.yaml"}
 
 
 def deps_of(stage: PipelineStage) -> set[str]:
@@ -91,6 +91,7 @@ def test_all_settings_of_an_evaluation_are_in_one_section():
         "evaluation",
         "experiments",
         "spectra",
+        "timing",
         "world",
         "training",
         "derived",

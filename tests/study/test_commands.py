@@ -2,7 +2,6 @@
 
 import csv
 import json
-import shlex
 import subprocess
 import sys
 
@@ -176,9 +175,9 @@ def test_questions_that_cannot_be_counted_are_refused(tmp_path):
         question_count(config, "mmvet", None)
 
 
-@pytest.mark.parametrize(("profile", "answers"), [("lite", 1_057_216), ("paper", 15_658_859)])
+@pytest.mark.parametrize(("profile", "answers"), [("lite", 1_092_816), ("paper", 19_544_745)])
 def test_the_profiles_can_be_planned(capsys, profile, answers):
-    assert cli.main(["plan", "--params", str(ROOT / "params" / f"{profile}.yaml")]) == 0
+    assert cli.main(["plan", "--params", str(ROOT / "profiles" / profile / "params.yaml")]) == 0
     assert f"{answers:,}" in capsys.readouterr().out
 
 
@@ -196,37 +195,6 @@ def test_the_miniature_is_planned_without_its_data(tmp_path, monkeypatch):
         }
         assert len(variants) == run.variants, stem
         assert sum(int(row["n"]) for row in rows if row["method"] == "baseline") == run.questions, stem
-
-
-def commands(capsys, params, *options) -> list[list[str]]:
-    """The commands that the plan prints, as words."""
-    assert cli.main(["plan", "--params", str(params), "--commands", "runs/it", *options]) == 0
-    return [shlex.split(line, comments=True) for line in capsys.readouterr().out.splitlines()]
-
-
-def test_the_commands_of_a_profile_are_those_of_its_plan(capsys):
-    params = ROOT / "params" / "paper.yaml"
-    models = list(load(params).models)
-    first, *lines = commands(capsys, params)
-    assert first == [] and {line[0] for line in lines} == {"vtstudy"}  # a comment says what is left out
-    assert all(line[line.index("--out") + 1] == "runs/it" for line in lines)
-    assert [line[-1] for line in lines if line[1] == "answer"] == models
-    assert [(line[2], line[-1]) for line in lines if line[1] == "run"] == [
-        *(("table1", model) for model in models),
-        *((name, models[0]) for name in ("table4", "table5", "table6_7", "table8", "figure5")),
-    ]
-    assert [line[1] for line in lines[-2:]] == ["collect", "report"]
-    # With pictures to calibrate on, E-AdaPrune's comparison is run as well.
-    lines = commands(capsys, params, "--pictures", "my pictures")
-    assert lines[0][1] == "calibrate" and lines[0][-2:] == ["--pictures", "my pictures"]
-    assert [line[2] for line in lines if line[1] == "run"][-1] == "eadaprune"
-    assert cli.main(["plan", "--params", str(params), "--pictures", "here"]) == 2
-
-
-def test_the_commands_of_the_miniature_calibrate_on_its_world(capsys):
-    lines = commands(capsys, ROOT / "params.yaml")
-    assert lines[0][1:3] == ["run", "spectra"]
-    assert [line[2] for line in lines if line[1] == "run"][-3:] == list(EADAPRUNE)
 
 
 @pytest.mark.parametrize(

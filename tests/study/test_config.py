@@ -20,7 +20,9 @@ def config_of(folder, **sections):
     return load(folder / "params.yaml")
 
 
-@pytest.mark.parametrize("name", ["params.yaml", "params/lite.yaml", "params/paper.yaml"])
+@pytest.mark.parametrize(
+    "name", ["params.yaml", *(f"profiles/{name}/params.yaml" for name in ("quick", "lite", "paper"))]
+)
 def test_the_committed_parameters_are_valid(name):
     config = load(ROOT / name)
     for key in config.models:
@@ -103,5 +105,6 @@ def test_every_model_is_in_its_table_and_the_first_of_its_paper_in_the_others():
     assert all(
         EXPERIMENTS[name].models(config) == ["llava-7b"] for name in EXPERIMENTS if name not in ("table1", "table2")
     )
-    lite = load(ROOT / "params/lite.yaml")
-    assert EXPERIMENTS["spectra"].models(lite) == EXPERIMENTS["energy"].models(lite) == []
+    lite = load(ROOT / "profiles/lite/params.yaml")
+    assert all(entry.models(lite) == ["llava-7b"] for name, entry in EXPERIMENTS.items() if name != "table2")
+    assert EXPERIMENTS["table2"].models(lite) == []

@@ -1,7 +1,5 @@
-"""What a profile costs before it is run: the number of answers that each experiment needs, and the commands."""
+"""What a profile costs before it is run: the number of answers that each experiment needs."""
 
-import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,7 +9,7 @@ from rich.table import Table
 from vtprune.methods import SpectralBudget
 from vtprune.methods.spectral_budget import SOURCES
 from vtstudy.benchmarks import BENCHMARKS, check_available, limit_of
-from vtstudy.config import Config, Limit, load
+from vtstudy.config import Config, Limit
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.evaluation.requests import Variant
 from vtstudy.experiments.eadaprune import Matching, assumptions
@@ -78,7 +76,7 @@ def plan(config: Config) -> tuple[list[PlannedRun], list[str]]:
                 without_checkpoint.setdefault(paper, []).append(name)
         for model in entry.models(config):
             settings = entry.settings_of(config, model)
-            experiment = entry.specify(settings, _uncalibrated(config))
+            experiment = entry.specify(settings, uncalibrated(config))
             keeps = settings.ratios(experiment.keeps)
             variants = {spec.variant(keep) for spec in experiment.variants.values() for keep in keeps}
             counts = {
@@ -112,11 +110,8 @@ def _joined(words: list[str]) -> str:
     return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def _uncalibrated(config: Config) -> Matching:
-    """Gives as many different budgets as will be calibrated for a fixed one; their energies are not known yet.
-
-    `vtstudy spectra` calibrates budgets with all assumptions, `vtstudy calibrate` the default budget alone.
-    """
+def uncalibrated(config: Config) -> Matching:
+    """Gives as many different budgets as will be calibrated for a fixed one; their energies are not known yet."""
 
     def budgets(path: Path, target: float) -> list[SpectralBudget]:
         default = SpectralBudget(target)
@@ -138,13 +133,15 @@ def _uncalibrated(config: Config) -> Matching:
 def question_count(config: Config, benchmark: str, limit: Limit) -> int:
     """How many questions of a benchmark are asked.
 
-    The benchmark has as many as the Hub's split, as its local folder, or as the miniature world will make.
+    The benchmark has as many as the Hub's split, as its local folder (once it is fetched or rendered), or as the
+    miniature world will make.
 
     Raises:
         UserError: if the local questions cannot be counted, or the benchmark is not among the local data.
     """
     data = config.evaluation.data
-    if data is None:
+    from_hub = data is None or config.downloads is not None
+    if from_hub and not (data and (Path(data) / BENCHMARKS[benchmark].path).is_dir()):
         available = QUESTIONS_ON_THE_HUB[benchmark]
     else:
         check_available(benchmark, local=True)
@@ -189,39 +186,3 @@ def plan_table(config: Config) -> tuple[Table, list[str]]:
     table.add_section()
     table.add_row(f"all of {config.profile}", "", "", "", "", f"{sum(run.new_answers for run in runs):,}")
     return table, sentences
-
-
-def commands(params: Path, out: Path, pictures: Path | None = None) -> list[str]:
-    """The shell commands that run the plan without DVC, with results and report in the folder `out`.
-
-    Args:
-        pictures: folder of pictures that no benchmark shows, to calibrate spectral budgets on. The miniature world
-            makes its own. Other profiles leave out the experiments that need them, with a comment.
-
-    Raises:
-        UserError: if the parameters are wrong.
-    """
-    config = load(params)
-    runs, _ = plan(config)
-    common: list[str | Path] = ["--params", params, "--out", out]
-    calibrated = {name for name, entry in EXPERIMENTS.items() if entry.calibrated}
-    models: Mapping[str, None] = dict.fromkeys(run.model for run in runs)
-    lines: list[list[str | Path]] = []
-    left_out: list[str] = []
-    if config.spectra is not None:
-        lines.append(["vtstudy", "run", "spectra", *common])
-    elif pictures is not None:
-        lines.append(["vtstudy", "calibrate", *common, "--pictures", pictures])
-    else:
-        left_out = list(dict.fromkeys(run.experiment for run in runs if run.experiment in calibrated))
-    lines += [["vtstudy", "answer", *common, "--model", model] for model in models]
-    lines += [
-        ["vtstudy", "run", run.experiment, *common, "--model", run.model]
-        for run in runs
-        if run.experiment not in left_out
-    ]
-    lines += [["vtstudy", "collect", *common], ["vtstudy", "report", *common]]
-    texts = [shlex.join(map(str, line)) for line in lines]
-    if left_out:
-        texts.insert(0, f"# without --pictures, a folder to calibrate on, {_joined(left_out)} is left out")
-    return texts

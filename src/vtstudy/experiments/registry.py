@@ -96,6 +96,8 @@ class Entry(Generic[AnySettings]):
             if config.spectra is None:
                 raise UserError("the parameters have no section 'spectra', which the experiment spectra needs")
             changes["spectra"] = config.spectra
+            if "limit" in config.spectra.model_fields_set and changes.get("limit") is None:
+                changes["limit"] = config.spectra.limit
         if issubclass(self.settings, SpectralSettings):
             results = Path(str(changes.get("out") or config.reports / "results"))
             changes = {"calibration": str(calibration_file(config, results))} | changes
