@@ -19,9 +19,9 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from helpers.local_hub import LocalHub  # noqa: E402
-from helpers.replicas import write_data_sets, write_models  # noqa: E402
-from rehearsal.project import Finished, Project  # noqa: E402
+from helpers.local_hub import LocalHub
+from helpers.replicas import write_data_sets, write_models
+from rehearsal.project import Finished, Project
 
 TOKEN = "hf_rehearsal"
 """lmms-eval's tasks ask for a login, so that the real run needs a token, too."""
