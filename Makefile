@@ -9,7 +9,7 @@ RUN    := PATH="$(CURDIR)/$(BIN):$$PATH"
 PROFILE ?= miniature
 PIPELINE = $(if $(filter miniature,$(PROFILE)),dvc.yaml,profiles/$(PROFILE)/dvc.yaml)
 
-.PHONY: help install reproduce test test-fast check check-reports benchmarks lock clean distclean
+.PHONY: help install reproduce test test-fast rehearse check check-reports benchmarks lock clean distclean
 
 help:
 	@echo "make install        make $(VENV) with every locked package"
@@ -17,6 +17,7 @@ help:
 	@echo "                    with PROFILE=quick in minutes on a few questions, with PROFILE=lite or paper on the papers' models"
 	@echo "make test           run all tests"
 	@echo "make test-fast      run the tests that are not marked slow"
+	@echo "make rehearse       rehearse a real run: profiles lite and paper on replicas of the papers' checkpoints and data"
 	@echo "make check          lint, format, types and import layers"
 	@echo "make check-reports  check that the committed reports belong to the committed code"
 	@echo "make benchmarks     time selection, prefill, costs, spectra and shared answers (with a GPU: the papers' models in full size)"
@@ -47,6 +48,9 @@ test: install
 
 test-fast: install
 	$(RUN) $(PYTEST) -m "not slow"
+
+rehearse: install
+	$(RUN) python tests/rehearsal/rehearse.py
 
 check: install
 	$(RUN) ruff check
