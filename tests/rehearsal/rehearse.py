@@ -38,13 +38,11 @@ def few_questions(params: dict[str, Any]) -> None:
     evaluation |= {"limit": QUESTIONS, "dtype": "float32", "batch_size": 8, "max_new_tokens": 12, "resamples": 50}
     for model in params["models"].values():
         model.pop("limit", None)
-    for name, section in params["experiments"].items():
-        if name in ("figure1", "figure2", "figure3"):
-            section["limit"] = 4
-        else:
-            section.pop("limit", None)
-    if "spectra" in params:
-        params["spectra"]["calibration"] = 3
+    for name in ("figure1", "figure2", "figure3", "energy", "sensitivity"):
+        if name in params["experiments"]:
+            params["experiments"][name]["limit"] = 4
+    params["spectra"] |= {"calibration": 3, "limit": 4}
+    params["timing"] = {"rounds": 2, "budget_rounds": 2}
 
 
 def count_verdicts(reports: Path) -> Counter[str]:

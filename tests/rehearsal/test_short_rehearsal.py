@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
 from helpers.local_hub import LocalHub
 from helpers.replicas import write_data_sets, write_models
 from rehearsal.project import Project
