@@ -4,35 +4,32 @@ It covers each source of features, centred or not, with squared or plain singula
 
 - the energy at which the mean budget equals a fixed one, calibrated on pictures that no benchmark shows,
 - the budgets that this energy gives the benchmarks' images,
-- the rank correlation of the budgets with how much the world put into each image,
+- in the miniature world, the rank correlation of the budgets with how much it put into each image,
 - how often the randomised budgets equal the exact ones.
 
 The experiments that ask questions (`eadaprune.py`) use the calibrated energies. `vtstudy spectra` writes
 `scores/spectra.csv` (the headline numbers), `scores/spectra.json` (the facts of the run) and the tables in `spectra/`.
 """
 
-import csv
-import io
 import json
 import math
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from tqdm import tqdm
 
 from vtprune.methods import SpectralBudget
 from vtprune.methods.spectral_budget import SOURCES, Source
-from vtstudy.benchmarks import ADAPTPRUNE, BENCHMARKS, limit_of
-from vtstudy.config import Limit, Multiples
-from vtstudy.evaluation.cache_key import files_digest, meaning
+from vtstudy.benchmarks import ADAPTPRUNE
+from vtstudy.config import Multiples
+from vtstudy.evaluation.cache_key import files_digest
 from vtstudy.evaluation.checkpoint import Checkpoint
 from vtstudy.evaluation.environment import data_root, prepare
 from vtstudy.evaluation.errors import EvaluationError
@@ -44,6 +41,17 @@ from vtstudy.experiments.intervals import spearman, wilson
 from vtstudy.experiments.provenance import checkpoint_facts, facts
 from vtstudy.experiments.results import COLUMNS, write_results
 from vtstudy.experiments.settings import SpectraSettings
+from vtstudy.experiments.spectra_pictures import (
+    Density,
+    Pictures,
+    benchmark_images,
+    decoded,
+    density_file,
+    fetched,
+    image_files,
+    read_density,
+    rendered,
+)
 
 NAME = "spectra"
 DEFAULT: tuple[Source, bool, float] = ("projected", False, 2.0)  # the default assumptions of SpectralBudget
@@ -59,72 +67,6 @@ def shares_of(shares: Mapping[FeatureChoice, torch.Tensor], source: Source, cent
     """Shares of `s ** power`, computed from the shares of the squares."""
     energies = shares[source, centre].pow(power / 2)
     return energies / energies.sum(dim=1, keepdim=True).clamp(min=1e-30)
-
-
-def benchmark_images(root: Path, limit: Limit) -> Iterator[tuple[str, str, bytes]]:
-    """(benchmark, image id, encoded image), each image of a benchmark once.
-
-    Args:
-        root: folder of the data sets.
-        limit: how many images of each benchmark.
-    """
-    import pyarrow.parquet as pq
-
-    for name in ADAPTPRUNE:
-        stored: dict[str, bytes] = {}
-        for file in _image_files(root, name):
-            for image in pq.read_table(file, columns=["image"]).column("image").to_pylist():
-                stored.setdefault(Path(image["path"]).stem, image["bytes"])
-        if not stored:
-            spec = BENCHMARKS[name]
-            raise EvaluationError(f"{spec.title}: there are no images in {root / spec.path}")
-        for key in list(stored)[: limit_of(limit, name)]:
-            yield name, key, stored[key]
-
-
-def _image_files(root: Path, benchmark: str) -> list[Path]:
-    spec = BENCHMARKS[benchmark]
-    return sorted((root / spec.path).glob(spec.pattern(spec.images_config or spec.config)))
-
-
-def decoded(image: bytes) -> Image.Image:
-    """An encoded image as pillow has it."""
-    with Image.open(io.BytesIO(image)) as opened:
-        return opened.convert("RGB")
-
-
-def read_density(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
-    """What each image holds, by (benchmark, image id); ``content`` is all but the clutter.
-
-    Raises:
-        EvaluationError: if the world's file cannot be read.
-    """
-    try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
-    except OSError as error:
-        raise EvaluationError(f"{path} cannot be read ({error.strerror}): the images' densities stand there") from error
-    counted = ("objects", "characters", "chart_parts", "clutter")
-    for row in rows:
-        row |= {name: int(row[name]) for name in counted}
-        row["content"] = row["objects"] + row["characters"] + row["chart_parts"]
-    return {(row["benchmark"], row["image_id"]): row for row in rows}
-
-
-def calibration_images(density: Iterable[Mapping[str, Any]], count: int, seed: int) -> list[Image.Image]:
-    """`count` pictures for each benchmark, of the kinds that it shows, from the training's side of the split."""
-    from vtstudy.world.pictures import sample  # rendering is not needed where the spectra are cached
-    from vtstudy.world.scene import render
-
-    kinds: dict[str, list[str]] = {}
-    for row in density:
-        kinds.setdefault(row["benchmark"], []).append(row["kind"])
-    images = []
-    for benchmark, kinds_of_benchmark in kinds.items():
-        rng = Random(f"spectra-{benchmark}-{seed}")
-        images += [
-            Image.fromarray(render(sample(rng, rng.choice(kinds_of_benchmark), held_out=False))) for _ in range(count)
-        ]
-    return images
 
 
 def clamped(limits: Iterable[Multiples], tokens: int) -> list[tuple[int, int | None]]:
@@ -148,37 +90,30 @@ def run(settings: SpectraSettings) -> Path:
     """
     start = time.perf_counter()
     if settings.data is None:
-        raise EvaluationError("spectra need the miniature world's data: it alone knows how much each image holds")
+        raise EvaluationError("spectra need data sets in a folder, evaluation.data: render or fetch them first")
     options, targets = settings.spectra, settings.spectra.targets
     root = data_root(settings.data)
-    density = read_density(root / "density.csv")
+    density = read_density(density_file(root)) if density_file(root).is_file() else None
     prepare(offline=True)
     measurements = MeasurementCache(Path(settings.cache) / "measurements")
     checkpoint = Checkpoint(settings.checkpoint, measurements, device=settings.device, dtype=settings.dtype)
     shown = list(benchmark_images(root, settings.limit))
-    calibrated_on = options.calibration * len({row["benchmark"] for row in density.values()})
-    calibration_key = {
-        "density": files_digest({"density.csv": root / "density.csv"}),
-        "count": options.calibration,
-        "seed": options.seed,
-        "code": meaning(["vtstudy.world.pictures", "vtstudy.world.scene"]),
-    }
-    files = {f"{name} {file.name}": file for name in ADAPTPRUNE for file in _image_files(root, name)}
+    if density is None:
+        pictures, facts_of = fetched(root), None
+    else:
+        pictures = rendered(root, density, options.calibration, options.seed)
+        facts_of = _facts_of(shown, density, root)
+    calibrated_on = pictures.count
+    files = {f"{name} {file.name}": file for name in ADAPTPRUNE for file in image_files(root, name)}
     benchmarks_key = {"files": files_digest(files), "limit": settings.limit, "pillow": version("pillow")}
-    unknown = [f"{key} of {benchmark}" for benchmark, key, _ in shown if (benchmark, key) not in density]
-    if unknown:
-        raise EvaluationError(
-            f"{root / 'density.csv'} has no row for the image {unknown[0]}: run `vtstudy world` again"
-        )
-    facts_of = [density[benchmark, key] for benchmark, key, _ in shown]
 
     seconds = {}
     with tqdm(total=calibrated_on + len(shown), unit="image", desc=NAME, dynamic_ncols=True) as bar:
         calibration = cached_spectra(
             checkpoint,
             measurements,
-            lambda: calibration_images(density.values(), options.calibration, options.seed),
-            calibration_key,
+            pictures.make,
+            pictures.key,
             settings.batch_size,
             bar,
         )
@@ -205,7 +140,7 @@ def run(settings: SpectraSettings) -> Path:
         measured = cached_spectra(
             checkpoint,
             measurements,
-            lambda: [decoded(image) for _, _, image in shown],
+            lambda: Pictures([partial(_content, image) for _, _, image in shown]),
             benchmarks_key,
             settings.batch_size,
             bar,
@@ -235,14 +170,15 @@ def run(settings: SpectraSettings) -> Path:
         "budgets": _budget_table(shown, facts_of, exact, targets),
         "calibration": calibrated,
         "means": list(_means(exact, names)),
-        "correlation": list(_correlations(exact, names, facts_of)),
+        "correlation": [] if facts_of is None else list(_correlations(exact, names, facts_of)),
         "agreement": list(_agreement(exact, counts_of, names)),
         "decay": list(_decay(shares, names, facts_of)),
     }
     out = Path(settings.out)
     shutil.rmtree(out / NAME, ignore_errors=True)
     for name, rows in tables.items():
-        write_csv(out / NAME / f"{name}.csv", rows, digits=5)
+        if rows:
+            write_csv(out / NAME / f"{name}.csv", rows, digits=5)
     _write_examples(
         out / NAME / "examples", shown, exact[(*DEFAULT, min(targets, key=lambda target: abs(target - EXAMPLE_TARGET)))]
     )
@@ -252,6 +188,20 @@ def run(settings: SpectraSettings) -> Path:
     known[NAME] = images | options.model_dump(exclude={"limits"}) | {"seconds": seconds}
     write(path.with_suffix(".json"), json.dumps(known, indent=2) + "\n")
     return path
+
+
+def _content(image: bytes) -> bytes:
+    return image
+
+
+def _facts_of(shown: Sequence, density: Density, root: Path) -> list[Mapping[str, Any]]:
+    """What each image holds."""
+    for benchmark, key, _ in shown:
+        if (benchmark, key) not in density:
+            raise EvaluationError(
+                f"{density_file(root)} has no row for the image {key} of {benchmark}: run `vtstudy world`"
+            )
+    return [density[benchmark, key] for benchmark, key, _ in shown]
 
 
 def _variant(key: tuple[str, bool, float, float]) -> dict[str, Any]:
@@ -292,16 +242,13 @@ def _write_examples(folder: Path, shown: Sequence, counts: np.ndarray) -> None:
     write_csv(folder / "examples.csv", rows)
 
 
-def _budget_table(shown: Sequence, known: Sequence[Mapping], exact: Mapping, targets: Sequence[float]) -> Table:
-    """An image a row: what it holds, and its budgets from squared singular values."""
+def _budget_table(shown: Sequence, known: Sequence[Mapping] | None, exact: Mapping, targets: Sequence[float]) -> Table:
+    """An image a row: what it holds, if that is known, and its budgets from squared singular values."""
     rows = []
-    for index, ((benchmark, key, _), facts_of) in enumerate(zip(shown, known, strict=True)):
-        row = {
-            "benchmark": benchmark,
-            "image_id": key,
-            "kind": facts_of["kind"],
-            **{name: facts_of[name] for name in MEASURES},
-        }
+    for index, (benchmark, key, _) in enumerate(shown):
+        row = {"benchmark": benchmark, "image_id": key}
+        if known is not None:
+            row |= {name: known[index][name] for name in ("kind", *MEASURES)}
         for source, centre in VARIANTS:
             label = source + "_centred" * centre
             row |= {f"{label}_{target:g}": int(exact[source, centre, 2.0, target][index]) for target in targets}
@@ -369,11 +316,13 @@ def _agreement(exact: Mapping, found: Mapping, names: np.ndarray) -> Iterator[di
             }
 
 
-def _decay(shares: Mapping, names: np.ndarray, known: Sequence[Mapping]) -> Iterator[dict[str, Any]]:
-    """Running sums by benchmark, and of the third of all images that holds least, and most."""
-    content = np.array([row["content"] for row in known])
-    low, high = np.quantile(content, [1 / 3, 2 / 3])
-    groups = [*_scopes(names), ("sparse third", content <= low), ("dense third", content >= high)]
+def _decay(shares: Mapping, names: np.ndarray, known: Sequence[Mapping] | None) -> Iterator[dict[str, Any]]:
+    """Running sums by benchmark and, if it is known, of the third of all images that holds least, and most."""
+    groups = list(_scopes(names))
+    if known is not None:
+        content = np.array([row["content"] for row in known])
+        low, high = np.quantile(content, [1 / 3, 2 / 3])
+        groups += [("sparse third", content <= low), ("dense third", content >= high)]
     for source, centre in VARIANTS:
         sums = shares[source, centre].double().cumsum(dim=1).numpy()[:, :DECAY]
         for group, here in groups:

@@ -1,4 +1,4 @@
-"""Table 3's times on this machine: the costs of the methods on a miniature, as ratios to the unpruned model.
+"""Table 3's times on this machine: the costs of the methods on one model, as ratios to the unpruned model.
 
 Times differ from run to run, so no other result depends on them. They are stored with other measurements: the files
 hold the times of the first run on this machine with this code. The ratios are taken round by round.
@@ -34,6 +34,8 @@ def measure_timings(
     checkpoint: Path,
     cache: Path,
     *,
+    device: str | None = None,
+    dtype: str | None = None,
     batches: Sequence[int] = (1, 8),
     rounds: int = 7,
     fresh: bool = False,
@@ -44,12 +46,18 @@ def measure_timings(
         folder: where the files are written.
         checkpoint: folder of the checkpoint.
         cache: folder of the stored answers; the times are stored there too.
+        device: where the model runs; by default a GPU if there is one, else the CPU.
+        dtype: precision of the weights; by default float32.
         batches: numbers of prompts in a batch.
         rounds: measured rounds, after one of warm-up; at least 2.
         fresh: whether to measure again if there are stored times.
     """
-    methods = variants(KEEP, torch.device("cpu"))
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    dtype = dtype or "float32"
+    methods = variants(KEEP, place)
     machine = machine_facts() | {"versions": versions(SOFTWARE)}
+    if place.type == "cuda":
+        machine["gpu"] = torch.cuda.get_device_name(place)
     code = {"vtprune.cost.measure", *ANSWERING}.union(*map(defining_modules, methods.values()))
     key = {
         "machine": machine,
@@ -58,6 +66,8 @@ def measure_timings(
         "code": meaning(code),
         "rounds": rounds,
     }
+    if (place.type, dtype) != ("cpu", "float32"):  # keys of times that were stored before have neither
+        key |= {"device": place.type, "dtype": dtype}
     name = checkpoint.resolve().name
     rows: list[dict[str, object]] = []
     milliseconds = {}
@@ -65,7 +75,7 @@ def measure_timings(
         seconds = MeasurementCache(cache / "measurements").data(
             "timings",
             key | {"batch": batch},
-            partial(_measured, checkpoint, batch, rounds),
+            partial(_measured, checkpoint, batch, rounds, place, dtype),
             fresh=fresh,
         )
         seconds = {method: seconds[method] for method in methods if method in seconds}  # in the order of the methods
@@ -76,7 +86,7 @@ def measure_timings(
         }
     facts = {
         "model": name,
-        "dtype": "float32",
+        "dtype": dtype,
         "keep": KEEP,
         "machine": machine,
         "median_milliseconds": milliseconds,
@@ -85,14 +95,15 @@ def measure_timings(
     return write_csv(folder / "timings.csv", rows)
 
 
-def _measured(checkpoint: Path, batch: int, rounds: int) -> Seconds:
+def _measured(checkpoint: Path, batch: int, rounds: int, device: torch.device, dtype: str) -> Seconds:
     from transformers import AutoModelForImageTextToText
 
     model = AutoModelForImageTextToText.from_pretrained(
-        checkpoint, dtype=torch.float32, attn_implementation="sdpa", local_files_only=True
-    ).eval()
+        checkpoint, dtype=getattr(torch, dtype), attn_implementation="sdpa", local_files_only=True
+    )
+    model = model.to(device).eval()
     plan = Plan(batch=batch, rounds=rounds, loop_rounds=rounds, text_tokens=32)
-    seconds = measure(model, variants(KEEP, torch.device("cpu")), plan, progress=_show).seconds
+    seconds = measure(model, variants(KEEP, device), plan, progress=_show).seconds
     _show("")
     return seconds
 

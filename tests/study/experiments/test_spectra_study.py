@@ -15,14 +15,8 @@ from vtstudy.experiments.calibration import budgets, calibrate
 from vtstudy.experiments.collect import collect
 from vtstudy.experiments.intervals import spearman, wilson
 from vtstudy.experiments.settings import SpectraSettings
-from vtstudy.experiments.spectra import (
-    MEASURES,
-    benchmark_images,
-    calibration_images,
-    decoded,
-    read_density,
-    run,
-)
+from vtstudy.experiments.spectra import MEASURES, run
+from vtstudy.experiments.spectra_pictures import benchmark_images, calibration_images, decoded, read_density
 from vtstudy.report.results import load_results
 from vtstudy.world.datasets import make_all
 
