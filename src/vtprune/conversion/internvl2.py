@@ -67,7 +67,11 @@ def convert_internvl2(source: Path, target: Path, report: Callable[[str], None] 
     files = weight_files(source)
     _check_target(target, sum(file.stat().st_size for file in files))
     tokenizer = read_tokenizer(source)
-    config = _configuration(settings, tokenizer, source)
+    try:
+        config = _configuration(settings, tokenizer, source)
+        processor = _processor(settings, tokenizer, config.image_seq_length)
+    except KeyError as error:
+        raise CheckpointError(f"{source / 'config.json'} lacks the setting {error.args[0]}") from error
     weights = published_weights(config)
     check_weights(files, weights, _native_shapes(config))
 
@@ -84,7 +88,7 @@ def convert_internvl2(source: Path, target: Path, report: Callable[[str], None] 
             write_index(folder, sizes)
         config.save_pretrained(folder)
         _generation_settings(tokenizer).save_pretrained(folder)
-        _processor(settings, tokenizer, config.image_seq_length).save_pretrained(folder)
+        processor.save_pretrained(folder)
         folder.replace(target)
 
 
@@ -128,7 +132,7 @@ def _configuration(settings: dict[str, Any], tokenizer: PreTrainedTokenizerFast,
         image_token_id=cast("int", tokenizer.convert_tokens_to_ids(IMAGE_TOKENS["context_image_token"])),
         image_seq_length=int(side) ** 2,
         downsample_ratio=settings["downsample_ratio"],
-        vision_feature_layer=settings["select_layer"],
+        vision_feature_layer=-1,
         tie_word_embeddings=False,
     )
     config.architectures = ["InternVLForConditionalGeneration"]
@@ -194,7 +198,7 @@ def _processor(settings: dict[str, Any], tokenizer: PreTrainedTokenizerFast, tok
     pixels: dict[str, Any] = {"size": {"height": side, "width": side}, "image_mean": _MEAN, "image_std": _STD}
     images = GotOcr2ImageProcessorPil(
         crop_to_patches=True,
-        min_patches=settings["min_dynamic_patch"],
+        min_patches=settings.get("min_dynamic_patch", 1),
         max_patches=settings["max_dynamic_patch"],
         **pixels,
     )

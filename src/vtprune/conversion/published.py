@@ -9,20 +9,21 @@ from typing import Any, cast
 
 from vtprune.errors import CheckpointError
 
-# What the published settings of InternVL2-2B and -8B say, where another value would need other code. Other models of
-# the series have the same architecture name: InternVL2-1B and -40B (Qwen2, Llama), -4B (Phi3), -26B (InternViT-6B).
-_REQUIRED = {
-    "dynamic_image_size": True,
-    "ps_version": "v2",
-    "select_layer": -1,
-    "use_backbone_lora": 0,
-    "use_llm_lora": 0,
-    "use_thumbnail": True,
-    "llm_config.bias": False,
-    "llm_config.tie_word_embeddings": False,
-    "vision_config.norm_type": "layer_norm",
-    "vision_config.qk_normalization": False,
-    "vision_config.qkv_bias": True,
+# What the published settings of InternVL2-2B and -8B say where another value would need other code, and what the
+# authors' code takes for a setting that is left out. Other models of the series have the same architecture name:
+# InternVL2-1B (Qwen2), -4B (Phi3), -40B (Llama), -26B (InternViT-6B).
+_REQUIRED: dict[str, tuple[Any, Any]] = {
+    "dynamic_image_size": (True, False),
+    "ps_version": ("v2", "v1"),
+    "select_layer": (-1, -1),
+    "use_backbone_lora": (0, 0),
+    "use_llm_lora": (0, 0),
+    "use_thumbnail": (True, False),
+    "llm_config.bias": (False, True),
+    "llm_config.tie_word_embeddings": (False, False),
+    "vision_config.norm_type": ("layer_norm", "rms_norm"),
+    "vision_config.qk_normalization": (False, True),
+    "vision_config.qkv_bias": (True, False),
 }
 
 
@@ -46,8 +47,8 @@ def read_settings(folder: Path) -> dict[str, Any]:
             f"{folder} cannot be converted: its prompt template is {template} and its decoder {decoder}, where "
             "InternVL2-2B and -8B, which can be, have internlm2-chat and InternLM2ForCausalLM"
         )
-    for name, required in _REQUIRED.items():
-        value = _value(settings, name)
+    for name, (required, default) in _REQUIRED.items():
+        value = default if _value(settings, name) is None else _value(settings, name)
         if value != required:
             raise CheckpointError(
                 f"{folder} cannot be converted: {name} is {value!r} in its config.json, and {required!r} in those of "

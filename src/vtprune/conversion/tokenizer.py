@@ -47,7 +47,7 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     added = {int(number): token for number, token in settings.get("added_tokens_decoder", {}).items()}
     tokenizer = _build(model, added)
     _check(tokenizer, model, added, folder)
-    names = {name: settings.get(name, default) for name, default in _NAMES.items()}
+    names = {name: _content(settings.get(name, default)) for name, default in _NAMES.items()}
     _begin_with(tokenizer, names["bos_token"])
     return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
@@ -61,6 +61,11 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
 
 
 _NAMES = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "</s>", "unk_token": "<unk>"}
+
+
+def _content(token: str | dict[str, Any]) -> str:
+    """The text of a token, which a file may give with its properties."""
+    return token if isinstance(token, str) else str(token["content"])
 
 
 def _read_model(file: Path) -> Any:

@@ -243,7 +243,9 @@ OTHER_MODELS = {
     "another layer": {"select_layer": -4},
     "other rotary embeddings": {"llm_config.rope_scaling": {"type": "linear", "factor": 2.0}},
     "resized positions": {"force_image_size": 224},
-    "vocabulary": {"llm_config.vocab_size": 700},
+    "a vocabulary that is too small": {"llm_config.vocab_size": 700},
+    "a setting that is missing": {"llm_config.rms_norm_eps": None},
+    "a setting whose default differs": {"ps_version": None},
 }
 
 
