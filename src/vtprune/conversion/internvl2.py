@@ -50,7 +50,7 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as in 
 def convert_internvl2(source: Path, target: Path, report: Callable[[str], None] | None = None) -> None:
     """Convert `OpenGVLab/InternVL2-2B` or `-8B` into a folder that `vtprune.load` and transformers read.
 
-    The weights keep their values and their type. The folder appears when it is complete. About two files of weights are
+    The weights keep their values and their type. The folder appears when it is complete. About one file of weights is
     in memory at a time.
 
     Args:
@@ -68,12 +68,14 @@ def convert_internvl2(source: Path, target: Path, report: Callable[[str], None] 
     _check_target(target, sum(file.stat().st_size for file in files))
     tokenizer = read_tokenizer(source)
     try:
-        config = _configuration(settings, tokenizer, source)
+        _check_vocabulary(tokenizer, settings["llm_config"]["vocab_size"], source)
+        image_token = cast("int", tokenizer.convert_tokens_to_ids(IMAGE_TOKENS["context_image_token"]))
+        config = configuration(settings, image_token)
         processor = _processor(settings, tokenizer, config.image_seq_length)
     except KeyError as error:
         raise CheckpointError(f"{source / 'config.json'} lacks the setting {error.args[0]}") from error
     weights = published_weights(config)
-    check_weights(files, weights, _native_shapes(config))
+    check_weights(files, weights, native_shapes(config))
 
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as temporary:
@@ -103,15 +105,26 @@ def _check_target(target: Path, needed: int) -> None:
         )
 
 
-def _configuration(settings: dict[str, Any], tokenizer: PreTrainedTokenizerFast, source: Path) -> InternVLConfig:
-    """The configuration in transformers' words."""
+def _check_vocabulary(tokenizer: PreTrainedTokenizerFast, embeddings: int, source: Path) -> None:
+    if len(tokenizer) > embeddings:
+        raise CheckpointError(
+            f"{source} has a tokenizer of {len(tokenizer)} tokens, but embeddings of {embeddings} only"
+        )
+
+
+def configuration(settings: dict[str, Any], image_token: int) -> InternVLConfig:
+    """The configuration in transformers' words.
+
+    Args:
+        settings: of a published `config.json` that can be converted.
+        image_token: the id of `<IMG_CONTEXT>`.
+
+    Raises:
+        KeyError: if a setting is missing.
+    """
     from transformers import InternVLConfig, InternVLVisionConfig, LlamaConfig
 
     vision, text = settings["vision_config"], settings["llm_config"]
-    if len(tokenizer) > text["vocab_size"]:
-        raise CheckpointError(
-            f"{source} has a tokenizer of {len(tokenizer)} tokens, but a decoder of {text['vocab_size']} only"
-        )
     rope = {"rope_type": "default", "rope_theta": float(text["rope_theta"])}
     if text.get("rope_scaling"):
         rope |= {"rope_type": "dynamic", "factor": float(text["rope_scaling"]["factor"])}
@@ -129,7 +142,7 @@ def _configuration(settings: dict[str, Any], tokenizer: PreTrainedTokenizerFast,
             tie_word_embeddings=False,
             **{name: text[name] for name in _SAME_IN_DECODER},
         ),
-        image_token_id=cast("int", tokenizer.convert_tokens_to_ids(IMAGE_TOKENS["context_image_token"])),
+        image_token_id=image_token,
         image_seq_length=int(side) ** 2,
         downsample_ratio=settings["downsample_ratio"],
         vision_feature_layer=-1,
@@ -170,7 +183,7 @@ _SAME_IN_DECODER = (
 )
 
 
-def _native_shapes(config: InternVLConfig) -> dict[str, torch.Size]:
+def native_shapes(config: InternVLConfig) -> dict[str, torch.Size]:
     """The shapes of the weights in transformers, by name. Nothing is allocated."""
     from transformers import InternVLForConditionalGeneration
 

@@ -147,7 +147,7 @@ def check_weights(files: Iterable[Path], weights: dict[str, Weight], shapes: dic
 
 
 def convert_file(source: Path, target: Path, weights: dict[str, Weight]) -> dict[str, int]:
-    """Convert one file of weights. No more than this file is in memory, and a copy of it.
+    """Convert one file of weights. No more than the weights of this file are in memory, and a copy of one of them.
 
     Returns:
         The sizes of the weights in bytes, by name.
@@ -160,8 +160,9 @@ def convert_file(source: Path, target: Path, weights: dict[str, Weight]) -> dict
         for published in opened.keys():  # noqa: SIM118 (it is no dictionary)
             weight = weights[published]
             parts = weight.split(opened.get_tensor(published))
-            # safetensors refuses views of one memory.
-            converted |= {name: part.clone() for name, part in zip(weight.names, parts, strict=True)}
+            if len(parts) > 1:
+                parts = [part.clone() for part in parts]  # safetensors refuses views of one memory
+            converted |= dict(zip(weight.names, parts, strict=True))
     save_file(converted, target, metadata={"format": "pt"})
     return {name: tensor.nbytes for name, tensor in converted.items()}
 

@@ -128,7 +128,7 @@ def test_another_architecture_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("architecture", "hint"),
     [
-        ("InternVLChatModel", "convert_internvl_weights_to_hf.py"),
+        ("InternVLChatModel", "vtprune convert"),
         ("LlavaLlamaForCausalLM", "llava-hf"),
     ],
 )
