@@ -171,9 +171,18 @@ def run(
 
 
 @app.command()
-def spectra(params: Params = PARAMS, out: Out = None, cache: Cache = CACHE) -> None:
-    """Measure the spectra of the miniature world's pictures, and calibrate the energies of spectral budgets."""
-    run("spectra", params=params, out=out, cache=cache)
+def spectra(params: Params = PARAMS, out: Out = None, cache: Cache = CACHE, device: Device = None) -> None:
+    """Measure the spectra of the benchmarks' pictures, and calibrate the energies of spectral budgets.
+
+    The first model gets all tables. E-AdaPrune's other backbones get energies.
+    """
+    from vtstudy.config import load
+    from vtstudy.experiments.backbones import calibrate_backbones
+
+    run("spectra", params=params, out=out, cache=cache, device=device)
+    config = load(params)
+    for path in calibrate_backbones(config, (out or config.reports) / "results", cache=str(cache), device=device):
+        print(path)
 
 
 @app.command()
@@ -192,7 +201,7 @@ def calibrate(
     config = load(params)
     results = (out or config.reports) / "results"
     settings = get_experiment("eadaprune").settings_of(config, model, out=str(results), device=device)
-    print(calibration.run(settings, calibration.find_pictures(pictures)))
+    print(calibration.run(settings, calibration.opened(calibration.find_pictures(pictures))))
 
 
 @app.command()

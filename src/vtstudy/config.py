@@ -173,11 +173,13 @@ class SpectralSection(ExperimentSection):
         hosts: names of the methods whose budget becomes spectral.
         benchmarks: empty for all benchmarks of the miniature world but MME.
         energies: thresholds tau of the spectral budgets that are matched to no fixed budget.
+        backbones: keys of further models that the comparison of matched budgets is run on.
     """
 
     hosts: Names = ("fastv",)
     benchmarks: BenchmarkNames = ()
     energies: Shares = ()
+    backbones: Names = ()
 
 
 class Experiments(Section):
@@ -350,6 +352,14 @@ class Config(Section):
     training: Training | None = None
     derived: dict[str, DerivedTraining] = {}
     report: Report
+
+    @model_validator(mode="after")
+    def _check_backbones(self) -> "Config":
+        section = self.experiments.eadaprune
+        unknown = [key for key in (section.backbones if section else ()) if key not in self.models]
+        if unknown:
+            raise ValueError(f"names {unknown[0]!r} in experiments.eadaprune.backbones, which is not among its models")
+        return self
 
     @property
     def reports(self) -> Path:

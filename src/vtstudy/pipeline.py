@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from vtprune.errors import UserError
-from vtstudy.config import Config, load
+from vtstudy.config import Config, Model, load
 
 FOLDER = "profiles"
 TRAINING = ("train", "train_derived")
@@ -72,10 +72,20 @@ def _profile(source: Mapping[str, Stage], name: str, config: Config) -> dict[str
         if stage_name in TRAINING or (stage_name == WORLD and config.world is None):
             continue  # the stand-ins are those of the top-level pipeline
         if "foreach" in stage:
-            stages[stage_name] = {"foreach": stage["foreach"], "do": _of_profile(stage["do"], params)}
+            each = stage["foreach"]
+            if each == "${models}" and "${item.table}" in stage["do"]["cmd"]:  # not of models that no table prints
+                each = {key: _entry(model) for key, model in config.models.items() if model.table is not None}
+            stages[stage_name] = {"foreach": each, "do": _of_profile(stage["do"], params)}
         else:
             stages[stage_name] = _of_profile(stage, params)
+    section = config.experiments.eadaprune
+    for key in section.backbones if section is not None else ():
+        stages["spectra"]["deps"].append(f"${{models.{key}.checkpoint}}")
     return stages
+
+
+def _entry(model: Model) -> dict[str, str | None]:
+    return {"table": model.table, "checkpoint": model.checkpoint}
 
 
 def _of_profile(stage: Stage, params: str) -> Stage:
@@ -88,7 +98,7 @@ def _of_profile(stage: Stage, params: str) -> Stage:
         elif key == "params":
             changed[key] = [{params: list(value)}]
         else:
-            changed[key] = value
+            changed[key] = list(value) if isinstance(value, list) else value
     return changed
 
 

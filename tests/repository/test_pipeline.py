@@ -54,7 +54,7 @@ def test_every_stage_runs_a_command_that_there_is(stages):
 
 
 def test_every_experiment_is_run_on_every_one_of_its_models(stages):
-    stems = [entry.file_stem(model) for entry in EXPERIMENTS.values() for model in entry.models(CONFIG)]
+    stems = [entry.file_stem(CONFIG, model) for entry in EXPERIMENTS.values() for model in entry.models(CONFIG)]
     expected = {f"{SCORES}/{stem}{suffix}" for stem in stems for suffix in (".csv", ".json")}
     written = {path for stage in stages.values() for path in outs_of(stage) if path.startswith(SCORES)}
     assert written == expected

@@ -1,21 +1,28 @@
-"""Calibration of spectral budgets for any checkpoint, on pictures of your own (`vtstudy calibrate`).
+"""Calibration of spectral budgets for one checkpoint, with the default assumptions of `SpectralBudget`.
 
-It does for other profiles what the experiment `spectra` does for the miniature. Use pictures that no benchmark shows.
-It writes `calibration.csv` for the keep ratios of `experiments.eadaprune` and the default assumptions of
-`SpectralBudget`.
+The experiment `spectra` calibrates the first model, with all assumptions. This calibrates E-AdaPrune's other backbones
+on the same pictures, or any model on pictures of your own that no benchmark shows (`vtstudy calibrate`). It writes the
+energies for the keep ratios of `experiments.eadaprune`.
 """
 
 from collections.abc import Sequence
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from vtstudy.evaluation.cache_key import ANSWERING, files_digest, meaning
 from vtstudy.evaluation.errors import EvaluationError
+from vtstudy.experiments import image_spectra
 from vtstudy.experiments.calibration import budgets, calibrate
 from vtstudy.experiments.files import write_csv
-from vtstudy.experiments.image_spectra import record
 from vtstudy.experiments.settings import SpectralSettings
 from vtstudy.experiments.spectra import DEFAULT, shares_of
+from vtstudy.experiments.spectra_pictures import CalibrationPictures, Pictures
+
+if TYPE_CHECKING:
+    from vtstudy.evaluation.checkpoint import Checkpoint
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -32,8 +39,18 @@ def find_pictures(folder: Path) -> list[Path]:
     return files
 
 
-def run(settings: SpectralSettings, files: Sequence[Path]) -> Path:
-    """Record the pictures' spectra, one picture at a time, and write the energies that match the settings' keep ratios.
+def opened(files: Sequence[Path]) -> CalibrationPictures:
+    """The pictures in files, each opened when it is looked at.
+
+    Raises:
+        EvaluationError: when a file is looked at that is no picture.
+    """
+    key = {"files": files_digest({str(file): file for file in files}), "pillow": version("pillow")}
+    return CalibrationPictures(len(files), key, lambda: Pictures([partial(_opened, file) for file in files]))
+
+
+def run(settings: SpectralSettings, pictures: CalibrationPictures) -> Path:
+    """Write the energies that match the keep ratios on the pictures to `settings.calibration`; returns this file.
 
     Each picture's fixed budget is that part of its own tokens. The energy matches the mean of these, so pictures may
     be laid on different numbers of tokens (LLaVA-NeXT).
@@ -41,26 +58,41 @@ def run(settings: SpectralSettings, files: Sequence[Path]) -> Path:
     Raises:
         EvaluationError, CheckpointError: one sentence that says what is wrong.
     """
+    from vtstudy.evaluation.checkpoint import Checkpoint
+    from vtstudy.evaluation.measurement_cache import MeasurementCache
+
+    measurements = MeasurementCache(Path(settings.cache) / "measurements")
+    checkpoint = Checkpoint(settings.checkpoint, measurements, device=settings.device, dtype=settings.dtype)
+    key = {
+        **checkpoint.key(),
+        "images": dict(pictures.key),
+        "keeps": list(settings.ratios()),
+        "code": meaning([__name__, image_spectra.__name__, *ANSWERING, *checkpoint.family]),
+    }
+    compute = partial(_energies, checkpoint, pictures, settings.ratios())
+    return write_csv(Path(settings.calibration), measurements.data("calibration", key, compute))
+
+
+def _energies(
+    checkpoint: "Checkpoint", pictures: CalibrationPictures, keeps: Sequence[float]
+) -> list[dict[str, object]]:
+    """A row for each keep ratio. The spectra are recorded one picture at a time."""
     import torch
     from torch.nn.functional import pad
     from tqdm import tqdm
 
-    from vtstudy.evaluation.checkpoint import Checkpoint
-    from vtstudy.evaluation.measurement_cache import MeasurementCache
-
     source, centre, power = DEFAULT
-    measurements = MeasurementCache(Path(settings.cache) / "measurements")
-    checkpoint = Checkpoint(settings.checkpoint, measurements, device=settings.device, dtype=settings.dtype)
+    images = pictures.make()
     parts, tokens = [], []
-    with tqdm(total=len(files), unit="image", desc="calibrate", dynamic_ncols=True) as bar:
-        for file in files:
-            spectra = record(checkpoint, [_opened(file)], 1, bar, variants=[(source, centre)])
+    with tqdm(total=len(images), unit="image", desc="calibrate", dynamic_ncols=True) as bar:
+        for image in images:
+            spectra = image_spectra.record(checkpoint, [image], 1, bar, variants=[(source, centre)])
             parts.append(shares_of(spectra.shares, *DEFAULT))
             tokens.append(spectra.tokens)
     longest = max(part.shape[1] for part in parts)
     shares = torch.cat([pad(part, (0, longest - part.shape[1])) for part in parts])  # what is not there has no energy
     rows = []
-    for keep in settings.ratios():
+    for keep in keeps:
         fixed = fmean(max(1, int(count * keep)) for count in tokens)
         energy = calibrate(shares, fixed)
         mean = budgets(shares, energy).double().mean().item()
@@ -77,7 +109,7 @@ def run(settings: SpectralSettings, files: Sequence[Path]) -> Path:
                 "calibrated_mean": f"{mean:.5g}",
             }
         )
-    return write_csv(Path(settings.out) / "calibration.csv", rows)
+    return rows
 
 
 def _opened(file: Path) -> Any:

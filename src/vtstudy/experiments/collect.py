@@ -30,7 +30,7 @@ def collect(folder: Path, out: Path, config: Config) -> list[str]:
             profile.
         TableError: if a file is not a table of results.
     """
-    stems = [entry.file_stem(model) for entry in EXPERIMENTS.values() for model in entry.models(config)]
+    stems = [entry.file_stem(config, model) for entry in EXPERIMENTS.values() for model in entry.models(config)]
     paths = {path.stem: path for path in folder.glob("*.csv")}
     unknown = sorted(set(paths) - set(stems))
     if unknown:

@@ -70,7 +70,9 @@ def token_rows(
 def run_matched(
     experiment: Experiment, settings: SpectralSettings
 ) -> tuple[Path, dict[tuple[str, float | None], np.ndarray], int]:
-    """Run an experiment, and write `<experiment>/tokens.csv`: the average tokens of every pruned variant.
+    """Run an experiment, and write `<name>/tokens.csv`: the average tokens of every pruned variant.
+
+    The name is that of the result files.
 
     Returns:
         The path of the results; by (name, keep ratio) of a variant the `[questions]` image tokens that remain; and how
@@ -90,7 +92,8 @@ def run_matched(
         for benchmark, limit in limits.items()
     }
     names = [(name, keep, energy_of(variant.method)) for (name, keep), variant in variants.items()]
-    write_csv(Path(settings.out) / experiment.name / "tokens.csv", token_rows(names, counts))
+    folder = Path(settings.out) / (settings.name or experiment.name)
+    write_csv(folder / "tokens.csv", token_rows(names, counts))
     remaining = np.concatenate([of_benchmark[:, :, 0] for of_benchmark in counts.values()], axis=1)
     images = sum(len(np.unique(evaluator.images(benchmark, limit))) for benchmark, limit in limits.items())
     return path, dict(zip(variants, remaining, strict=True)), images

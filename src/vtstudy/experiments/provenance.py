@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PACKAGES = ("torch", "transformers", "lmms-eval", "datasets", "accelerate", "numpy", "pandas", "pillow")
 
 # Settings that say where files are, not what was run; the experiment spectra reports its section itself.
-NOT_PARAMETERS = {"profile", "checkpoint", "cache", "out", "name", "spectra"}
+NOT_PARAMETERS = {"profile", "checkpoint", "cache", "out", "name", "spectra", "backbones"}
 
 
 def facts(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Generic
 
 from vtprune.errors import UserError
-from vtstudy.config import Config, ExperimentSection
+from vtstudy.config import Config, ExperimentSection, SpectralSection
 from vtstudy.evaluation.requests import Request
 from vtstudy.experiments import (
     attention_maps,
@@ -63,18 +63,27 @@ class Entry(Generic[AnySettings]):
         return getattr(config.experiments, self.name, None)
 
     def models(self, config: Config) -> list[str]:
-        """Keys of the models that the experiment is run on: all that its table prints, or else the first one."""
+        """Keys of the models that the experiment is run on: all that its table prints, or else the first one.
+
+        E-AdaPrune's comparison has further models, its backbones.
+        """
         if self.name in (TABLE1.name, TABLE2.name):
             return [key for key, model in config.models.items() if model.table == self.name]
         if self.has_section and self.section(config) is None:
             return []
         if self.name == spectra.NAME and config.spectra is None:
             return []
-        return [key for key in (config.first_of(paper) for paper in self.papers) if key is not None]
+        first = [key for key in (config.first_of(paper) for paper in self.papers) if key is not None]
+        return list(dict.fromkeys([*first, *self._backbones(config)]))
 
-    def file_stem(self, model: str) -> str:
+    def _backbones(self, config: Config) -> tuple[str, ...]:
+        section = self.section(config)
+        return section.backbones if isinstance(section, SpectralSection) else ()
+
+    def file_stem(self, config: Config, model: str) -> str:
         """The name of the result files without suffix: with the model's key if several models are possible."""
-        return self.name if len(self.papers) == 1 else f"{self.name}-{model}"
+        several = len(self.papers) > 1 or model in self._backbones(config)
+        return f"{self.name}-{model}" if several else self.name
 
     def settings_of(self, config: Config, model: str | None = None, **changes: object) -> AnySettings:
         """The settings of the experiment on one model.
@@ -91,7 +100,7 @@ class Entry(Generic[AnySettings]):
         if model is None:
             model = next(iter(self.models(config)), None)
         model = config.model_key(model)
-        changes = {"name": self.file_stem(model)} | changes
+        changes = {"name": self.file_stem(config, model)} | changes
         if issubclass(self.settings, SpectraSettings):
             if config.spectra is None:
                 raise UserError("the parameters have no section 'spectra', which the experiment spectra needs")
@@ -100,16 +109,14 @@ class Entry(Generic[AnySettings]):
                 changes["limit"] = config.spectra.limit
         if issubclass(self.settings, SpectralSettings):
             results = Path(str(changes.get("out") or config.reports / "results"))
-            changes = {"calibration": str(calibration_file(config, results))} | changes
+            changes = {"calibration": str(calibration_file(config, model, results))} | changes
         return settings_of(config, self.settings, self.section(config), model, **changes)
 
 
-def calibration_file(config: Config, results: Path) -> Path:
-    """Where the calibrated energies are.
-
-    `vtstudy spectra` writes the miniature's with its other tables, `vtstudy calibrate` those of other profiles.
-    """
-    return results / "spectra" / "calibration.csv" if config.spectra is not None else results / "calibration.csv"
+def calibration_file(config: Config, model: str, results: Path) -> Path:
+    """Where a model's calibrated energies are: beside the other tables of `vtstudy spectra`, which writes them."""
+    first = model in EXPERIMENTS[spectra.NAME].models(config) or config.spectra is None
+    return results / "spectra" / ("calibration.csv" if first else f"calibration-{model}.csv")
 
 
 def _table(spec: Experiment) -> Entry[Settings]:
@@ -187,7 +194,7 @@ def all_requests(config: Config, model: str, results: Path, **changes: object) -
     for entry in EXPERIMENTS.values():
         if entry.specify is None or model not in entry.models(config):
             continue
-        if entry.calibrated and not calibration_file(config, results).is_file():
+        if entry.calibrated and not calibration_file(config, model, results).is_file():
             left_out.append(entry.name)
             continue
         settings = entry.settings_of(config, model, out=str(results), **changes)

@@ -140,7 +140,7 @@ def run(settings: SpectraSettings) -> Path:
         measured = cached_spectra(
             checkpoint,
             measurements,
-            lambda: Pictures([partial(_content, image) for _, _, image in shown]),
+            lambda: Pictures([partial(decoded, image) for _, _, image in shown]),
             benchmarks_key,
             settings.batch_size,
             bar,
@@ -188,10 +188,6 @@ def run(settings: SpectraSettings) -> Path:
     known[NAME] = images | options.model_dump(exclude={"limits"}) | {"seconds": seconds}
     write(path.with_suffix(".json"), json.dumps(known, indent=2) + "\n")
     return path
-
-
-def _content(image: bytes) -> bytes:
-    return image
 
 
 def _facts_of(shown: Sequence, density: Density, root: Path) -> list[Mapping[str, Any]]:

@@ -9,6 +9,7 @@ import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from random import Random
@@ -19,6 +20,7 @@ from PIL import Image
 from vtstudy.benchmarks import ADAPTPRUNE, BENCHMARKS, limit_of
 from vtstudy.config import Limit
 from vtstudy.evaluation.cache_key import files_digest, meaning
+from vtstudy.evaluation.environment import data_root
 from vtstudy.evaluation.errors import EvaluationError
 
 CALIBRATION = "calibration"
@@ -29,17 +31,17 @@ Density = dict[tuple[str, str], dict[str, Any]]
 
 
 class Pictures(Sequence[Image.Image]):
-    """Encoded pictures, each decoded when it is looked at, so that few are in memory as pixels.
+    """Pictures that are decoded when they are looked at, so that few are in memory as pixels.
 
     Args:
-        read: of each picture, what returns its encoded content.
+        decode: of each picture, what returns it.
     """
 
-    def __init__(self, read: Sequence[Callable[[], bytes]]) -> None:
-        self._read = read
+    def __init__(self, decode: Sequence[Callable[[], Image.Image]]) -> None:
+        self._decode = decode
 
     def __len__(self) -> int:
-        return len(self._read)
+        return len(self._decode)
 
     @overload
     def __getitem__(self, index: int) -> Image.Image: ...
@@ -49,8 +51,8 @@ class Pictures(Sequence[Image.Image]):
 
     def __getitem__(self, index: int | slice) -> Image.Image | list[Image.Image]:
         if isinstance(index, slice):
-            return [decoded(read()) for read in self._read[index]]
-        return decoded(self._read[index]())
+            return [decode() for decode in self._decode[index]]
+        return self._decode[index]()
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,28 @@ def fetched(root: Path) -> CalibrationPictures:
         raise EvaluationError(f"{folder} holds no pictures to calibrate on: fetch them with `vtstudy fetch data`")
     digest = files_digest({file.relative_to(folder).as_posix(): file for file in files})
     key = {"files": digest, "pillow": version("pillow")}
-    return CalibrationPictures(len(files), key, lambda: Pictures([file.read_bytes for file in files]))
+    return CalibrationPictures(len(files), key, lambda: Pictures([partial(_read, file) for file in files]))
+
+
+def pictures_of(data: str, count: int, seed: int) -> CalibrationPictures:
+    """The pictures to calibrate on that belong to a folder of data sets.
+
+    Args:
+        data: the folder of the data sets.
+        count: how many pictures are rendered for each benchmark; those that were fetched are taken as they are.
+        seed: of rendered pictures.
+
+    Raises:
+        EvaluationError: if there are none.
+    """
+    root = data_root(data)
+    if density_file(root).is_file():
+        return rendered(root, read_density(density_file(root)), count, seed)
+    return fetched(root)
+
+
+def _read(file: Path) -> Image.Image:
+    return decoded(file.read_bytes())
 
 
 def calibration_images(density: Iterable[Mapping[str, Any]], count: int, seed: int) -> list[Image.Image]:
