@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from helpers.local_hub import LocalHub
 from helpers.replicas import write_data_sets
-from huggingface_hub import constants
+from helpers.using_hub import using_hub
 
 from vtstudy.benchmarks import BENCHMARKS
 from vtstudy.fetching.calibration import fetch_calibration
@@ -28,15 +27,9 @@ def hub_root(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def hub(hub_root, tmp_path, monkeypatch):
+def hub(hub_root, tmp_path):
     """A stand-in for the Hub, which this process uses."""
-    with LocalHub(hub_root) as server:
-        monkeypatch.setattr(constants, "ENDPOINT", server.endpoint)
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        template = server.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setenv("HF_ENDPOINT", server.endpoint)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    with using_hub(hub_root, tmp_path / "cache") as server:
         yield server
 
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from helpers.local_hub import LocalHub
+from helpers.using_hub import using_hub
 from huggingface_hub import HfApi, constants
 
 from vtprune.errors import UserError
@@ -28,15 +28,9 @@ def published(tmp_path) -> Path:
 
 
 @pytest.fixture
-def hub(published, tmp_path, monkeypatch):
+def hub(published, tmp_path):
     """A stand-in for the Hub, which this process uses."""
-    with LocalHub(tmp_path) as server:
-        template = server.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "ENDPOINT", server.endpoint)
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setenv("HF_ENDPOINT", server.endpoint)
+    with using_hub(tmp_path, tmp_path / "cache") as server:
         yield server
 
 
