@@ -11,6 +11,8 @@ import yaml
 from vtprune.errors import UserError
 
 FILE = "revision.yaml"
+FETCHED_DATA = "fetched.json"
+"""The file in the folder of a data set that says that it was fetched from the Hub, and which part of it."""
 
 
 @dataclass(frozen=True)

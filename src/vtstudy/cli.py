@@ -76,8 +76,7 @@ def evaluate(
     from vtstudy.evaluation.environment import data_root, prepare
     from vtstudy.evaluation.harness import Evaluator, is_local
     from vtstudy.evaluation.requests import Request, Variant
-    from vtstudy.experiments.runner import scores_of_variant
-    from vtstudy.world.hub_rows import validate
+    from vtstudy.experiments.runner import check_data, scores_of_variant
 
     names = list(WORLD) if benchmarks == "all" else benchmarks.split(",")
     check_benchmarks(names)
@@ -93,7 +92,7 @@ def evaluate(
         max_new_tokens=max_new_tokens,
         device=device,
         dtype=dtype,
-        check_data=validate,
+        check_data=check_data,
     )
     variant = Variant(parse_method(method, keep, **parse_parameters(param or [])), image)
     limits = {name: limit_of(limit, name) for name in names}

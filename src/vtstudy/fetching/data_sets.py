@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from vtstudy.benchmarks import BENCHMARKS
+from vtstudy.checkpoint_source import FETCHED_DATA
 from vtstudy.fetching.cards import CARD, Card, read_card, write_card
 from vtstudy.fetching.hub import FetchError, Repository, check_space, gigabytes, repository
 from vtstudy.fetching.models import is_commit
 from vtstudy.fetching.tables import Chosen, fetch_rows
 
-RECORD = "fetched.json"
 ASKED = {"lmms-lab-encoder/SEED-Bench": Chosen("data_type", frozenset({"image"}))}
 """By data set, the rows that its benchmark asks about. The others (SEED-Bench's videos) are not fetched."""
 
@@ -106,7 +106,7 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     Raises:
         FetchError: if the folder's file is damaged.
     """
-    file = folder / RECORD
+    file = folder / FETCHED_DATA
     if not file.is_file():
         return None
     try:
@@ -159,7 +159,7 @@ def _fetch(folder: Path, found: Repository, parts: list[Part]) -> int:
         if file not in kept:
             file.unlink()
     record = {"id": found.id, "commit": found.commit, "parts": entries}
-    (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    (folder / FETCHED_DATA).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return sum(file.stat().st_size for file in kept)
 
 
