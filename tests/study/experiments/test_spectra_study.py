@@ -166,7 +166,7 @@ def test_the_headlines_are_results_like_any_other(study):
     }
 
 
-def test_spectra_need_the_data_of_the_world():
+def test_spectra_need_data_in_a_folder():
     options = Spectra(targets=[0.1], calibration=1, seed=0)
-    with pytest.raises(EvaluationError, match="world"):
+    with pytest.raises(EvaluationError, match=r"evaluation\.data"):
         run(SpectraSettings(data=None, spectra=options))
