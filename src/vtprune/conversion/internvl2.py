@@ -8,7 +8,6 @@ whose query, key and value projections are one matrix.
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -62,7 +61,7 @@ def convert_internvl2(source: Path, target: Path, report: Callable[[str], None] 
         CheckpointError: if the source is not InternVL2-2B or -8B, or a file of it is missing or damaged.
         UserError: if the target holds something, the disk is too small, or a package is missing.
     """
-    source, target = Path(source), Path(target)
+    source, target = Path(source), Path(target).absolute()
     settings = read_settings(source)
     files = weight_files(source)
     _check_target(target, sum(file.stat().st_size for file in files))
@@ -77,21 +76,23 @@ def convert_internvl2(source: Path, target: Path, report: Callable[[str], None] 
     weights = published_weights(config)
     check_weights(files, weights, native_shapes(config))
 
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as temporary:
-        folder = Path(temporary) / target.name
-        folder.mkdir()
+    unfinished = target.with_name(f".{target.name}.unfinished")  # beside the target: a rename stays on one disk
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a conversion that was killed
+    unfinished.mkdir(parents=True)
+    try:
         sizes = {}
         for number, file in enumerate(files, start=1):
             if report is not None:
                 report(f"weights: file {number} of {len(files)}, {file.name}")
-            sizes[file.name] = convert_file(file, folder / file.name, weights)
+            sizes[file.name] = convert_file(file, unfinished / file.name, weights)
         if len(files) > 1:
-            write_index(folder, sizes)
-        config.save_pretrained(folder)
-        _generation_settings(tokenizer).save_pretrained(folder)
-        processor.save_pretrained(folder)
-        folder.replace(target)
+            write_index(unfinished, sizes)
+        config.save_pretrained(unfinished)
+        _generation_settings(tokenizer).save_pretrained(unfinished)
+        processor.save_pretrained(unfinished)
+        unfinished.replace(target)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _check_target(target: Path, needed: int) -> None:

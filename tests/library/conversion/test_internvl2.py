@@ -348,6 +348,20 @@ def test_an_empty_target_is_filled(published, tmp_path):
     assert (tmp_path / "converted/config.json").is_file()
 
 
+def test_a_stopped_conversion_leaves_nothing_and_starts_again(published, tmp_path):
+    def stop(line):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        convert_internvl2(published, tmp_path / "converted", stop)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / ".converted.unfinished").mkdir()  # as a killed process leaves it
+    (tmp_path / ".converted.unfinished/config.json").write_text("{}")
+    convert_internvl2(published, tmp_path / "converted")
+    assert [path.name for path in tmp_path.iterdir()] == ["converted"]
+    load(tmp_path / "converted", device="cpu")
+
+
 def test_a_full_disk_is_refused_before_anything_is_written(published, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**6, 10**6 - 10**3, 10**3))
     assert "GB" in refused(published, tmp_path, UserError)
