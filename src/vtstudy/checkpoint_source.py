@@ -3,6 +3,7 @@
 A checkpoint is known by these, not by its folder's name. The file is no part of what answers are keyed by.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,3 +61,19 @@ def hub_id(checkpoint: str | Path) -> str | None:
         source = read_source(checkpoint)
         return None if source is None else source.id
     return str(checkpoint)
+
+
+def data_commits(root: str | Path) -> dict[str, str]:
+    """By id of a data set below a folder that was fetched from the Hub, its commit.
+
+    Raises:
+        UserError: if the file of a data set is damaged.
+    """
+    commits: dict[str, str] = {}
+    for file in sorted(Path(root).expanduser().glob(f"*/*/{FETCHED_DATA}")):
+        try:
+            data = json.loads(file.read_text("utf-8"))
+            commits[str(data["id"])] = str(data["commit"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{file} is damaged: delete it, and fetch the data again") from error
+    return commits
