@@ -225,6 +225,7 @@ def test_figure3(place, tmp_path):
     assert found["none adjacency"] == 100
 
 
+@pytest.mark.slow
 def test_an_experiment_at_several_ratios(place, tmp_path):
     experiment = Experiment(
         "demo", ("pope",), {k: FIGURE5.variants[k] for k in ("baseline", "fastv")}, ("fastv - baseline",)
@@ -265,6 +266,7 @@ def test_a_figure_needs_two_images(place, tmp_path):
         figures.run("figure1", figure1.measure, given)
 
 
+@pytest.mark.slow
 def test_a_figure_that_was_measured_needs_no_model(place, tmp_path, monkeypatch):
     """Its numbers, its data and its pictures are the same bytes."""
     cases = (
