@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from transformers import PreTrainedModel, ProcessorMixin
 
 from vtprune import drawing
@@ -156,7 +156,7 @@ def _size(grid: Kept) -> int:
 def _open(path: str | Path) -> Image.Image:
     try:
         with Image.open(path) as image:
-            return image.convert("RGB")
+            return ImageOps.exif_transpose(image).convert("RGB")  # a phone's photo lies on its side without this
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # pillow raises these for damaged files
         reason = getattr(error, "strerror", None) or "it is damaged, or not an image"
         raise UserError(f"the image {path} cannot be read ({reason})") from error

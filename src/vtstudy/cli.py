@@ -68,11 +68,21 @@ def evaluate(
     max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Upper bound on the length of an answer.")] = None,
     device: Device = None,
     dtype: Annotated[str | None, typer.Option(help="Such as bfloat16. Default: the checkpoint's own.")] = None,
+    prompt: Annotated[
+        Literal["auto", "checkpoint", "vicuna_v1", "llava_llama_3"],
+        typer.Option(help="The prompt around a question. auto: the authors' for the papers' checkpoints."),
+    ] = "auto",
+    pictures: Annotated[
+        Literal["auto", "processor", "pad", "crop"],
+        typer.Option(help="pad: to a square. auto: as the authors do for the papers' checkpoints."),
+    ] = "auto",
 ) -> None:
     """Score a checkpoint with a method on benchmarks."""
     from vtprune.command import check_device, parse_parameters, print_table
+    from vtprune.errors import UserError
     from vtprune.methods import parse_method
     from vtstudy.benchmarks import WORLD, check_benchmarks, limit_of
+    from vtstudy.evaluation.availability import unavailable
     from vtstudy.evaluation.environment import data_root, prepare
     from vtstudy.evaluation.harness import Evaluator, is_local
     from vtstudy.evaluation.requests import Request, Variant
@@ -80,6 +90,8 @@ def evaluate(
 
     names = list(WORLD) if benchmarks == "all" else benchmarks.split(",")
     check_benchmarks(names)
+    for name, reason in unavailable(names).items():
+        raise UserError(f"{name} cannot be scored here: {reason}")
     if data is not None:
         data_root(data)
     prepare(offline=is_local(checkpoint, data))
@@ -92,6 +104,8 @@ def evaluate(
         max_new_tokens=max_new_tokens,
         device=device,
         dtype=dtype,
+        prompt=prompt,
+        pictures=pictures,
         check_data=check_data,
     )
     variant = Variant(parse_method(method, keep, **parse_parameters(param or [])), image)
@@ -139,8 +153,8 @@ def answer(
         cache=str(cache),
         device=device,
     )
-    for name in left_out:
-        print(f"vtstudy: {name} is left out, because no energies were calibrated for it", file=sys.stderr)
+    for name, reason in left_out.items():
+        print(f"vtstudy: {name} is left out: {reason}", file=sys.stderr)
     print(path)
 
 

@@ -58,6 +58,12 @@ Multiples = Annotated[tuple[float | None, float | None], BeforeValidator(_tuple)
 Limit = Annotated[int | dict[str, int | None] | None, BeforeValidator(_checked_limit)]
 """How many of a benchmark's first questions are asked: one number for all benchmarks, or numbers by benchmark, with
 `default` for the benchmarks that are not named. None asks all questions."""
+Prompt = Literal["auto", "checkpoint", "vicuna_v1", "llava_llama_3"]
+"""The prompt around a question: the checkpoint's chat template, or a template of LLaVA's authors. `auto` is that of the
+authors where the checkpoint is one of the papers', and the checkpoint's own elsewhere."""
+Pictures = Literal["auto", "processor", "pad", "crop"]
+"""What is done with a picture: it is left to the checkpoint's processor, padded to a square first, or its centre is cut
+out by the processor. `auto` is what the authors do where the checkpoint is one of the papers', else `processor`."""
 
 
 class Section(BaseModel):
@@ -95,17 +101,22 @@ class Model(Section):
 
     Attributes:
         paper: the paper's model that the checkpoint is compared with.
-        table: the table of AdaptPrune that prints the paper's model.
+        table: the table of AdaptPrune that prints the paper's model; None if no table does.
         checkpoint: a folder, or an id on the Hugging Face Hub.
         source: where `vtstudy fetch model` gets the folder from; None for a folder that is there already.
-        limit: replaces `evaluation.limit` if the key is there.
+        limit, prompt, pictures: replace those of `evaluation` if the key is there.
+        layers: by name of a method, the decoder layer before which it prunes in this model, in place of the layer in
+            the experiments. AdaptPrune's Table 1 prints K=5 for VTW in LLaVA-1.5-7B and 13B, but their depths differ.
     """
 
     paper: str
-    table: Literal["table1", "table2"]
+    table: Literal["table1", "table2"] | None = None
     checkpoint: str
     source: Source | None = None
     limit: Limit = None
+    prompt: Prompt = "auto"
+    pictures: Pictures = "auto"
+    layers: dict[str, Annotated[int, Field(ge=0)]] = {}
 
 
 class Evaluation(Section):
@@ -118,6 +129,8 @@ class Evaluation(Section):
         keep: fraction of the image tokens that stays, in (0, 1].
         limit: how many questions of each benchmark are asked.
         max_new_tokens: upper bound on an answer's length in tokens; None for the tasks' own bounds.
+        prompt: the prompt around a question.
+        pictures: what is done with a picture before the checkpoint's processor gets it.
         resamples: number of bootstrap samples.
         seed: seed of the bootstrap.
     """
@@ -128,6 +141,8 @@ class Evaluation(Section):
     keep: Share = 0.1
     limit: Limit = None
     max_new_tokens: Count | None = None
+    prompt: Prompt = "auto"
+    pictures: Pictures = "auto"
     resamples: Count = 2000
     seed: int = 0
 

@@ -1,4 +1,4 @@
-"""A checkpoint, loaded into memory when it is first needed."""
+"""A checkpoint, loaded into memory when it is first needed, and how questions are presented to it."""
 
 import os
 from functools import cached_property
@@ -11,9 +11,12 @@ from torch import nn
 
 from vtprune.attach import load
 from vtprune.attach.families import FAMILIES, family_of
+from vtstudy.checkpoint_source import Source, hub_id, read_source
 from vtstudy.evaluation.cache_key import checkpoint_digest, defining_modules
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.evaluation.measurement_cache import MeasurementCache
+from vtstudy.evaluation.presentation import AUTO, Presentation, resolved
+from vtstudy.evaluation.prompts import TEMPLATES
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -28,6 +31,7 @@ class Checkpoint:
         device: by default a GPU if there is one (each process of several has its own), else the CPU.
         dtype: of the weights, such as `bfloat16`; by default the checkpoint's own.
         attn_implementation: by default transformers' choice.
+        prompt, pictures: how questions are presented to it (see `presentation`).
 
     Raises:
         EvaluationError: if the device is a GPU and there is none.
@@ -41,8 +45,11 @@ class Checkpoint:
         device: str | None = None,
         dtype: str | None = None,
         attn_implementation: str | None = None,
+        prompt: str = AUTO,
+        pictures: str = AUTO,
     ) -> None:
         self.path_or_id = path_or_id
+        self._prompt, self._pictures = prompt, pictures
         self._measurements = measurements
         self._options = {"dtype": dtype, "attn_implementation": attn_implementation}
         if device is None:
@@ -63,11 +70,27 @@ class Checkpoint:
         """
         digest = checkpoint_digest(self.path_or_id)
         if digest is None:
-            commit = getattr(self.model.config, "_commit_hash", None)  # loading downloads it, or says what is wrong
-            if commit is None:
-                raise EvaluationError(f"checkpoint {self.path_or_id}: the version that was loaded is not known")
-            digest = f"{self.path_or_id}@{commit}"
+            _ = self.model  # loading downloads it, or says what is wrong
+            digest = checkpoint_digest(self.path_or_id)
+        if digest is None:
+            raise EvaluationError(
+                f"checkpoint {self.path_or_id}: it is not known which of its commits on the Hub was loaded; "
+                "download it into a folder, and name that"
+            )
         return digest
+
+    @cached_property
+    def source(self) -> Source | None:
+        """The version on the Hub; None for a folder that was not fetched from there. Raises: see `digest`."""
+        if Path(self.path_or_id).expanduser().is_dir():
+            return read_source(self.path_or_id)
+        id_, _, commit = self.digest.rpartition("@")
+        return Source(id_, commit)
+
+    @cached_property
+    def presentation(self) -> Presentation:
+        """The prompt and the handling of pictures; the authors' or the checkpoint's own for `auto`."""
+        return resolved(self._prompt, self._pictures, hub_id(self.path_or_id))
 
     @cached_property
     def _facts(self) -> dict[str, Any]:
@@ -111,17 +134,26 @@ class Checkpoint:
         return self._facts["family"]
 
     def key(self) -> dict[str, str]:
-        """What answers depend on, apart from the method and the question."""
+        """What answers depend on, apart from the method and the question.
+
+        A question's digest has its prompt and its pictures as they are presented. The names stand here too, so that
+        each file of answers says how they were asked.
+        """
         return {
             "checkpoint": self.digest,
             "dtype": self.dtype,
             "attention": self.attention,
             "device": self.device.type,
+            **self.presentation.key(),
         }
 
     @cached_property
     def _loaded(self) -> tuple["PreTrainedModel", Any]:
-        return load(self.path_or_id, device=self.device, **self._options)
+        model, processor = load(self.path_or_id, device=self.device, **self._options)
+        self.presentation.check(processor)
+        if self.presentation.prompt in TEMPLATES:
+            _end_answers_with(TEMPLATES[self.presentation.prompt].end, model, processor)
+        return model, processor
 
     @property
     def model(self) -> "PreTrainedModel":
@@ -129,6 +161,7 @@ class Checkpoint:
 
         Raises:
             CheckpointError: if the checkpoint is missing, damaged or not supported.
+            EvaluationError: if its processor does not suit the prompt or the handling of pictures.
         """
         return self._loaded[0]
 
@@ -136,3 +169,13 @@ class Checkpoint:
     def processor(self) -> Any:
         """The model's processor, which pads on the left. Raises: see `model`."""
         return self._loaded[1]
+
+
+def _end_answers_with(token: str, model: "PreTrainedModel", processor: Any) -> None:
+    """Make a token end the model's answers, besides those that the checkpoint names."""
+    number = processor.tokenizer.get_vocab().get(token)
+    config = cast(Any, model.generation_config)
+    named = config.eos_token_id
+    ends = [] if named is None else list(named) if isinstance(named, list | tuple) else [named]
+    if number is not None and number not in ends:
+        config.eos_token_id = [*ends, number]

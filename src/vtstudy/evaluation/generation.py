@@ -15,6 +15,8 @@ _IGNORED = ("temperature", "top_p", "top_k", "do_sample", "image_aspect_ratio") 
 def generation_arguments(task_arguments: Mapping[str, Any], *, task: str, limit: int | None = None) -> dict[str, Any]:
     """A task's generation arguments in one spelling: `max_new_tokens`, `num_beams`, `until`.
 
+    A task with `do_sample: false` is greedy, whatever temperature stands beside it (MM-Vet's 0.2).
+
     Args:
         task_arguments: as the task spells them.
         task: the task's name, for messages.
@@ -24,7 +26,8 @@ def generation_arguments(task_arguments: Mapping[str, Any], *, task: str, limit:
         EvaluationError: if the task asks for sampling, or has an argument that is not supported.
     """
     remaining = dict(task_arguments)
-    if remaining.get("do_sample") or (remaining.get("temperature") or 0) > 0:
+    samples = remaining.get("do_sample")
+    if samples if samples is not None else (remaining.get("temperature") or 0) > 0:
         raise EvaluationError(f"task {task} asks for sampling, but only greedy answers are supported")
     until = remaining.pop("until", None) or []
     tokens = int(remaining.pop("max_new_tokens", None) or remaining.pop("max_gen_toks", None) or DEFAULT_MAX_NEW_TOKENS)

@@ -42,6 +42,7 @@ from vtstudy.evaluation.environment import data_root, prepare
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.evaluation.generation import generation_arguments
 from vtstudy.evaluation.measurement_cache import MeasurementCache
+from vtstudy.evaluation.presentation import AUTO
 from vtstudy.evaluation.questions import QuestionList, QuestionLoader
 from vtstudy.evaluation.requests import Request, Variant
 from vtstudy.evaluation.scoring import Scores
@@ -72,7 +73,7 @@ class Evaluator:
         batch_size: how many questions are answered at a time.
         max_new_tokens: at most so many new tokens, whatever a task says; None for the tasks' own numbers.
         check_data: called with `data` and a benchmark before a local data set is loaded; raises for a damaged one.
-        device, dtype, attn_implementation: see `checkpoint.Checkpoint`.
+        device, dtype, attn_implementation, prompt, pictures: see `checkpoint.Checkpoint`.
 
     Raises:
         EvaluationError: if there are no data in the folder, or no such device.
@@ -90,6 +91,8 @@ class Evaluator:
         device: str | None = None,
         dtype: str | None = None,
         attn_implementation: str | None = None,
+        prompt: str = AUTO,
+        pictures: str = AUTO,
     ) -> None:
         prepare(offline=is_local(checkpoint, data))
         self.data = None if data is None else data_root(data)
@@ -97,7 +100,13 @@ class Evaluator:
         self.cache = AnswerCache(cache)
         self.measurements = MeasurementCache(self.cache.folder / "measurements")
         self.checkpoint = Checkpoint(
-            checkpoint, self.measurements, device=device, dtype=dtype, attn_implementation=attn_implementation
+            checkpoint,
+            self.measurements,
+            device=device,
+            dtype=dtype,
+            attn_implementation=attn_implementation,
+            prompt=prompt,
+            pictures=pictures,
         )
         self._check_data = check_data
         self._lists: dict[tuple[str, int | None], QuestionList] = {}
@@ -149,10 +158,11 @@ class Evaluator:
 
     def _listed(self, benchmark: str, limit: int | None) -> QuestionList:
         check_benchmarks([benchmark])
-        check_available(benchmark, local=self.data is not None)
+        check_available(benchmark, self.data)
         key = {
             **self._data_versions(benchmark, limit),
             "checkpoint": self.checkpoint.digest,
+            **self.checkpoint.presentation.key(),
             "transformers": version("transformers"),
             "pillow": version("pillow"),
             "code": meaning(_LISTING),
@@ -176,7 +186,7 @@ class Evaluator:
     def _loader(self, benchmark: str, limit: int | None) -> QuestionLoader:
         instances = self.tasks.instances(benchmark, limit)
         documents = self.tasks.task(benchmark).dataset[instances[0].args[5]] if instances else []
-        return QuestionLoader(instances, documents, self.checkpoint.processor)
+        return QuestionLoader(instances, documents, self.checkpoint.processor, self.checkpoint.presentation)
 
     # ---- answers
 

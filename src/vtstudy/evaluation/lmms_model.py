@@ -20,6 +20,7 @@ from vtstudy.evaluation.checkpoint import Checkpoint
 from vtstudy.evaluation.generation import generation_arguments
 from vtstudy.evaluation.harness import DEFAULT_CACHE
 from vtstudy.evaluation.measurement_cache import MeasurementCache
+from vtstudy.evaluation.presentation import AUTO
 from vtstudy.evaluation.questions import QuestionLoader
 from vtstudy.evaluation.requests import IMAGE_MODES, Request, Variant
 
@@ -39,6 +40,7 @@ class PrunedModel(lmms):
         device: by default a GPU if there is one (each process its own), else the CPU.
         dtype: of the weights, such as `bfloat16`; by default the checkpoint's own.
         attn_implementation: by default transformers' choice.
+        prompt, pictures: how questions are presented (see `presentation`).
         max_new_tokens: at most so many, whatever a task says.
         checkpoint: a checkpoint in memory, in place of `pretrained`.
         parameters: the method's other parameters.
@@ -61,6 +63,8 @@ class PrunedModel(lmms):
         device: str | None = None,
         dtype: str | None = None,
         attn_implementation: str | None = None,
+        prompt: str = AUTO,
+        pictures: str = AUTO,
         max_new_tokens: int | None = None,
         checkpoint: Checkpoint | None = None,
         **parameters: Any,
@@ -83,7 +87,13 @@ class PrunedModel(lmms):
                 device = f"cuda:{self.accelerator.local_process_index}"
             measurements = MeasurementCache(self.cache.folder / "measurements")
             checkpoint = Checkpoint(
-                pretrained, measurements, device=device, dtype=dtype, attn_implementation=attn_implementation
+                pretrained,
+                measurements,
+                device=device,
+                dtype=dtype,
+                attn_implementation=attn_implementation,
+                prompt=prompt,
+                pictures=pictures,
             )
         self.checkpoint = checkpoint
         method.attach(checkpoint.model)  # refuses a layer that the model does not have
@@ -140,7 +150,9 @@ class PrunedModel(lmms):
         """Answers to requests of one task, split and set of generation arguments."""
         _, task_arguments, _, _, task, split = instances[0].args
         arguments = generation_arguments(task_arguments, task=task, limit=self.max_new_tokens)
-        loader = QuestionLoader(instances, self.task_dict[task][split], self.checkpoint.processor)
+        loader = QuestionLoader(
+            instances, self.task_dict[task][split], self.checkpoint.processor, self.checkpoint.presentation
+        )
         questions = loader.list(images=range(len(instances)))
         # lmms-eval has divided the documents among the processes, so this one answers all that it gets.
         answer_benchmark(

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from vtprune.attach.inference import Question, chat_prompt
+from vtprune.attach.inference import Question
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.evaluation.generation import blank
+from vtstudy.evaluation.presentation import Presentation
+from vtstudy.evaluation.prompts import image_words
 from vtstudy.evaluation.requests import IMAGE_MODES, ImageMode
 
 if TYPE_CHECKING:
@@ -55,11 +57,16 @@ class QuestionLoader:
     Args:
         instances: the requests, one for each document, all of one task and split.
         documents: the split's data set.
-        processor: the checkpoint's processor, whose chat template renders the prompts.
+        processor: the checkpoint's processor.
+        presentation: the prompt and the handling of pictures.
     """
 
-    def __init__(self, instances: Sequence["Instance"], documents: "Dataset", processor: Any) -> None:
+    def __init__(
+        self, instances: Sequence["Instance"], documents: "Dataset", processor: Any, presentation: Presentation
+    ) -> None:
         self._instances, self._documents, self._processor = instances, documents, processor
+        self._presentation = presentation
+        self._image_words = image_words(processor)
 
     def __len__(self) -> int:
         return len(self._instances)
@@ -67,8 +74,11 @@ class QuestionLoader:
     def load(self, index: int, mode: ImageMode) -> Question:
         """The prompt and the images of a question.
 
+        In mode `blank`, a grey image has the size of the image as it is presented.
+
         Raises:
-            EvaluationError: if the question has no image, or shows something else than images.
+            EvaluationError: if the question has no image, shows something else than images, or holds a word that stands
+                for an image in a prompt.
         """
         wording, _, to_visual, document, task, _ = self._instances[index].args
         images = tuple(to_visual(self._documents[document]) or ())
@@ -76,9 +86,16 @@ class QuestionLoader:
             raise EvaluationError(f"question {document} of task {task} has no image, so its prompt cannot be pruned")
         if not all(isinstance(image, Image.Image) for image in images):
             raise EvaluationError(f"question {document} of task {task} shows something that is not an image")
+        for word in self._image_words:
+            if word in wording:
+                raise EvaluationError(
+                    f"question {document} of task {task} holds {word}, which stands for an image in the model's "
+                    "prompts: leave the question out, or write the word another way"
+                )
+        images = tuple(self._presentation.image(self._processor, image) for image in images)
         if mode == "blank":
             images = tuple(blank(image) for image in images)
-        return Question(document, chat_prompt(self._processor, wording, len(images)), images)
+        return Question(document, self._presentation.text(self._processor, wording, len(images)), images)
 
     def list(self, images: Sequence[int]) -> QuestionList:
         """All questions without their images.

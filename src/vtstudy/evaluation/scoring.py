@@ -151,8 +151,33 @@ def _plain(items: Sequence[tuple[int, Any]]) -> _Read:
     return _one_each(items, [float(item["score"] if isinstance(item, Mapping) else item) for _, item in items])
 
 
+def _f1(items: Sequence[tuple[int, Any]]) -> _Read:
+    """POPE's F1 of the answer "yes", as values whose mean it is.
+
+    F1 = 2 TP / (2 TP + FP + FN) is a ratio of sums, no mean over questions. A question's value is F1 plus its influence
+    on that ratio, so that the values vary as the ratio does (the delta method). An answer that is neither yes nor no
+    counts for nothing, as in lmms-eval.
+    """
+    pairs = [(item["prediction"], item["ground_truth"]) for _, item in items]
+    hits = np.array([pair == ("yes", "yes") for pair in pairs], dtype=float)
+    counted = 2 * hits + np.array([pair in (("yes", "no"), ("no", "yes")) for pair in pairs], dtype=float)
+    f1 = 2 * hits.sum() / counted.sum() if counted.any() else 0.0
+    values = f1 + (2 * hits - f1 * counted) / counted.mean() if counted.any() else hits
+    return _one_each(items, values.tolist())
+
+
 def _mmvet(items: Sequence[tuple[int, Any]]) -> _Read:
-    """The judge's grade of each answer, in percent."""
+    """The judge's grade of each answer, in percent.
+
+    Raises:
+        EvaluationError: if the judge did not reply. lmms-eval would give such an answer no points.
+    """
+    silent = [item["question_id"] for _, item in items if not item.get("eval_model", True)]
+    if silent:
+        raise EvaluationError(
+            f"MM-Vet: the GPT judge gave no grade to {len(silent)} of {len(items)} answers (the first is that to "
+            f"{silent[0]}); run the command again when it can be reached"
+        )
     return _one_each(items, [100.0 * item["score"] for _, item in items])
 
 
@@ -220,6 +245,7 @@ def _mmbench(items: Sequence[tuple[int, Any]]) -> _Read:
 # By benchmark where another benchmark has a metric of the same name, else by metric.
 _READERS = {
     "mmvet": _mmvet,
+    "pope_f1_score": _f1,
     "seed_image": _letters,
     "nocaps_CIDEr": _cider,
     "flickr_CIDEr": _cider,

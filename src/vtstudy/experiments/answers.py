@@ -16,7 +16,7 @@ from vtstudy.experiments.settings import Settings, settings_of
 
 def answer_all(
     config: Config, model: str | None, results: Path, summary: Path, **changes: object
-) -> tuple[Path, list[str]]:
+) -> tuple[Path, dict[str, str]]:
     """Answer everything that any experiment asks of a model, and write the summary `<model>.csv`.
 
     Args:
@@ -26,7 +26,7 @@ def answer_all(
         changes: settings of the command line; None changes nothing.
 
     Returns:
-        The path of the summary, and the names of the experiments that are left out because nothing was calibrated.
+        The path of the summary, and by experiment or benchmark that is left out, the reason.
     """
     key = config.model_key(model)
     settings = settings_of(config, Settings, None, key, **changes)

@@ -113,10 +113,10 @@ def _energies(
 
 
 def _opened(file: Path) -> Any:
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     try:
         with Image.open(file) as image:
-            return image.convert("RGB")
+            return ImageOps.exif_transpose(image).convert("RGB")  # a phone's photo lies on its side without this
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # pillow's own for broken files
         raise EvaluationError(f"the picture {file} cannot be read: replace it, or take it out of the folder") from error

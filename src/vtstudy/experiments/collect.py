@@ -61,13 +61,14 @@ def _joined(facts: Mapping[str, Facts]) -> Facts:
     if len(profiles) > 1:
         raise EvaluationError(f"the experiments were run under different profiles: {', '.join(profiles)}")
     joined: Facts = {"profile": profiles[0]}
-    for key in ("commit", "model", "checkpoint", "checkpoint_digest", "versions", "machine"):
+    for key in ("commit", "model", "checkpoint", "checkpoint_digest", "checkpoint_source", "versions", "machine"):
         joined[key] = _common({name: run.get(key) for name, run in facts.items()})
     parameters = {name: run["parameters"] for name, run in facts.items() if isinstance(run.get("parameters"), dict)}
     joined["parameters"] = {
         key: _common({name: own[key] for name, own in parameters.items() if key in own})
         for key in dict.fromkeys(key for own in parameters.values() for key in own)
     }
+    joined["left_out"] = {name: run["left_out"] for name, run in facts.items() if run.get("left_out")}
     joined["dirty"] = any(run.get("dirty") for run in facts.values())
     joined["seconds"] = round(sum(run["seconds"] for run in facts.values()), 1)
     for count in ("answers", "prompts_shown"):

@@ -10,13 +10,13 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from vtprune.methods import SpectralBudget, get_method
+from vtprune.methods import SpectralBudget
 from vtstudy.benchmarks import ADAPTPRUNE
 from vtstudy.evaluation.errors import EvaluationError
-from vtstudy.evaluation.requests import Variant
 from vtstudy.experiments.settings import SpectralSettings
 from vtstudy.experiments.spec import Experiment, VariantSpec
 
@@ -45,10 +45,9 @@ class SpectralSpec(VariantSpec):
         """Whether the variant depends on a keep ratio: if its budget is matched to one."""
         return self.unmatched is None
 
-    def variant(self, keep: float) -> Variant:
-        """The variant whose budget is matched to this keep ratio."""
-        budget = self.budgets[keep] if self.unmatched is None else self.unmatched
-        return Variant(get_method(self.method, keep=budget, **self.parameters), self.image)
+    def _budget(self, keep: float) -> dict[str, Any]:
+        """The budget that is matched to this keep ratio."""
+        return {"keep": self.budgets[keep] if self.unmatched is None else self.unmatched}
 
 
 def comparison(settings: SpectralSettings, matching: Matching | None = None) -> Experiment:

@@ -8,7 +8,6 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from vtprune.attach.inference import chat_prompt
 from vtprune.features import Features
 from vtprune.methods import FastV, SpectralBudget
 from vtprune.methods.spectral_budget import SOURCES, Source, image_features
@@ -16,6 +15,7 @@ from vtprune.ops import spectrum
 from vtstudy.evaluation.cache_key import ANSWERING, meaning
 from vtstudy.evaluation.checkpoint import Checkpoint
 from vtstudy.evaluation.measurement_cache import Arrays, MeasurementCache
+from vtstudy.evaluation.prompts import CHECKPOINT
 
 LAYER = 2  # before which the hidden states are taken: where FastV and AdaptPrune prune
 FeatureChoice = tuple[Source, bool]
@@ -74,16 +74,21 @@ def record(
     budgets: Sequence[SpectralBudget] = (),
     variants: Iterable[FeatureChoice] = VARIANTS,
 ) -> Spectra:
-    """Record the spectra of images, and the budgets that they give."""
+    """Record the spectra of images, and the budgets that they give.
+
+    The images are presented as those of questions are, in a prompt without words.
+    """
     recorder = Recorder(budgets, variants)
-    model, processor = checkpoint.model, checkpoint.processor
-    prompt = chat_prompt(processor, "", 1)
+    model, processor, presentation = checkpoint.model, checkpoint.processor, checkpoint.presentation
+    prompt = presentation.text(processor, "", 1)
+    # The checkpoint's own prompts have always been recorded without the token that begins a sequence.
+    begins = presentation.prompt != CHECKPOINT and not prompt.startswith(processor.tokenizer.bos_token or "\0")
     tokens = 0
     with FastV(recorder, layer=LAYER).attach(model) as pruned:
         for start in range(0, len(images), batch_size):
-            batch = list(images[start : start + batch_size])
+            batch = [presentation.image(processor, image) for image in images[start : start + batch_size]]
             inputs = processor(
-                images=batch, text=[prompt] * len(batch), padding=True, return_tensors="pt", add_special_tokens=False
+                images=batch, text=[prompt] * len(batch), padding=True, return_tensors="pt", add_special_tokens=begins
             ).to(model.device, model.dtype)
             model(**inputs, logits_to_keep=1)
             tokens = sum(len(image.indices) for image in pruned.kept[0])

@@ -31,7 +31,7 @@ QUESTIONS_ON_THE_HUB = {
     "mme": 2374,
     "mmbench": 4329,
     "mmvet": 218,
-    "seedbench": 17990,
+    "seedbench": 14233,  # of 17990, those about images
     "scienceqa": 2017,
     "mmbench_cn": 4329,
 }
@@ -78,7 +78,7 @@ def plan(config: Config) -> tuple[list[PlannedRun], list[str]]:
             settings = entry.settings_of(config, model)
             experiment = entry.specify(settings, uncalibrated(config))
             keeps = settings.ratios(experiment.keeps)
-            variants = {spec.variant(keep) for spec in experiment.variants.values() for keep in keeps}
+            variants = {spec.variant(keep, settings.layers) for spec in experiment.variants.values() for keep in keeps}
             counts = {
                 benchmark: question_count(config, benchmark, settings.limit) for benchmark in experiment.benchmarks
             }
@@ -142,13 +142,13 @@ def question_count(config: Config, benchmark: str, limit: Limit) -> int:
     data = config.evaluation.data
     from_hub = data is None or config.downloads is not None
     if from_hub and not (data and (Path(data) / BENCHMARKS[benchmark].path).is_dir()):
-        available = QUESTIONS_ON_THE_HUB[benchmark]
+        available = QUESTIONS_ON_THE_HUB[BENCHMARKS[benchmark].variant_of or benchmark]
     else:
-        check_available(benchmark, local=True)
+        check_available(benchmark, data)
         if Path(data).is_dir():
             available = _local_count(data, benchmark)
         elif config.world is not None:
-            available = config.world.count(benchmark)
+            available = config.world.count(BENCHMARKS[benchmark].variant_of or benchmark)
         else:
             raise EvaluationError(
                 f"{data} is not there, and the parameters have no section 'world' that says how many questions it "

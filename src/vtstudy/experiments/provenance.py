@@ -3,13 +3,16 @@
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from vtstudy.checkpoint_source import Source
+from vtstudy.evaluation.presentation import Presentation
 from vtstudy.experiments.settings import Settings
 
 if TYPE_CHECKING:
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 PACKAGES = ("torch", "transformers", "lmms-eval", "datasets", "accelerate", "numpy", "pandas", "pillow")
 
 # Settings that say where files are, not what was run; the experiment spectra reports its section itself.
-NOT_PARAMETERS = {"profile", "checkpoint", "cache", "out", "name", "spectra", "backbones"}
+NOT_PARAMETERS = {"profile", "checkpoint", "cache", "out", "name", "spectra", "backbones", "prompt", "pictures"}
 
 
 def facts(
@@ -27,9 +30,12 @@ def facts(
     digest: str,
     device: torch.device,
     dtype: str,
+    presentation: Presentation,
+    source: Source | None,
     seconds: float,
     answers: int = 0,
     questions: int = 0,
+    left_out: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, object]:
     """The facts of a run as plain JSON data.
 
@@ -37,9 +43,12 @@ def facts(
         digest: of the checkpoint's files.
         device: where the model runs.
         dtype: precision of its weights.
+        presentation: how questions were presented to it. It stands among the parameters in place of their `auto`.
+        source: the checkpoint's version on the Hub; None for a folder that was not fetched.
         seconds: how long the run took.
         answers: number of answers of all variants, including stored ones.
         questions: number of prompts that were shown to the model without making an answer.
+        left_out: by benchmark that could not be scored, the reason.
     """
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
@@ -51,7 +60,9 @@ def facts(
         "model": settings.model,
         "checkpoint": settings.checkpoint,
         "checkpoint_digest": digest,
-        "parameters": settings.model_dump(exclude=NOT_PARAMETERS),
+        "checkpoint_source": None if source is None else vars(source),
+        "parameters": {**settings.model_dump(exclude=NOT_PARAMETERS), **vars(presentation)},
+        "left_out": dict(left_out),
         "versions": versions(PACKAGES),
         "machine": machine_facts() | {"gpu": gpu, "dtype": dtype},
     }
@@ -59,7 +70,13 @@ def facts(
 
 def checkpoint_facts(checkpoint: "Checkpoint") -> dict[str, Any]:
     """The arguments of `facts` for a checkpoint."""
-    return {"digest": checkpoint.digest, "device": checkpoint.device, "dtype": checkpoint.dtype}
+    return {
+        "digest": checkpoint.digest,
+        "device": checkpoint.device,
+        "dtype": checkpoint.dtype,
+        "presentation": checkpoint.presentation,
+        "source": checkpoint.source,
+    }
 
 
 def code_facts() -> dict[str, object]:

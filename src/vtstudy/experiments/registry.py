@@ -7,6 +7,7 @@ from typing import Any, Generic
 
 from vtprune.errors import UserError
 from vtstudy.config import Config, ExperimentSection, SpectralSection
+from vtstudy.evaluation.availability import unavailable
 from vtstudy.evaluation.requests import Request
 from vtstudy.experiments import (
     attention_maps,
@@ -178,7 +179,7 @@ def get_experiment(name: str) -> Entry[Any]:
     return EXPERIMENTS[name]
 
 
-def all_requests(config: Config, model: str, results: Path, **changes: object) -> tuple[list[Request], list[str]]:
+def all_requests(config: Config, model: str, results: Path, **changes: object) -> tuple[list[Request], dict[str, str]]:
     """Everything that any experiment asks of a model, each request once.
 
     Args:
@@ -187,16 +188,18 @@ def all_requests(config: Config, model: str, results: Path, **changes: object) -
         changes: settings of the command line; None changes nothing.
 
     Returns:
-        The requests, and the names of the experiments that are left out because nothing was calibrated for them.
+        The requests, and by experiment or benchmark that is left out, the reason.
     """
     requests: dict[Request, None] = {}
-    left_out = []
+    left_out: dict[str, str] = {}
     for entry in EXPERIMENTS.values():
         if entry.specify is None or model not in entry.models(config):
             continue
         if entry.calibrated and not calibration_file(config, model, results).is_file():
-            left_out.append(entry.name)
+            left_out[entry.name] = "no energies were calibrated for it"
             continue
         settings = entry.settings_of(config, model, out=str(results), **changes)
-        requests |= dict.fromkeys(runner.requests_of(entry.specify(settings, None), settings))
+        experiment = entry.specify(settings, None)
+        left_out |= unavailable(experiment.benchmarks)
+        requests |= dict.fromkeys(runner.requests_of(experiment, settings))
     return list(requests), left_out

@@ -1,12 +1,15 @@
 """Run an experiment: answer and score its variants, write its results and the facts of the run."""
 
 import json
+import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from vtstudy.benchmarks import BENCHMARKS, check_benchmarks, limit_of
 from vtstudy.checkpoint_source import FETCHED_DATA
+from vtstudy.evaluation.availability import unavailable
+from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.evaluation.harness import Evaluator
 from vtstudy.evaluation.requests import Request, Variant
 from vtstudy.evaluation.scoring import Scores, parts_of
@@ -15,6 +18,8 @@ from vtstudy.experiments.provenance import checkpoint_facts, facts
 from vtstudy.experiments.results import Row, rows_of, write_results
 from vtstudy.experiments.settings import Settings
 from vtstudy.experiments.spec import Experiment
+
+_log = logging.getLogger("vtprune")
 
 
 def run(experiment: Experiment, settings: Settings, evaluator: Evaluator | None = None) -> Path:
@@ -31,6 +36,9 @@ def run(experiment: Experiment, settings: Settings, evaluator: Evaluator | None 
     """
     start = time.perf_counter()
     check_benchmarks(experiment.benchmarks)
+    left_out = unavailable(experiment.benchmarks)
+    for benchmark, reason in left_out.items():
+        _log.warning(f"{experiment.name}: {benchmark} is left out: {reason}")
     keeps = settings.ratios(experiment.keeps)
     evaluator = evaluator or evaluator_of(settings)
     evaluator.answer(requests_of(experiment, settings))
@@ -62,6 +70,7 @@ def run(experiment: Experiment, settings: Settings, evaluator: Evaluator | None 
         **checkpoint_facts(evaluator.checkpoint),
         seconds=time.perf_counter() - start,
         answers=questions * len(variants),
+        left_out=left_out,
     )
     write(path.with_suffix(".json"), json.dumps(run_facts, indent=2) + "\n")
     return path
@@ -80,14 +89,28 @@ def scores_of_variant(evaluator: Evaluator, variant: Variant, limits: Mapping[st
 
 
 def limits_of(experiment: Experiment, settings: Settings) -> dict[str, int | None]:
-    """By benchmark of an experiment, how many of its first questions are asked; None for all."""
-    return {benchmark: limit_of(settings.limit, benchmark) for benchmark in experiment.benchmarks}
+    """By benchmark of an experiment, how many of its first questions are asked; None for all.
+
+    A benchmark that cannot be scored here is left out (see `availability.unavailable_reason`).
+
+    Raises:
+        EvaluationError: if no benchmark is left.
+    """
+    left_out = unavailable(experiment.benchmarks)
+    if len(left_out) == len(experiment.benchmarks):
+        reasons = "; ".join(f"{benchmark}: {reason}" for benchmark, reason in left_out.items())
+        raise EvaluationError(f"no benchmark of {experiment.name} can be scored here ({reasons})")
+    return {
+        benchmark: limit_of(settings.limit, benchmark)
+        for benchmark in experiment.benchmarks
+        if benchmark not in left_out
+    }
 
 
 def variants_of(experiment: Experiment, settings: Settings) -> dict[tuple[str, float | None], Variant]:
     """The variants of an experiment, by name and keep ratio; the ratio is None for a variant that takes none."""
     return {
-        (name, keep if spec.takes_keep else None): spec.variant(keep)
+        (name, keep if spec.takes_keep else None): spec.variant(keep, settings.layers)
         for keep in settings.ratios(experiment.keeps)
         for name, spec in experiment.variants.items()
     }
@@ -117,6 +140,8 @@ def evaluator_of(settings: Settings) -> Evaluator:
         max_new_tokens=settings.max_new_tokens,
         device=settings.device,
         dtype=settings.dtype,
+        prompt=settings.prompt,
+        pictures=settings.pictures,
         check_data=check_data,
     )
 
@@ -131,4 +156,4 @@ def check_data(data: Path, benchmark: str) -> None:
         return
     from vtstudy.world.hub_rows import validate  # it imports pyarrow, which cached scores do without
 
-    validate(data, benchmark)
+    validate(data, BENCHMARKS[benchmark].variant_of or benchmark)

@@ -3,8 +3,12 @@
 from pathlib import Path
 from typing import TypeVar
 
+from pydantic import Field
+
+from vtprune.methods import methods
 from vtstudy.config import (
     Config,
+    ConfigError,
     Evaluation,
     ExperimentSection,
     FigureSection,
@@ -23,6 +27,7 @@ class Settings(Evaluation):
         profile: `miniature`, `lite` or `paper`.
         checkpoint: a folder or a Hub id.
         keeps: keep ratios in place of `keep`; empty for `keep` alone.
+        layers: by name of a method, the decoder layer before which it prunes, in place of the experiment's.
         device: such as `cpu`; None for a GPU if there is one.
         cache: folder of the stored answers.
         out: folder of the results.
@@ -32,6 +37,7 @@ class Settings(Evaluation):
     profile: str = "miniature"
     checkpoint: str = "data/checkpoints/miniature-llava"
     keeps: Shares = ()
+    layers: dict[str, int] = Field(default={})
     device: str | None = None
     cache: str = "data/answers"
     out: str = "reports/miniature/results"
@@ -104,9 +110,13 @@ def settings_of(
         "out": str(config.reports / "results"),
     }
     values |= {key: getattr(config.evaluation, key) for key in Evaluation.model_fields}
-    if "limit" in chosen.model_fields_set:
-        values["limit"] = chosen.limit
+    values |= {
+        key: getattr(chosen, key) for key in ("limit", "prompt", "pictures", "layers") if key in chosen.model_fields_set
+    }
     if section is not None:
         values |= {key: getattr(section, key) for key in section.model_fields_set}
     values |= {key: value for key, value in changes.items() if value is not None}
+    for method in chosen.layers:
+        if method not in methods() or "layer" not in methods()[method].__dataclass_fields__:
+            raise ConfigError(f"models.{config.model_key(model)}.layers: there is no method {method!r} with a layer")
     return checked(kind, values, "settings")

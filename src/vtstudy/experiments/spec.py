@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
 
 from vtprune.errors import UserError
 from vtprune.methods import get_method, methods
@@ -41,14 +43,23 @@ class VariantSpec:
             return 1.0
         return keep if self.takes_keep else None
 
-    def variant(self, keep: float) -> Variant:
+    def variant(self, keep: float, layers: Mapping[str, int] = MappingProxyType({})) -> Variant:
         """The variant at this keep ratio.
+
+        Args:
+            layers: by name of a method, the layer before which it prunes, in place of the specification's.
 
         Raises:
             UserError: if the method refuses its parameters.
         """
-        budget = {"keep": keep} if self.takes_keep else {}
-        return Variant(get_method(self.method, **budget, **self.parameters), self.image)
+        return Variant(get_method(self.method, **self._budget(keep), **self._parameters(layers)), self.image)
+
+    def _budget(self, keep: float) -> dict[str, Any]:
+        return {"keep": keep} if self.takes_keep else {}
+
+    def _parameters(self, layers: Mapping[str, int]) -> dict[str, Any]:
+        layer = {"layer": layers[self.method]} if self.method in layers else {}
+        return {**self.parameters, **layer}
 
 
 @dataclass(frozen=True)
