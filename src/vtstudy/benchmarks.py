@@ -290,14 +290,17 @@ def limit_of(limit: int | Mapping[str, int | None] | None, benchmark: str) -> in
     The number is made even, since MME's questions come in pairs.
 
     Args:
-        limit: a number for every benchmark, or numbers by benchmark with ``default`` for the others.
+        limit: a number for every benchmark, or numbers by benchmark with ``default`` for the others. A variant that is
+            not named has the limit of the benchmark that it is a variant of.
 
     Raises:
         UserError: if a number is less than 1, or a name is not a benchmark's.
     """
     if isinstance(limit, Mapping):
         check_benchmarks(name for name in limit if name != "default")
-        limit = limit.get(benchmark, limit.get("default"))
+        known = BENCHMARKS[benchmark].variant_of if benchmark in BENCHMARKS else None
+        names = (benchmark, known, "default")
+        limit = next((limit[name] for name in names if name in limit), None)
     if limit is not None and limit < 1:
         raise UserError(f"limit must be at least 1, not {limit}")
     return limit + limit % 2 if limit else None

@@ -1,9 +1,9 @@
 """How questions are presented to a model: the prompt around them, and the handling of their pictures.
 
 Both are parameters (`evaluation.prompt`, `evaluation.pictures`), because they move scores and what pruning does: the
-prompt of LLaVA-1.5's authors has 35 tokens before the image, and they pad a picture where the processor of the
-checkpoint on the Hub crops it. `auto` stands for the authors' choices where the checkpoint is one of those in `AUTHORS`,
-and for the checkpoint's own elsewhere.
+prompt of LLaVA-1.5's authors has 35 tokens before the image, and they pad a picture where the checkpoint's processor
+crops it. `auto` stands for the authors' choices where the checkpoint is one of those in `AUTHORS`, and for the
+checkpoint's own elsewhere.
 """
 
 from collections.abc import Mapping

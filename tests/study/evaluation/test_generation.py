@@ -11,6 +11,10 @@ def test_generation_arguments_have_one_spelling():
     assert generation_arguments({"max_new_tokens": 16, "temperature": 0.0}, task="t", limit=5)["max_new_tokens"] == 5
     with pytest.raises(EvaluationError, match="task t"):
         generation_arguments({"temperature": 0.7}, task="t")
+    # MM-Vet has a temperature beside do_sample: false.
+    assert generation_arguments({"temperature": 0.2, "do_sample": False}, task="t")["max_new_tokens"] == 128
+    with pytest.raises(EvaluationError, match="task t"):
+        generation_arguments({"temperature": 0.0, "do_sample": True}, task="t")
     with pytest.raises(EvaluationError, match="'voice'"):
         generation_arguments({"voice": 1}, task="t")
 

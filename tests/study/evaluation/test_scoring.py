@@ -6,15 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from datasets import Dataset
 from helpers import ROOT
 from lmms_eval.tasks import TaskManager
 from lmms_eval.tasks.mmbench import cn_utils
+from lmms_eval.tasks.pope.utils import pope_aggregate_f1_score, pope_process_results
 from lmms_eval.tasks.seedbench.utils import seed_aggregation_result, seed_process_result
 from lmms_eval.utils import load_yaml_config
 
 import vtstudy.evaluation
 from vtprune.errors import UserError
-from vtstudy.benchmarks import BENCHMARKS, check_available
+from vtstudy.benchmarks import BENCHMARKS, EADAPRUNE, check_available
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.evaluation.scoring import Scores, scores_of
 
@@ -118,21 +120,86 @@ def test_mmbench_cn_scores():
     )
 
 
-def test_what_is_not_available(monkeypatch):
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    for name in HUB_ONLY:
-        with pytest.raises(UserError, match="miniature world"):
-            check_available(name, local=True)
-    with pytest.raises(UserError, match="OPENAI_API_KEY"):
-        check_available("mmvet", local=False)
-    for name in ("seedbench", "scienceqa", "mmbench_cn", "pope"):
-        check_available(name, local=False)
+def test_a_folder_must_hold_a_benchmark_s_data_set(data, tmp_path):
+    for name in ("mmvet", "seedbench", "scienceqa", "mmbench_cn", "textvqa", "textvqa_ocr"):
+        with pytest.raises(UserError):
+            check_available(name, data)
+        check_available(name, None)
+    for name in ("pope", "pope_f1", "mmbench"):
+        check_available(name, data)
+    check_available("textvqa_ocr", tmp_path / "will be rendered")
+    with pytest.raises(UserError):
+        check_available("mmvet", tmp_path / "will be rendered")
+
+
+def test_textvqa_with_ocr_tokens_is_lmms_eval_s_task_with_its_switch_on(index):
+    ours, theirs = (
+        load_yaml_config(index[task]["yaml_path"], mode="full") for task in ("textvqa_val_ocr", "textvqa_val")
+    )
+    for key in ("dataset_path", "test_split", "output_type", "doc_to_target", "generation_kwargs"):
+        assert ours[key] == theirs[key], key
+    for key in ("doc_to_visual", "doc_to_text", "process_results"):
+        assert ours[key].__name__ == theirs[key].__name__, key
+    kwargs = dict(theirs["lmms_eval_specific_kwargs"]["default"])
+    assert not kwargs.pop("ocr") and ours["lmms_eval_specific_kwargs"]["default"] == {**kwargs, "ocr": True}
+    doc = {"question": "what is written?", "ocr_tokens": ["STOP", "42"]}
+    assert "STOP, 42" in ours["doc_to_text"](doc, ours["lmms_eval_specific_kwargs"]["default"])
+    metrics = {entry["metric"]: entry for entry in theirs["metric_list"]}
+    assert ours["metric_list"] == [metrics["exact_match"]]
+
+
+def test_seedbench_asks_about_images_alone(index):
+    ours, theirs = (
+        load_yaml_config(index[task]["yaml_path"], mode="full") for task in ("seedbench_image", "seedbench")
+    )
+    for key in ("dataset_path", "dataset_kwargs", "test_split", "output_type", "doc_to_target", "generation_kwargs"):
+        assert ours[key] == theirs[key], key
+    for key in ("doc_to_visual", "doc_to_text", "process_results"):
+        assert ours[key].__name__ == theirs[key].__name__, key
+    documents = Dataset.from_dict({"data_type": ["video", "image", "image", "video"], "question_id": list("abcd")})
+    assert ours["process_docs"](documents)["question_id"] == ["b", "c"]
+
+
+def test_pope_f1_is_lmms_eval_s():
+    said = ["yes", "no", "yes", "yes", "perhaps", "no", "yes"]
+    true = ["yes", "yes", "no", "yes", "yes", "no", "no"]
+    docs = [{"question_id": str(n), "answer": answer} for n, answer in enumerate(true)]
+    samples = [
+        {"doc_id": n} | pope_process_results(doc, [text]) for n, (doc, text) in enumerate(zip(docs, said, strict=True))
+    ]
+    aggregate = pope_aggregate_f1_score([sample["pope_f1_score"] for sample in samples])
+    images = dict(enumerate(range(7)))
+    found = scores_of("pope_f1", BENCHMARKS["pope_f1"], samples, {"pope_f1_score,none": aggregate}, images)["pope_f1"]
+    assert found.value == pytest.approx(100 * 4 / 7) and found.values.mean() == pytest.approx(found.value)
+    # The values move as F1 does when a question is left out: the jackknife's errors are theirs.
+    others = [
+        100 * pope_aggregate_f1_score([s["pope_f1_score"] for s in samples if s["doc_id"] != n]) for n in range(7)
+    ]
+    moved = found.value - np.array(others)
+    assert np.corrcoef(moved, found.values - found.value)[0, 1] > 0.99
+
+
+def test_pope_f1_of_no_yes_is_0():
+    samples = [{"doc_id": 0} | pope_process_results({"question_id": "0", "answer": "yes"}, ["no"])]
+    assert (
+        scores_of("pope_f1", BENCHMARKS["pope_f1"], samples, {"pope_f1_score,none": 0.0}, {0: 0})["pope_f1"].value == 0
+    )
+
+
+def test_answers_that_the_judge_did_not_grade_are_not_scored():
+    samples = [
+        {"doc_id": n, "gpt_eval_score": {"score": 0.5 * n, "question_id": f"v1_{n}", "eval_model": model}}
+        for n, model in enumerate(("", "gpt-4o"))
+    ]
+    with pytest.raises(EvaluationError, match="v1_0"):
+        scores_of("mmvet", BENCHMARKS["mmvet"], samples, {"gpt_eval_score,none": 25.0}, {0: 0, 1: 1})
 
 
 @pytest.mark.parametrize("profile", ["lite", "paper"])
 def test_the_profiles_ask_them(profile):
     params = yaml.safe_load((PARAMS / f"{profile}.yaml").read_text())
-    assert set(HUB_ONLY) <= set(params["experiments"]["eadaprune"]["benchmarks"]) <= set(BENCHMARKS)
+    asked = set(params["experiments"]["eadaprune"]["benchmarks"])
+    assert set(HUB_ONLY) <= asked <= set(BENCHMARKS) and set(EADAPRUNE.values()) <= asked
 
 
 def test_too_few_questions_are_refused():
