@@ -7,7 +7,7 @@ the checkpoint nor lmms-eval. Those are loaded when something has to be computed
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,7 @@ from vtstudy.evaluation.checkpoint import Checkpoint
 from vtstudy.evaluation.environment import data_root, prepare
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.evaluation.generation import generation_arguments
+from vtstudy.evaluation.limits import least_limit
 from vtstudy.evaluation.measurement_cache import MeasurementCache
 from vtstudy.evaluation.presentation import AUTO
 from vtstudy.evaluation.questions import QuestionList, QuestionLoader
@@ -54,6 +55,7 @@ DEFAULT_CACHE = "data/answers"
 # The modules whose code makes scores out of answers, and lists out of questions.
 _SCORING = ("vtstudy.evaluation.scoring", "vtstudy.evaluation.lmms_tasks")
 _LISTING = ("vtstudy.evaluation.questions", "vtstudy.evaluation.images")
+_LIMITING = ("vtstudy.evaluation.limits",)
 _GUESSING = ("vtstudy.evaluation.chance", *_SCORING)
 
 
@@ -198,6 +200,30 @@ class Evaluator:
         """
         placed(variant.method, self.checkpoint.layers)
 
+    def _check_limits(self, limits: Iterable[int | None]) -> None:
+        """Check that MME's questions which limits leave can be scored.
+
+        Raises:
+            EvaluationError: if they cannot; nothing has been asked then.
+        """
+        for limit in limits:
+            if limit is None:
+                continue
+            least = self.measurements.data(
+                "limit-mme",
+                {**self._data_versions("mme", limit), "code": meaning(_LIMITING)},
+                partial(self._least_limit, limit),
+            )
+            if least > limit:
+                raise EvaluationError(
+                    f"MME: a limit of {limit} leaves no pair of questions for its perception score, or one without its "
+                    f"other; ask at least {least} of its questions, or all (limit: {{mme: null}})"
+                )
+
+    def _least_limit(self, limit: int) -> int:
+        check_available("mme", self.data)
+        return least_limit(self.tasks.documents("mme", None), limit)
+
     def answer(self, requests: Iterable[Request], bar: tqdm | None = None) -> int:
         """Make sure that the answers of all requests are in the cache.
 
@@ -219,6 +245,7 @@ class Evaluator:
         for request in requests:
             self.check(request.variant)
             by_benchmark.setdefault(request.benchmark, []).append(request)
+        self._check_limits({request.limit for request in by_benchmark.get("mme", ())})
         processes = _processes()
         missing = {
             benchmark: count
