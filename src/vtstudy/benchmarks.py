@@ -298,8 +298,7 @@ def limit_of(limit: int | Mapping[str, int | None] | None, benchmark: str) -> in
     """
     if isinstance(limit, Mapping):
         check_benchmarks(name for name in limit if name != "default")
-        known = BENCHMARKS[benchmark].variant_of if benchmark in BENCHMARKS else None
-        names = (benchmark, known, "default")
+        names = (benchmark, BENCHMARKS[benchmark].variant_of, "default")
         limit = next((limit[name] for name in names if name in limit), None)
     if limit is not None and limit < 1:
         raise UserError(f"limit must be at least 1, not {limit}")
