@@ -62,7 +62,14 @@ def run(settings: SpectralSettings, pictures: CalibrationPictures) -> Path:
     from vtstudy.evaluation.measurement_cache import MeasurementCache
 
     measurements = MeasurementCache(Path(settings.cache) / "measurements")
-    checkpoint = Checkpoint(settings.checkpoint, measurements, device=settings.device, dtype=settings.dtype)
+    checkpoint = Checkpoint(
+        settings.checkpoint,
+        measurements,
+        device=settings.device,
+        dtype=settings.dtype,
+        prompt=settings.prompt,
+        pictures=settings.pictures,
+    )
     key = {
         **checkpoint.key(),
         "images": dict(pictures.key),

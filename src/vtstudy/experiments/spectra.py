@@ -96,7 +96,14 @@ def run(settings: SpectraSettings) -> Path:
     density = read_density(density_file(root)) if density_file(root).is_file() else None
     prepare(offline=True)
     measurements = MeasurementCache(Path(settings.cache) / "measurements")
-    checkpoint = Checkpoint(settings.checkpoint, measurements, device=settings.device, dtype=settings.dtype)
+    checkpoint = Checkpoint(
+        settings.checkpoint,
+        measurements,
+        device=settings.device,
+        dtype=settings.dtype,
+        prompt=settings.prompt,
+        pictures=settings.pictures,
+    )
     shown = list(benchmark_images(root, settings.limit))
     if density is None:
         pictures, facts_of = fetched(root), None
