@@ -298,7 +298,7 @@ def limit_of(limit: int | Mapping[str, int | None] | None, benchmark: str) -> in
     """
     if isinstance(limit, Mapping):
         check_benchmarks(name for name in limit if name != "default")
-        names = (benchmark, BENCHMARKS[benchmark].variant_of, "default")
+        names = (benchmark, BENCHMARKS[benchmark].variant_of or benchmark, "default")
         limit = next((limit[name] for name in names if name in limit), None)
     if limit is not None and limit < 1:
         raise UserError(f"limit must be at least 1, not {limit}")

@@ -66,7 +66,7 @@ def plan(config: Config) -> tuple[list[PlannedRun], list[str]]:
     """
     runs: list[PlannedRun] = []
     sentences: list[str] = []
-    most_asked: dict[tuple[str, Variant, str], int] = {}  # answers are of a benchmark's first questions
+    most_asked: dict[tuple[str, Variant, str], int] = {}  # answers are of a task's first questions
     without_checkpoint: dict[str, list[str]] = {}
     for name, entry in EXPERIMENTS.items():
         if entry.specify is None:
@@ -85,9 +85,10 @@ def plan(config: Config) -> tuple[list[PlannedRun], list[str]]:
             new_answers = 0
             for variant in variants:
                 for benchmark, count in counts.items():
-                    before = most_asked.get((model, variant, benchmark), 0)
+                    task = BENCHMARKS[benchmark].task
+                    before = most_asked.get((model, variant, task), 0)
                     new_answers += max(0, count - before)
-                    most_asked[model, variant, benchmark] = max(count, before)
+                    most_asked[model, variant, task] = max(count, before)
             runs.append(PlannedRun(name, model, settings.checkpoint, len(variants), sum(counts.values()), new_answers))
     sentences += [
         f"{paper} has no checkpoint in the parameters, so {_joined(names)} would leave it out"
