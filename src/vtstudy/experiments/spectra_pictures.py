@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, overload
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from vtstudy.benchmarks import ADAPTPRUNE, BENCHMARKS, limit_of
 from vtstudy.config import Limit
@@ -105,9 +105,9 @@ def image_files(root: Path, benchmark: str) -> list[Path]:
 
 
 def decoded(image: bytes) -> Image.Image:
-    """An encoded image as pillow has it."""
+    """An encoded image, upright as `datasets` decodes it for questions."""
     with Image.open(io.BytesIO(image)) as opened:
-        return opened.convert("RGB")
+        return ImageOps.exif_transpose(opened).convert("RGB")
 
 
 def density_file(root: Path) -> Path:
