@@ -21,7 +21,7 @@ from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.evaluation.scoring import Scores, scores_of
 
 HUB_ONLY = [name for name, spec in BENCHMARKS.items() if not spec.in_world]
-PARAMS = ROOT / "params"
+PROFILES = ROOT / "profiles"
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +197,7 @@ def test_answers_that_the_judge_did_not_grade_are_not_scored():
 
 @pytest.mark.parametrize("profile", ["lite", "paper"])
 def test_the_profiles_ask_them(profile):
-    params = yaml.safe_load((PARAMS / f"{profile}.yaml").read_text())
+    params = yaml.safe_load((PROFILES / profile / "params.yaml").read_text())
     asked = set(params["experiments"]["eadaprune"]["benchmarks"])
     assert set(HUB_ONLY) <= asked <= set(BENCHMARKS) and set(EADAPRUNE.values()) <= asked
 
