@@ -51,6 +51,16 @@ def read_source(folder: str | Path) -> Source | None:
         raise UserError(f"{file} must hold the id and the commit of a checkpoint on the Hub; fetch it again") from error
 
 
+def model_name(checkpoint: str | Path) -> str:
+    """A checkpoint's name in the results: its id on the Hub, or the name of a folder that was not fetched.
+
+    Raises:
+        UserError: if the folder's file is damaged.
+    """
+    folder = Path(checkpoint).expanduser()
+    return hub_id(checkpoint) or folder.resolve().name
+
+
 def hub_id(checkpoint: str | Path) -> str | None:
     """The id on the Hub of a fetched folder, or of a checkpoint that is named by its id; None for another folder.
 

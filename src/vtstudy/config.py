@@ -330,8 +330,10 @@ class Report(Section):
     """How the report judges.
 
     Attributes:
-        tolerances: by benchmark (`default` for the others), the largest difference from a printed value, in the
-            value's own unit, that counts as reproduced.
+        tolerances: by benchmark, or part of one (`mmbench/ocr`), the largest difference from a printed value, in the
+            value's own unit, that counts as reproduced. `default` is for those that are not named; `questions` says
+            what so many questions are worth, which every tolerance is at least; `average_gain` is for E-AdaPrune's
+            average gain, in percentage points.
         interval: level of the intervals, in percent.
     """
 
@@ -342,6 +344,8 @@ class Report(Section):
     def _check_tolerances(self) -> "Report":
         if "default" not in self.tolerances:
             raise ValueError("must have the key 'tolerances.default', the tolerance for benchmarks that are not named")
+        others = ("default", "questions", "average_gain")
+        _known_benchmarks(tuple(name.partition("/")[0] for name in self.tolerances if name not in others))
         return self
 
 

@@ -18,6 +18,8 @@ from vtstudy.results_table import COLUMNS, DIFFERENCE, MEAN, PERCENT
 
 PUBLISHED = ROOT / "data" / "published"
 MODEL = "miniature-llava"
+HUB_MODEL = "llava-hf/llava-1.5-7b-hf"
+REVISION = "b234b804b114d9e37bb655e11cbbb5f5e971b7a9"
 ABLATION = ["nocaps", "flickr30k", "gqa", "okvqa", "docvqa", "textvqa", "pope", "mmbench"]
 MAIN_PAIRS = [
     "adaptprune - fastv",
@@ -156,18 +158,30 @@ def spectral_rows(gain: float, half: float = 1.0) -> list[Row]:
 
 
 def write(
-    folder: Path, table: list[Row], profile: str = "miniature", columns: Sequence[str] = COLUMNS
+    folder: Path, table: list[Row], profile: str = "miniature", columns: Sequence[str] = COLUMNS, **others: Any
 ) -> dict[str, Path]:
     """Write the input files into `folder`; returns the arguments of `build_report`."""
     with open(folder / "results.csv", "w", newline="") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows(table)
-    return write_others(folder, profile)
+    return write_others(folder, profile, **others)
 
 
-def write_others(folder: Path, profile: str = "miniature") -> dict[str, Path]:
-    """Write the input files besides results.csv; returns the arguments of `build_report`."""
+def write_others(
+    folder: Path, profile: str = "miniature", checkpoints: dict[str, str] | None = None, **more: Any
+) -> dict[str, Path]:
+    """Write the input files besides results.csv; returns the arguments of `build_report`.
+
+    Args:
+        folder: where they are written.
+        profile: the name of the profile.
+        checkpoints: by the papers' model, a folder of a model that was trained here, or the Hub id of one that was
+            fetched.
+        more: other facts of provenance.json.
+    """
+    own = profile == "miniature"
+    checkpoints = checkpoints or {"LLaVA-1.5-7B": f"data/checkpoints/{MODEL}" if own else HUB_MODEL}
     facts = {
         "profile": profile,
         "commit": "0123abc",
@@ -175,18 +189,30 @@ def write_others(folder: Path, profile: str = "miniature") -> dict[str, Path]:
         "seconds": 612.4,
         "answers": 3600,
         "prompts_shown": 120,
-        "checkpoint": f"/home/someone/models/{MODEL}",
+        "checkpoint": f"/home/someone/models/{MODEL if own else 'llava-7b'}",
+        "models": model_facts(checkpoints),
         "parameters": {"keep": 0.1, "seed": 7, "fixed": 0.9},
         "versions": {"torch": "2.11"},
         "machine": {"cpus": 2, "gpu": None},
-    }
+    } | more
     (folder / "provenance.json").write_text(json.dumps(facts))
-    checkpoint = f"data/checkpoints/{MODEL}" if profile == "miniature" else "llava-hf/llava-1.5-7b-hf"
-    write_params(folder / "params.yaml", {"LLaVA-1.5-7B": checkpoint})
+    limited = {"experiments": {"eadaprune": {"limit": 20}}} if own else {}
+    write_params(folder / "params.yaml", checkpoints, **limited)
     return {"reports": folder, "params": folder / "params.yaml", "published": PUBLISHED, "out": folder / "out"}
 
 
-def write_params(path: Path, checkpoints: dict[str, str]) -> None:
-    """Write a params.yaml with the checkpoint that is run for each of the paper's models."""
+def model_facts(checkpoints: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """What provenance.json says of the models; `checkpoints` as in `write_others`."""
+    return {
+        key: {"model": Path(checkpoint).name, "source": None}
+        if "miniature" in checkpoint
+        else {"model": checkpoint, "source": {"id": checkpoint, "commit": REVISION}}
+        for key, checkpoint in checkpoints.items()
+    }
+
+
+def write_params(path: Path, checkpoints: dict[str, str], **sections: Any) -> None:
+    """Write a params.yaml with the checkpoint that is run for each of the paper's models, under the model's name."""
     models = {paper: {"paper": paper, "checkpoint": checkpoint} for paper, checkpoint in checkpoints.items()}
-    path.write_text(json.dumps({"report": {"tolerances": {"default": 1.0, "mme": 20}}, "models": models}))
+    report = {"tolerances": {"default": 1.0, "mme": 20, "questions": 2, "average_gain": 0.3}}
+    path.write_text(json.dumps({"report": report, "models": models} | sections))

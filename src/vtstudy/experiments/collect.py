@@ -27,24 +27,26 @@ def collect(folder: Path, out: Path, config: Config) -> list[str]:
 
     Raises:
         EvaluationError: if a file belongs to no experiment, its facts cannot be read, or the files differ in their
-            profile.
+            profile, or in the checkpoint of one model.
         TableError: if a file is not a table of results.
     """
-    stems = [entry.file_stem(config, model) for entry in EXPERIMENTS.values() for model in entry.models(config)]
+    keys = {entry.file_stem(config, model): model for entry in EXPERIMENTS.values() for model in entry.models(config)}
     paths = {path.stem: path for path in folder.glob("*.csv")}
-    unknown = sorted(set(paths) - set(stems))
+    unknown = sorted(set(paths) - set(keys))
     if unknown:
         raise EvaluationError(f"{paths[unknown[0]]} belongs to no experiment of the parameters: delete it")
     if not paths:
         raise EvaluationError(f"{folder} holds no results: run an experiment first")
     frames: list[pd.DataFrame] = []
     facts: dict[str, Facts] = {}
-    for stem in stems:
+    for stem in keys:
         if stem in paths:
             frames.append(read_results(paths[stem]))
             facts[stem] = _read_facts(paths[stem].with_suffix(".json"))
     write(out / "results.csv", to_csv(pd.concat(frames, ignore_index=True)))
-    write(out / "provenance.json", json.dumps(_joined(facts), indent=2) + "\n")
+    write(
+        out / "provenance.json", json.dumps(_joined(facts) | {"models": _models(config, keys, facts)}, indent=2) + "\n"
+    )
     return list(facts)
 
 
@@ -75,6 +77,39 @@ def _joined(facts: Mapping[str, Facts]) -> Facts:
         joined[count] = sum(run[count] for run in facts.values())
     joined["seconds_by_experiment"] = {name: run["seconds"] for name, run in facts.items()}
     return joined
+
+
+def _models(config: Config, keys: Mapping[str, str], facts: Mapping[str, Facts]) -> Facts:
+    """By key of a model: the paper's model, the name in results.csv, the checkpoint, and where it was fetched from.
+
+    Args:
+        config: the parameters.
+        keys: by name of a result file, the key of its model.
+        facts: by name of a result file.
+
+    Raises:
+        EvaluationError: if two experiments were run on different checkpoints of one model.
+    """
+    models: Facts = {}
+    for stem, run in facts.items():
+        key = keys[stem]
+        entry = {
+            "paper": config.models[key].paper,
+            "model": run.get("model"),
+            "checkpoint": run.get("checkpoint"),
+            "source": run.get("checkpoint_source"),
+        }
+        if models.setdefault(key, entry) != entry:
+            raise EvaluationError(
+                f"{stem} was run on another checkpoint of the model {key} than the experiments before it "
+                f"({_named(entry)}, not {_named(models[key])}): run all experiments on one"
+            )
+    return models
+
+
+def _named(model: Facts) -> str:
+    source = model["source"]
+    return f"{source['id']} at {source['commit']}" if source else str(model["checkpoint"])
 
 
 def _common(values: Mapping[str, object]) -> object:

@@ -1,11 +1,11 @@
 """The settings of one experiment on one model, put together from params.yaml and the command line."""
 
-from pathlib import Path
 from typing import TypeVar
 
 from pydantic import Field
 
 from vtprune.methods import methods
+from vtstudy.checkpoint_source import model_name
 from vtstudy.config import (
     Config,
     ConfigError,
@@ -45,9 +45,8 @@ class Settings(Evaluation):
 
     @property
     def model(self) -> str:
-        """The model's name in the results: a folder's name, or the Hub id."""
-        folder = Path(self.checkpoint)
-        return folder.resolve().name if folder.is_dir() else self.checkpoint
+        """The model's name in the results."""
+        return model_name(self.checkpoint)
 
     def ratios(self, published: tuple[float, ...] = ()) -> tuple[float, ...]:
         """The keep ratios of the experiment: its own, or those of the published table, or `keep`."""

@@ -15,6 +15,7 @@ import torch
 
 from vtprune.cost.measure import Plan, measure, variants
 from vtprune.cost.timing import ratios
+from vtstudy.checkpoint_source import model_name
 from vtstudy.evaluation.cache_key import ANSWERING, checkpoint_digest, defining_modules, meaning
 from vtstudy.evaluation.measurement_cache import MeasurementCache
 from vtstudy.experiments.files import write, write_csv
@@ -23,10 +24,12 @@ from vtstudy.experiments.provenance import machine_facts, versions
 KEEP = 0.1
 SPEEDUPS = ("prefill", "decode", "end_to_end")
 SHARES = ("scoring", "selection")
+PEAK = "peak_bytes"
+"""Stands among the phases: the most memory that a GPU held during an answer, in bytes."""
 SOFTWARE = ("torch", "transformers")
 
 Seconds = Mapping[str, Mapping[str, Sequence[float]]]
-"""By method and phase the seconds of each round, as in `vtprune.cost.measure.Measured.seconds`."""
+"""By method and phase the seconds of each round, as in `vtprune.cost.measure.Measured.seconds`; on a GPU also PEAK."""
 
 
 def measure_timings(
@@ -68,7 +71,7 @@ def measure_timings(
     }
     if (place.type, dtype) != ("cpu", "float32"):  # keys of times that were stored before have neither
         key |= {"device": place.type, "dtype": dtype}
-    name = checkpoint.resolve().name
+    name = model_name(checkpoint)
     rows: list[dict[str, object]] = []
     milliseconds = {}
     for batch in batches:
@@ -81,7 +84,9 @@ def measure_timings(
         seconds = {method: seconds[method] for method in methods if method in seconds}  # in the order of the methods
         rows += rows_of(name, batch, seconds)
         milliseconds[batch] = {
-            method: {phase: round(1000 * statistics.median(times), 3) for phase, times in phases.items()}
+            method: {
+                phase: round(1000 * statistics.median(times), 3) for phase, times in phases.items() if phase != PEAK
+            }
             for method, phases in seconds.items()
         }
     facts = {
@@ -103,16 +108,19 @@ def _measured(checkpoint: Path, batch: int, rounds: int, device: torch.device, d
     )
     model = model.to(device).eval()
     plan = Plan(batch=batch, rounds=rounds, loop_rounds=rounds, text_tokens=32)
-    seconds = measure(model, variants(KEEP, device), plan, progress=_show).seconds
+    measured = measure(model, variants(KEEP, device), plan, progress=_show)
     _show("")
-    return seconds
+    for method, held in measured.peak_bytes.items():
+        measured.seconds[method][PEAK] = [held] * rounds  # the highest of all rounds
+    return measured.seconds
 
 
 def rows_of(model: str, batch: int, seconds: Seconds) -> Iterator[dict[str, object]]:
     """A row for each method and quantity.
 
     `speedup_*` is the time of the unpruned model over the time of the method: above 1, the method is faster.
-    `*_per_prefill` is the time of scoring or selection as a share of the unpruned prefill.
+    `*_per_prefill` is the time of scoring or selection as a share of the unpruned prefill. `memory_ratio`, on a GPU
+    alone, is the peak memory of the unpruned model over that of the method.
     """
     unpruned = seconds["none"]
     for method, phases in seconds.items():
@@ -120,6 +128,8 @@ def rows_of(model: str, batch: int, seconds: Seconds) -> Iterator[dict[str, obje
             continue
         quantities = {f"speedup_{phase}": ratios(unpruned[phase], phases[phase]) for phase in SPEEDUPS}
         quantities |= {f"{phase}_per_prefill": ratios(phases[phase], unpruned["prefill"]) for phase in SHARES}
+        if PEAK in phases:
+            quantities["memory_ratio"] = ratios(unpruned[PEAK], phases[PEAK])
         for quantity, quartiles in quantities.items():
             yield {
                 "model": model,

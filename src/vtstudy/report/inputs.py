@@ -11,9 +11,11 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from vtstudy.report.checkpoints import RunModel
 from vtstudy.report.errors import ReportError
 from vtstudy.report.published import load_published
 from vtstudy.report.results import Results, load_results
+from vtstudy.report.tolerances import Tolerances
 from vtstudy.results_table import read_table
 
 Mapping = dict[str, Any]
@@ -58,27 +60,43 @@ class Inputs:
         folders: where it was read.
         results: our measurements.
         provenance: what was run, when and on what.
-        tolerances: by benchmark key and `default`: how far a score may be from the printed one.
+        tolerances: how far a score may be from the printed one.
         interval: level of the intervals in percent.
         published: the printed values of the first paper.
         claims: the claims of the first paper, as claims.yaml has them.
-        models: the paper's models, and the checkpoint that is run for each.
+        models: by name of the papers' model, the checkpoint that is run in its place.
+        settings: the file of parameters of the run.
+        left_out: by benchmark that is not run, the reason.
         tables: results other than scores, by file name.
     """
 
     folders: Folders
     results: Results
     provenance: Mapping
-    tolerances: dict[str, float]
+    tolerances: Tolerances
     interval: float
     published: pd.DataFrame
     claims: Mapping
-    models: dict[str, str]
+    models: dict[str, RunModel]
+    settings: Mapping
+    left_out: dict[str, str]
     tables: dict[str, pd.DataFrame]
 
     @property
     def profile(self) -> str:
         return self.provenance["profile"]
+
+    def is_papers(self, model: str) -> bool:
+        """Whether the paper's own checkpoint is run in the place of a model of the papers."""
+        return model in self.models and self.models[model].is_papers
+
+    def is_miniature(self, model: str) -> bool:
+        """Whether a model that this repository trained is run in the place of a model of the papers."""
+        return model in self.models and self.models[model].is_miniature
+
+    def run_models(self) -> list[RunModel]:
+        """The models that have results."""
+        return [model for model in self.models.values() if self.results.model_for(model.paper)]
 
 
 def load(folders: Folders) -> Inputs:
@@ -88,22 +106,24 @@ def load(folders: Folders) -> Inputs:
         UserError: if one is missing or wrong.
     """
     settings = read_mapping(folders.params)
-    report = settings.get("report")
-    if not isinstance(report, dict) or "default" not in (report.get("tolerances") or {}):
-        raise ReportError(f"{folders.params} has no 'report.tolerances.default', the tolerance for absolute scores.")
+    report = settings.get("report") or {}
+    tolerances = Tolerances.read(report.get("tolerances") or {}, str(folders.params))
     provenance = read_mapping(folders.provenance)
     if not isinstance(provenance.get("profile"), str):
         raise ReportError(f"{folders.provenance} does not say which 'profile' was run.")
-    models = _models(folders.params, settings)
+    models = _models(folders.params, settings, provenance)
+    names = {model.paper: model.name or model.checkpoint for model in models.values()}
     return Inputs(
         folders=folders,
-        results=load_results(folders.results, models),
+        results=load_results(folders.results, names),
         provenance=provenance,
-        tolerances={str(name): float(value) for name, value in report["tolerances"].items()},
+        tolerances=tolerances,
         interval=float(report.get("interval", 95)),
         published=load_published(folders.published / "adaptprune.csv"),
         claims=read_mapping(folders.published / "claims.yaml"),
         models=models,
+        settings=settings,
+        left_out=_left_out(provenance),
         tables=_tables(folders.data / name for name in COST_TABLES),
     )
 
@@ -126,13 +146,25 @@ def read_mapping(path: Path) -> Mapping:
     return data
 
 
-def _models(path: Path, settings: Mapping) -> dict[str, str]:
-    """`models` of params.yaml: the checkpoint that is run for each of the paper's models."""
-    entries = settings.get("models") or {}
+def _models(path: Path, settings: Mapping, provenance: Mapping) -> dict[str, RunModel]:
+    """`models` of params.yaml, with what provenance.json says of them; of several for one model the first counts."""
+    facts = provenance.get("models") or {}
+    models: dict[str, RunModel] = {}
     try:
-        return {entry["paper"]: str(entry["checkpoint"]) for entry in entries.values()}
+        for key, entry in (settings.get("models") or {}).items():
+            model = RunModel.of(entry["paper"], str(entry["checkpoint"]), facts.get(key) or {})
+            models.setdefault(model.paper, model)
     except (AttributeError, TypeError, KeyError) as error:
         raise ReportError(f"{path}: each of 'models' must have a 'paper' and a 'checkpoint'.") from error
+    return models
+
+
+def _left_out(provenance: Mapping) -> dict[str, str]:
+    """By benchmark that some run left out, the reason; provenance.json has them by run."""
+    reasons: dict[str, str] = {}
+    for of_run in (provenance.get("left_out") or {}).values():
+        reasons |= of_run
+    return reasons
 
 
 def _tables(paths: Iterable[Path]) -> dict[str, pd.DataFrame]:

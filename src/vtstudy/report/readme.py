@@ -24,7 +24,12 @@ def results_table(inputs: Inputs) -> str:
     The scores are means over the benchmarks of the percent of the unpruned score; the last column is a difference of
     two of them, in percentage points.
     """
-    heads = ["stand-in for", *(f"{method_label(method)}, %" for method in METHODS), term_label(PAIR)]
+    own = all(model.is_papers for model in inputs.run_models())
+    heads = [
+        "model" if own else "stand-in for",
+        *(f"{method_label(method)}, %" for method in METHODS),
+        term_label(PAIR),
+    ]
     lines = [f"| {' | '.join(heads)} |", f"| --- |{' ---: |' * (len(heads) - 1)}"]
     results = inputs.results
     for paper_model in inputs.models:

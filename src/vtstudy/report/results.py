@@ -81,6 +81,11 @@ def row_names(measurement: Measurement | None, prefix: str = "") -> dict[str, st
     return {prefix + name: getattr(measurement, name) for name in KEYS}
 
 
+def rounded(value: float) -> float | str:
+    """A number as the CSV files have it, with four decimals; "" for NaN."""
+    return "" if math.isnan(value) else round(value, 4)
+
+
 class Results:
     """The rows of results.csv, and which models stand for the paper's.
 
@@ -88,7 +93,7 @@ class Results:
 
     Args:
         frame: as `vtstudy.results_table.read_results` gives it.
-        checkpoints: the checkpoint that is run for each of the paper's models.
+        checkpoints: by the paper's model, the name of the one that is run for it, or its checkpoint.
     """
 
     def __init__(self, frame: pd.DataFrame, checkpoints: Mapping[str, str]):
@@ -114,6 +119,8 @@ class Results:
         checkpoint = self._checkpoints.get(paper_model)
         if checkpoint is None:
             return None
+        if checkpoint in self.models:
+            return checkpoint
         return next((name for name in self.models if checkpoint_name(name) == checkpoint_name(checkpoint)), None)
 
     def methods(self, experiment: str, model: str) -> list[str]:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from vtstudy.benchmarks import ADAPTPRUNE
 from vtstudy.report import formatting
-from vtstudy.report.checkpoints import PAPER_CHECKPOINTS
 from vtstudy.report.differences import Comparison
 from vtstudy.report.inputs import Inputs
 from vtstudy.report.labels import READINGS, benchmark_label, in_sentence, method_label
@@ -15,45 +14,85 @@ from vtstudy.report.results import HIGHER, LOWER, OPEN, Results
 from vtstudy.report.sanity import SanityRow
 from vtstudy.report.table_links import TableLink
 from vtstudy.report.verdicts.claims import DIFFERS, NOT_RUN, REPRODUCED, UNDECIDED, ClaimResult
-from vtstudy.report.verdicts.printed_values import PrintedValue
+from vtstudy.report.verdicts.printed_values import AS_RATIO, PrintedValue
 from vtstudy.results_table import MEAN, UNPRUNED
+
+_SHORT = 12
+"""So many digits of a revision are shown."""
 
 
 def what_was_run(inputs: Inputs) -> list[str]:
     """Which models were run on how many questions, and whether absolute scores may be compared."""
     results, runs = inputs.results, []
-    papers = {results.model_for(paper): paper for paper in inputs.models}
-    for model in results.models:
-        counts = question_counts(results, model)
-        run = model
-        if papers.get(model) not in (None, model):
-            run += f" for {papers[model]}"
+    models = {results.model_for(paper): model for paper, model in inputs.models.items()}
+    for name in results.models:
+        counts = question_counts(results, name)
         total = sum(counts.values())
-        questions = f", {total:,} questions" if total else ""
-        runs.append(f"{run} ({formatting.counted(len(counts), 'benchmark')}{questions})")
+        details = [formatting.counted(len(counts), "benchmark"), f"{total:,} questions" if total else ""]
+        run, model = name, models.get(name)
+        if model and model.paper != name:
+            run += f" for {model.paper}"
+        if model and model.revision:
+            details.insert(0, f"revision {model.revision[:_SHORT]}")
+        runs.append(f"{run} ({', '.join(detail for detail in details if detail)})")
     sentences = [f"The {inputs.profile} profile ran {formatting.listed(runs)}."]
-    if inputs.profile == "miniature":
+    others = [model for model in inputs.run_models() if not model.is_papers]
+    if any(model.is_miniature for model in others):
         sentences.append(
             "A miniature, small and trained by us, is not the paper's model, and its pictures are rendered: the "
             "paper's claims are judged on it, the absolute scores only stand beside the paper's."
         )
-    absent = [paper for paper in PAPER_CHECKPOINTS if results.model_for(paper) is None]
-    if absent:
+    elif others:
+        listed = formatting.listed([f"{model.name or model.checkpoint} for {model.paper}" for model in others])
         sentences.append(
-            f"Of the paper's {len(PAPER_CHECKPOINTS)} models nothing was run for {formatting.listed(absent)}."
+            f"Not the paper's own checkpoint: {listed}. The paper's claims are judged there, too, but the absolute "
+            "scores only stand beside the paper's."
         )
+    sentences += [_limits_sentence(inputs), *left_out_sentences(inputs)]
+    papers = list(dict.fromkeys(inputs.published["model"]))
+    absent = [paper for paper in papers if results.model_for(paper) is None]
+    if absent:
+        sentences.append(f"Of the paper's {len(papers)} models nothing was run for {formatting.listed(absent)}.")
     if inputs.provenance.get("dirty"):
         sentences.append("The working tree had uncommitted changes when it ran.")
-    return sentences
+    return [sentence for sentence in sentences if sentence]
 
 
-def grid_note(profile: str, table: int) -> str:
+def _limits_sentence(inputs: Inputs) -> str:
+    """That scores of the paper's own checkpoints are of a part of the questions; "" where they are of all."""
+    limit = (inputs.settings.get("evaluation") or {}).get("limit")
+    if limit is None or not any(model.is_papers for model in inputs.run_models()):
+        return ""
+    numbers = limit if isinstance(limit, dict) else {"default": limit}
+    asked = [
+        f"{number:,} of {'each other benchmark' if name == 'default' and len(numbers) > 1 else 'each benchmark'}"
+        if name == "default"
+        else f"{'all' if number is None else format(number, ',')} of {benchmark_label(name)}"
+        for name, number in sorted(numbers.items(), key=lambda entry: entry[0] == "default")
+        if not (name == "default" and number is None)
+    ]
+    return (
+        f"At most the first questions were asked: {formatting.listed(asked)}. A score of some of the questions is not "
+        "the paper's score, and CIDEr even depends on which captions are scored together."
+    )
+
+
+def left_out_sentences(inputs: Inputs) -> list[str]:
+    """What was left out, each with its reason."""
+    return [f"Left out: {benchmark_label(name)}, because {reason}." for name, reason in inputs.left_out.items()]
+
+
+def grid_note(miniature: bool, table: int) -> str:
     """What can be tested of AdaptPrune on the InternVL miniatures' small tiles; "" where there is nothing to say.
+
+    Args:
+        miniature: whether the table's model is one that this repository trained.
+        table: its number.
 
     The distance decay of equation 1 at four grid cells is exp(-4^2 / (2 * 1.5^2)) = 2.9 %; the decay of similarity is
     at most 1.
     """
-    if profile != "miniature" or table != 2:
+    if not miniature or table != 2:
         return ""
     return (
         "A tile of our models has 6 × 6 cells, so a neighbour counts as four cells of the paper's 24 × 24 grid away, "
@@ -147,7 +186,8 @@ def printed_values_sentence(values: list[PrintedValue]) -> str:
         )
     return (
         f"Of the {len(values)} printed cells, {counts[REPRODUCED]} are reproduced within the declared tolerance, "
-        f"{counts[DIFFERS]} differ and {counts[NOT_RUN]} were not run."
+        f"{counts[DIFFERS]} differ, {counts[AS_RATIO]} are costs that are compared as ratios, and "
+        f"{counts[NOT_RUN]} were not run."
     )
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from vtstudy.benchmarks import ADAPTPRUNE, BENCHMARKS, MMBENCH_GROUPS, printed_parts
 
+KEY_MODEL = "LLaVA-1.5-7B"
+"""The model that all tables but the main ones are of."""
 KEEP = 0.1
 """The keep ratio of the paper's tables, except for some columns of Tables 6 to 8."""
 MAIN_TABLES = {"table1": 1, "table2": 2}

@@ -9,6 +9,7 @@ from pathlib import Path
 from vtstudy.report import formatting, sentences
 from vtstudy.report.charts import main_tables
 from vtstudy.report.charts.style import Chart
+from vtstudy.report.checkpoints import file_name
 from vtstudy.report.costs import Costs, costs
 from vtstudy.report.differences import Comparison, Difference, Line, comparisons, difference_table
 from vtstudy.report.eadaprune.section import EAdaPruneSection, eadaprune_section
@@ -18,7 +19,7 @@ from vtstudy.report.paper_figures import Section, sections
 from vtstudy.report.provenance import provenance_lines
 from vtstudy.report.results import LOWER, OPEN
 from vtstudy.report.sanity import SanityRow, sanity_rows
-from vtstudy.report.table_links import MAIN_TABLES, TABLE_LINKS
+from vtstudy.report.table_links import KEY_MODEL, MAIN_TABLES, TABLE_LINKS
 from vtstudy.report.tables import Block, PercentTable, blocks, overview_table, percent_table
 from vtstudy.report.verdicts.audit import Finding, audit
 from vtstudy.report.verdicts.claims import ClaimResult, judge_claims
@@ -41,7 +42,6 @@ STUDIES: tuple[tuple[str, int, tuple[str, ...]], ...] = (
 """The tables that have a section: experiment, number, and methods of its table of percents and its chart."""
 HEADLINES = (("adaptprune", "fastv"), ("adaptprune", "random"))
 """The comparisons that open the report."""
-KEY_MODEL = "LLaVA-1.5-7B"
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class Study:
         model: of the paper.
         ours: our model.
         id: for links and file names.
+        own: whether ours is the paper's own checkpoint.
         title: for readers.
         questions: how many were asked, as text.
         blocks: the printed values beside ours.
@@ -72,6 +73,7 @@ class Study:
     model: str
     ours: str
     id: str
+    own: bool
     title: str
     questions: str
     blocks: list[Block]
@@ -135,7 +137,7 @@ class View:
     costs: Costs
     not_judged: str
     provenance: list[tuple[str, str]]
-    tolerances: list[tuple[str, float]]
+    tolerances: str
     second: EAdaPruneSection
 
     title: str = "AdaptPrune, replicated"
@@ -196,7 +198,7 @@ def build_view(inputs: Inputs, figures: Path) -> View:
         costs=costs(inputs.tables),
         not_judged=sentences.not_judged_sentence(printed_values),
         provenance=provenance_lines(inputs.provenance),
-        tolerances=sorted(inputs.tolerances.items()),
+        tolerances=inputs.tolerances.sentence(),
         second=second,
     )
 
@@ -226,7 +228,7 @@ def _study(
     figures: Path,
 ) -> Study:
     link = TABLE_LINKS[table]
-    stem = f"table{table}" if model == KEY_MODEL else f"table{table}_{ours}"
+    stem = f"table{table}" if model == KEY_MODEL else f"table{table}_{file_name(ours)}"
     is_main = experiment in MAIN_TABLES
     benchmarks = list(link.benchmarks.values())
     # Parts of one benchmark have the same units, and too few questions each for a percent of the unpruned score.
@@ -243,6 +245,7 @@ def _study(
         model=model,
         ours=ours,
         id=stem.replace("_", "-"),
+        own=inputs.is_papers(model),
         title=f"{link.title}, {model}" if is_main else link.title,
         questions=sentences.questions_phrase(inputs.results, ours, experiment, link),
         blocks=of_study,
@@ -251,7 +254,7 @@ def _study(
         compared=compared,
         heads=heads,
         lines=lines,
-        sentences=_study_sentences(inputs, table, is_main and model == KEY_MODEL, compared, sanity),
+        sentences=_study_sentences(inputs, table, model, is_main and model == KEY_MODEL, compared, sanity),
         sanity=sanity,
         noun=link.noun.capitalize(),
     )
@@ -282,13 +285,14 @@ def _charts(
 
 
 def _study_sentences(
-    inputs: Inputs, table: int, opens: bool, compared: list[Comparison], sanity: list[SanityRow]
+    inputs: Inputs, table: int, model: str, opens: bool, compared: list[Comparison], sanity: list[SanityRow]
 ) -> list[str]:
     """What a table's differences say; of Table 5's many pairs, those with AdaptPrune.
 
     Args:
         inputs: the measurements.
         table: its number.
+        model: of the paper.
         opens: whether the report opens with this table's headlines, which are then not repeated.
         compared: its paired differences.
         sanity: whether the unpruned model looks at the image.
@@ -303,7 +307,7 @@ def _study_sentences(
         shown.append(sentences.comparison_sentence(comparison, inputs.interval, noun=link.noun))
     if link.turned:
         shown.append(sentences.sanity_sentence(sanity, link.noun))
-    note = sentences.grid_note(inputs.profile, table)
+    note = sentences.grid_note(inputs.is_miniature(model), table)
     return [*shown, note] if note else shown
 
 

@@ -10,6 +10,7 @@ import pytest
 from helpers import ROOT
 
 from vtprune.methods import AdaptPrune, FastV, NoPruning
+from vtstudy.checkpoint_source import Source, model_name, write_source
 from vtstudy.config import load
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.evaluation.scoring import Scores
@@ -206,6 +207,26 @@ def test_collect_joins_a_folder_in_the_order_of_the_experiments(scores_folder, t
     assert facts["seconds_by_experiment"] == dict.fromkeys(names, 2.5)
 
 
+def test_collect_says_where_each_model_was_fetched_from(scores_folder, tmp_path):
+    source = {"id": "llava-hf/llava-1.5-7b-hf", "commit": "abc"}
+    fetched = {"model": source["id"], "checkpoint": "data/models/llava-7b", "checkpoint_source": source}
+    trained = {"model": "miniature-next", "checkpoint": "data/checkpoints/miniature-next", "checkpoint_source": None}
+    for name, facts in (("table1-llava-7b", fetched), ("table4", fetched), ("table1-next-7b", trained)):
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | facts))
+    collect(scores_folder, tmp_path / "out", CONFIG)
+    models = json.loads((tmp_path / "out/provenance.json").read_text())["models"]
+    names = {"checkpoint": "data/models/llava-7b", "model": source["id"], "source": source}
+    assert models["llava-7b"] == {"paper": "LLaVA-1.5-7B"} | names
+    assert models["next-7b"]["source"] is None and models["next-7b"]["paper"] == "LLaVA-NeXT-7B"
+
+    path = tmp_path / "table4.json"
+    other = {"checkpoint_source": source | {"commit": "def"}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | other))
+    with pytest.raises(EvaluationError, match=r"table4.*def.*abc"):
+        collect(scores_folder, tmp_path / "out", CONFIG)
+
+
 def test_the_committed_results_are_those_of_the_committed_scores(tmp_path):
     """Also: reading and writing the numbers again changes no byte."""
     collect(ROOT / "reports/miniature/results/scores", tmp_path, CONFIG)
@@ -226,3 +247,11 @@ def test_collect_refuses_what_does_not_belong(scores_folder, tmp_path):
         collect(scores_folder, tmp_path / "out", CONFIG)
     with pytest.raises(EvaluationError, match="holds no results"):
         collect(tmp_path / "nowhere", tmp_path / "out", CONFIG)
+
+
+def test_a_fetched_model_is_named_by_its_id_on_the_hub(tmp_path):
+    folder = tmp_path / "llava-7b"
+    folder.mkdir()
+    assert model_name(folder) == "llava-7b" and model_name("llava-hf/x") == "llava-hf/x"
+    write_source(folder, Source("llava-hf/llava-1.5-7b-hf", "abc"))
+    assert model_name(folder) == "llava-hf/llava-1.5-7b-hf"

@@ -2,17 +2,14 @@
 
 import math
 
-import numpy as np
 import pandas as pd
 import pytest
 from helpers import synthetic_results as synthetic
+from helpers.paper_results import table_rows
 from matplotlib.figure import Figure
 
 from vtprune.methods import AdaptPrune
-from vtstudy import benchmarks
-from vtstudy.evaluation.scoring import Scores, parts_of
 from vtstudy.experiments.adaptprune_tables import TABLE1, TABLE2, TABLE4, TABLE5, TABLE6_7, TABLE8
-from vtstudy.experiments.results import rows_of
 from vtstudy.report.inputs import Folders, load
 from vtstudy.report.sentences import grid_note
 from vtstudy.report.verdicts.claims import NOT_RUN, REPRODUCED
@@ -22,41 +19,11 @@ from vtstudy.training.derived import TILE
 from vtstudy.world.scene import CELL
 
 MODELS = {"LLaVA-1.5-7B": "miniature-llava", "LLaVA-NeXT-7B": "miniature-next", "InternVL2-2B": "miniature-internvl"}
-CATEGORIES = {
-    "mmbench": [leaf for leaves in benchmarks.MMBENCH_CATEGORIES.values() for leaf in leaves],
-    "mme": benchmarks.MME_PERCEPTION,
-    "mme_cognition": benchmarks.MME_COGNITION,
-}
-
-
 FEW = "LLaVA-NeXT-7B"  # this model is asked half as many questions
 
 
-def scores(benchmark: str, level: float, seed: int, each: int = 8) -> Scores:
-    names = CATEGORIES.get(benchmark, ("",))
-    units = tuple(f"{name}|{i}" for name in names for i in range(each))
-    values = np.random.default_rng(seed).normal(level, 5, len(units))
-    strata = (
-        np.repeat(np.arange(len(names)), each)
-        if benchmark.startswith("mme_") or benchmark == "mme"
-        else np.zeros(len(units), dtype=int)
-    )
-    return Scores(benchmark, "score", 0.0, len(units), units, values, strata, np.arange(len(units)))
-
-
 def rows(experiment, model: str):
-    benchmarks = [*experiment.benchmarks, *(["mme_cognition"] if "mme" in experiment.benchmarks else [])]
-    found = []
-    for keep in experiment.keeps or (0.1,):
-        cells = {}
-        for number, name in enumerate(experiment.variants):
-            cells[name] = {b: scores(b, 80 - 3 * number, number, 4 if model == MODELS[FEW] else 8) for b in benchmarks}
-            if experiment.parts:
-                cells[name] |= {k: part for whole in list(cells[name].values()) for k, part in parts_of(whole).items()}
-        chance = dict.fromkeys(cells["baseline"], 30.0) if experiment.chance else {}
-        new = rows_of(experiment, model, keep, cells, chance, resamples=20, seed=0)
-        found += [row for row in new if row not in found]
-    return found
+    return table_rows(experiment, model, each=4 if model == MODELS[FEW] else 8)
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +45,7 @@ def shown(tmp_path_factory) -> View:
     ]
     assert set(table[0]) == set(COLUMNS)
     (folder / "results.csv").write_text(to_csv(pd.DataFrame(table)))
-    files = synthetic.write_others(folder)
-    synthetic.write_params(files["params"], {paper: f"some/{name}" for paper, name in MODELS.items()})
+    files = synthetic.write_others(folder, checkpoints={paper: f"some/{name}" for paper, name in MODELS.items()})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Figure, "savefig", lambda *arguments, **options: None)
         return build_view(load(Folders(folder, synthetic.PUBLISHED, files["params"])), folder / "figures")
@@ -108,12 +74,12 @@ def test_every_model_has_its_section_and_charts(shown):
 
 def test_table_2_says_what_its_small_tiles_leave_to_test(shown):
     """Only of miniatures, with the decay that the method has at the tiles' distance."""
-    note = grid_note("miniature", 2)
+    note = grid_note(True, 2)
     assert [study.table for study in shown.studies if note in study.sentences] == [2]
     method, distance = AdaptPrune(keep=0.1), 24 / (TILE // CELL)
     decay = 100 * math.exp(-(distance**2) / (2 * method.sigma_d**2))
     assert f"at most {decay:.1f} %" in note and distance <= method.radius < distance * math.sqrt(2)
-    assert grid_note("paper", 2) == ""
+    assert grid_note(False, 2) == ""
 
 
 def test_models_stand_side_by_side(shown):

@@ -101,13 +101,12 @@ def test_every_published_number_has_a_verdict_or_a_reason(second):
     section = second()
     assert all(number.verdict and number.reason for number in section.published)
     numbers = {number.column: number for number in section.published if number.row == "E-AdaPrune"}
-    assert numbers["SEED-Bench"].secondary and "seedbench" in numbers["SEED-Bench"].reason
+    assert numbers["SEED-Bench"].secondary and "checkpoint" in numbers["SEED-Bench"].reason
     assert "GPT judge" in numbers["MM-Vet"].reason and numbers["Benchmarks"].verdict == "no measurement"
     assert {number.verdict for number in section.published if number.secondary} == {"not run"}
     (tasks,) = part(section, "tasks").tables
-    assert {name: line[1] for name, line in tasks.lines} == dict.fromkeys(
-        ("MM-Vet", "SEED-Bench", "ScienceQA", "MMBench-CN"), "not run"
-    )
+    run = {name: line[1] for name, line in tasks.lines}
+    assert run.keys() >= {"MM-Vet", "SEED-Bench", "ScienceQA", "MMBench-CN"} and set(run.values()) == {"not run"}
 
 
 def test_a_run_without_tables_is_not_run(second, tmp_path, undrawn):

@@ -58,7 +58,7 @@ def test_spot_values(published, table, model, row, column, value):
 
 
 def test_every_printed_cell_but_the_costs_has_a_place(published):
-    assert set(published["model"]) == set(PAPER_CHECKPOINTS)
+    assert set(published["model"]) < set(PAPER_CHECKPOINTS)  # E-AdaPrune has one more
     lost = [(r.table, r.column) for r in published.itertuples() if TABLE_LINKS[r.table].place(r.row, r.column) is None]
     assert set(lost) == {(3, "Time"), (3, "GPU-Memory"), (3, "Latency")} and len(lost) == 9
     assert list(PRINTED_COLUMNS.values()) == list(benchmarks.ADAPTPRUNE)

@@ -33,7 +33,6 @@ from vtstudy.report.charts.style import (
 from vtstudy.report.eadaprune.data import SpectralData
 from vtstudy.report.labels import ROUTE_LABELS, benchmark_label, method_label, panel_label, variant_label
 from vtstudy.report.results import Measurement
-from vtstudy.report.table_links import KEEP
 from vtstudy.results_table import MEAN
 
 THIRDS = {"sparse third": (ORANGE, "-"), "all": (INK, ":"), "dense third": (BLUE, "--")}
@@ -43,9 +42,8 @@ ROUTES = {
     "randomised": (RED, "^"),
     "randomised, rank t": (ORANGE, "o"),
 }
-BUDGETS = f"projected_{KEEP:g}"
-"""The column of the budgets that are matched to the report's main ratio."""
-TOKEN_TICKS = [4, 8, 16, 32, 64]
+FEWEST_TICK = 4
+"""The first mark of an axis of tokens; each further one is twice the one before."""
 
 
 @styled
@@ -53,10 +51,12 @@ def decay(data: SpectralData, folder: Path) -> Chart:
     """How fast the energy is used up, for images that hold little and much; uncentred and centred."""
     rows = data.tables["decay"]
     rows = rows[rows["features"] == "projected"]
+    thirds = {group: style for group, style in THIRDS.items() if group in set(rows["group"])}
+    which = ", of all of them and of the third that holds least, and most (objects, characters, chart parts)"
     figure = Figure(figsize=(8.6, 3.4), layout="constrained")
     axes = figure.subplots(1, 2, sharex=True)
     for axis, centred in zip(axes, (False, True), strict=True):
-        for group, (colour, line) in THIRDS.items():
+        for group, (colour, line) in thirds.items():
             here = rows[(rows["group"] == group) & (rows["centre"] == centred)]
             axis.plot(
                 here["k"],
@@ -79,20 +79,20 @@ def decay(data: SpectralData, folder: Path) -> Chart:
         "spectra_decay",
         "Decay of the spectra",
         "Share of the energy that the first k squared singular values of the image tokens leave, as they enter the "
-        "language model: median and quartiles over images, of all of them and of the third that holds least, and most "
-        "(objects, characters, chart parts). A budget is where the line falls below 1 − τ.",
+        f"language model: median and quartiles over images{which if len(thirds) > 1 else ''}. A budget is where the "
+        "line falls below 1 − τ.",
         "Line charts of the remaining spectral energy against the number of components",
     )
 
 
 @styled
 def distribution(data: SpectralData, folder: Path) -> Chart:
-    """Budgets by benchmark, matched to a mean of 10 % of the tokens."""
+    """Budgets by benchmark, matched to a mean of a tenth of the tokens."""
     rows = data.tables["budgets"]
     names = list(dict.fromkeys(rows["benchmark"]))
     figure = Figure(figsize=(8.6, 0.3 * len(names) + 1.1), layout="constrained")
     axis = figure.subplots()
-    boxes = [rows.loc[rows["benchmark"] == name, BUDGETS] for name in names]
+    boxes = [rows.loc[rows["benchmark"] == name, data.budgets] for name in names]
     axis.boxplot(
         boxes,
         orientation="horizontal",
@@ -108,7 +108,7 @@ def distribution(data: SpectralData, folder: Path) -> Chart:
         capprops={"color": GREY},
     )
     fixed = data.tables["calibration"]
-    fixed_budget = fixed.loc[np.isclose(fixed["target"], KEEP), "tokens"].iloc[0]
+    fixed_budget = fixed.loc[np.isclose(fixed["target"], data.target), "tokens"].iloc[0]
     axis.axvline(fixed_budget, color=INK, linewidth=1, linestyle=":")
     axis.set_yticks(range(len(names)), [benchmark_label(name) for name in names])
     axis.invert_yaxis()
@@ -119,7 +119,8 @@ def distribution(data: SpectralData, folder: Path) -> Chart:
     return Chart(
         "spectra_budgets",
         "Spectral budgets by benchmark",
-        "At the energy whose mean budget is 10 % of the tokens on the calibration pictures (dotted: the fixed budget). "
+        f"At the energy whose mean budget is {100 * data.target:g} % of the tokens on the calibration pictures "
+        "(dotted: the fixed budget). "
         "Boxes: quartiles with the median; whiskers: 5 to 95 % of the images; diamonds: means.",
         "Box plots of the number of tokens kept, by benchmark",
     )
@@ -141,14 +142,14 @@ def scatter(data: SpectralData, folder: Path) -> Chart:
         here = rows[column] > 0
         axis.plot(
             rows.loc[here, column] + jitter[here],
-            rows.loc[here, BUDGETS],
+            rows.loc[here, data.budgets],
             ".",
             color=colour,
             markersize=2.5,
             alpha=0.25,
             rasterized=True,
         )
-        means = rows[here].groupby(column)[BUDGETS].agg(["mean", "size"]).query("size >= 5")
+        means = rows[here].groupby(column)[data.budgets].agg(["mean", "size"]).query("size >= 5")
         axis.plot(means.index, means["mean"], color=INK, linewidth=1.4)
         axis.set_xlabel(f"{label} in the image")
         axis.grid(color=GRID, linewidth=0.7)
@@ -158,7 +159,8 @@ def scatter(data: SpectralData, folder: Path) -> Chart:
     return Chart(
         "spectra_density",
         "Budget against known density",
-        "An image is a dot (moved sideways by at most 0.3), at the energy matched to 10 % of the tokens, in each panel "
+        "An image is a dot (moved sideways by at most 0.3), at the energy matched to "
+        f"{100 * data.target:g} % of the tokens, in each panel "
         "to whose kind it holds anything; line: mean budget. The world recorded what it drew.",
         "Scatter plots of tokens kept against objects, characters and chart parts",
     )
@@ -185,7 +187,7 @@ def examples(data: SpectralData, folder: Path) -> Chart:
         "spectra_examples",
         "Images at both ends",
         "Above: the smallest spectral budgets, below: the largest, one image a benchmark, at the energy matched to "
-        "10 % of the tokens.",
+        f"{100 * data.target:g} % of the tokens.",
         "Example images with few and with many tokens kept",
     )
 
@@ -296,9 +298,18 @@ def _draw_token_panel(axis: Axes, means: pd.DataFrame, hosts: list[str]) -> None
         axis.plot(1 - rows["energy"], rows["tokens"], color=colour, marker=marker, markersize=4.5, linewidth=1.4)
     _open_panel(axis, "Average tokens")
     axis.set(xscale="log", yscale="log", xlabel="1 − τ")
-    axis.set_yticks(TOKEN_TICKS, [str(tick) for tick in TOKEN_TICKS])
+    ticks = _token_ticks(means)
+    axis.set_yticks(ticks, [str(tick) for tick in ticks])
     axis.minorticks_off()
     axis.invert_xaxis()
+
+
+def _token_ticks(rows: pd.DataFrame) -> list[int]:
+    """Marks up to about the most tokens that any row has."""
+    ticks = [FEWEST_TICK]
+    while 2 * ticks[-1] <= max(64, rows["tokens"].max()):
+        ticks.append(2 * ticks[-1])
+    return ticks
 
 
 def _draw_sweep_panel(axis: Axes, data: SpectralData, name: str, tokens: pd.DataFrame, hosts: list[str]) -> None:
@@ -327,7 +338,8 @@ def _draw_sweep_panel(axis: Axes, data: SpectralData, name: str, tokens: pd.Data
         axis.axhline(unpruned.value, color=GREY, linewidth=1, linestyle=":")
     _open_panel(axis, panel_label(name, unpruned.metric if unpruned else ""))
     axis.set_xscale("log")
-    axis.set_xticks(TOKEN_TICKS, [str(tick) for tick in TOKEN_TICKS])
+    ticks = _token_ticks(tokens)
+    axis.set_xticks(ticks, [str(tick) for tick in ticks])
     axis.minorticks_off()
 
 

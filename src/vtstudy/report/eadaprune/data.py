@@ -9,12 +9,13 @@ import pandas as pd
 
 from vtstudy.report.inputs import Inputs
 from vtstudy.report.results import Measurement
+from vtstudy.report.table_links import KEEP
 from vtstudy.results_table import MEAN, TableError, read_table
 
 SPECTRAL = "_spectral"
 """Ends the name of a method that has spectral budgets; the host's name stands before it."""
 FILES = {
-    "budgets": ("spectra/budgets.csv", ("benchmark", "image_id", "content", "projected_0.1")),
+    "budgets": ("spectra/budgets.csv", ("benchmark",)),
     "decay": ("spectra/decay.csv", ("features", "centre", "group", "k", "q25", "median", "q75")),
     "correlation": (
         "spectra/correlation.csv",
@@ -26,7 +27,7 @@ FILES = {
     ),
     "calibration": (
         "spectra/calibration.csv",
-        ("features", "centre", "power", "target", "tokens", "energy", "calibrated_mean", "mean"),
+        ("features", "centre", "power", "target", "tokens", "energy", "calibrated_mean"),
     ),
     "examples": ("spectra/examples/examples.csv", ("end", "picture", "benchmark", "tokens")),
     "matched": ("eadaprune/tokens.csv", ("method", "keep", "energy", "benchmark", "n", "tokens", "tokens_by_layer")),
@@ -126,6 +127,24 @@ class SpectralData:
         chosen = (rows["method"] == method) & np.isclose(rows["keep"], keep) & (rows["benchmark"] == benchmark)
         row = rows[chosen].iloc[0]
         return float(row["tokens"]), float(row["tokens_by_layer"])
+
+    def counted(self, method: str, keep: float, benchmark: str) -> bool:
+        """Whether the image tokens left by a method were counted on a benchmark."""
+        rows = self.tables["matched"]
+        return bool(
+            ((rows["method"] == method) & np.isclose(rows["keep"], keep) & (rows["benchmark"] == benchmark)).any()
+        )
+
+    @property
+    def target(self) -> float:
+        """The calibrated fixed budget that is nearest to the ratio of the paper's tables, as a fraction."""
+        targets = self.tables["calibration"]["target"]
+        return float(targets.loc[(targets - KEEP).abs().idxmin()])
+
+    @property
+    def budgets(self) -> str:
+        """The column of the table `budgets` with the budgets that are matched to `target`."""
+        return f"projected_{self.target:g}"
 
     def of_assumed(self, name: str) -> pd.DataFrame:
         """The rows of a table that are about the assumed features, centring and power, if it has such columns."""

@@ -7,46 +7,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from vtstudy.benchmarks import BENCHMARKS
 from vtstudy.report.charts.style import Chart
 from vtstudy.report.eadaprune import charts, sentences, tables
 from vtstudy.report.eadaprune.data import FILES, SpectralData
+from vtstudy.report.eadaprune.published_values import PublishedNumber, judge_published
 from vtstudy.report.eadaprune.tables import Table
 from vtstudy.report.inputs import Inputs, read_mapping
-from vtstudy.report.published import load_published
 from vtstudy.report.sentences import claim_counts, claims_sentence
 from vtstudy.report.table_links import KEEP
 from vtstudy.report.verdicts.claims import ClaimResult, judge_claims
-
-NOT_RUN, NOTED = "not run", "no measurement"
-REASONS = {
-    "Average gain at matched budgets, at most": "needs the paper’s checkpoints and budgets; what our model gains is "
-    "judged as a claim",
-    "MM-Vet, relative gain": "MM-Vet needs the paper’s checkpoints and a GPT judge",
-    "MM-Vet, % of the unpruned model": "MM-Vet needs the paper’s checkpoints and a GPT judge",
-    "Latency added per image with randomised SVD, at most": "neither its machine nor its matrix is stated; judged as "
-    "a claim on recorded GPU times",
-}
-"""Why the paper's own numbers have no verdict, by column."""
-SETUP = ("Benchmarks", "Backbones", "Complexity, full SVD", "Complexity, randomised SVD")
-"""Columns that describe the method or its setup."""
-
-
-@dataclass(frozen=True)
-class PublishedNumber:
-    """A published number with its verdict, or the reason why there is none."""
-
-    row: str
-    column: str
-    value: str
-    source: str
-    verdict: str
-    reason: str
-
-    @property
-    def secondary(self) -> bool:
-        """Whether somebody else reports the number."""
-        return self.source.startswith("secondary")
 
 
 @dataclass(frozen=True)
@@ -80,6 +49,7 @@ class EAdaPruneSection:
         parts: what was measured, question by question.
         answer: whether spectral budgets win.
         brief: the same in brief.
+        elsewhere: what spectral budgets gain on other models.
     """
 
     claims: list[ClaimResult]
@@ -87,6 +57,7 @@ class EAdaPruneSection:
     parts: list[Part]
     answer: str
     brief: str
+    elsewhere: list[str]
 
     subtitle = "a token budget for each image"
 
@@ -97,7 +68,7 @@ class EAdaPruneSection:
 
     @property
     def findings(self) -> list[str]:
-        return [claims_sentence(self.claims), self.answer]
+        return [claims_sentence(self.claims), self.answer, *self.elsewhere]
 
     @property
     def opening(self) -> list[str]:
@@ -106,7 +77,7 @@ class EAdaPruneSection:
 
     def published_frame(self) -> pd.DataFrame:
         """verdicts_eadaprune.csv: one row for each published number."""
-        return pd.DataFrame([vars(number) for number in self.published])
+        return pd.DataFrame([number.record() for number in self.published])
 
 
 def eadaprune_section(inputs: Inputs, model: str | None, out: Path) -> EAdaPruneSection:
@@ -123,36 +94,22 @@ def eadaprune_section(inputs: Inputs, model: str | None, out: Path) -> EAdaPrune
     folder = inputs.folders.published
     claims = judge_claims(inputs, read_mapping(folder / "claims_eadaprune.yaml"))
     data = SpectralData.read(inputs, model)
-    rows = load_published(folder / "eadaprune.csv").itertuples(index=False)
-    published = [_judge(row.row, row.column, row.value, row.source) for row in rows]
+    published = judge_published(inputs, data)
     return EAdaPruneSection(
         claims,
         published,
         _parts(data, out),
         sentences.whether_spectral_wins(data),
         sentences.whether_spectral_wins(data, brief=True),
+        sentences.gains_elsewhere(inputs, model),
     )
-
-
-def _judge(row: str, column: str, value: str, source: str) -> PublishedNumber:
-    if column in SETUP:
-        return PublishedNumber(row, column, value, source, NOTED, "describes the method or its setup")
-    if not source.startswith("secondary"):
-        return PublishedNumber(row, column, value, source, NOT_RUN, REASONS[column])
-    benchmark = next(entry for entry in BENCHMARKS.values() if entry.title == column)
-    reason = (
-        f"needs the paper’s checkpoint (profile lite or paper, task {benchmark.task}), and its budget is not stated"
-    )
-    if benchmark.judge:
-        reason += "; this task asks a GPT judge"
-    return PublishedNumber(row, column, value, source, NOT_RUN, reason)
 
 
 def _parts(data: SpectralData, out: Path) -> list[Part]:
     """Every part in the order of the page; one that was not run is empty."""
     parts = [
         Part("matched", "Fixed against spectral budgets at the same average", source=_source(data, "matched")),
-        Part("tasks", "Benchmarks that the miniature world lacks"),
+        Part("tasks", "Benchmarks that only E-AdaPrune has"),
         Part("sweep", "Scores against the energy threshold", source=_source(data, "sweep", "matched")),
         Part("assumptions", "Which assumptions matter", source=_source(data, "variants")),
         Part(
@@ -165,7 +122,7 @@ def _parts(data: SpectralData, out: Path) -> list[Part]:
         Part("latency", "What a budget costs", source=_source(data, "latency")),
     ]
     by_id = {part.id: part for part in parts}
-    by_id["tasks"].tables.append(tables.hub_only(data))
+    by_id["tasks"].tables.append(tables.own_benchmarks(data))
     for name, fill in (
         ("matched", _fill_matched),
         ("sweep", _fill_sweep),

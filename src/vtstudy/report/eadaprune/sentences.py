@@ -6,8 +6,10 @@ import pandas as pd
 
 from vtstudy.report import formatting
 from vtstudy.report.eadaprune.data import SPECTRAL, SpectralData
+from vtstudy.report.inputs import Inputs
 from vtstudy.report.labels import benchmark_label, method_label, variant_label
 from vtstudy.report.results import HIGHER, LOWER, OPEN, Measurement
+from vtstudy.report.table_links import KEY_MODEL
 from vtstudy.results_table import MEAN
 
 AVERAGE_TOKENS = (
@@ -75,6 +77,28 @@ def _where(places: list[tuple[str, float]], total: int) -> str:
     return f" ({formatting.listed([f'{method_label(host)} at {100 * keep:g} %' for host, keep in places])})"
 
 
+def gains_elsewhere(inputs: Inputs, model: str | None) -> list[str]:
+    """What spectral budgets gain on the other models that they were run on, a sentence for each.
+
+    Args:
+        inputs: the measurements.
+        model: the one that the rest of the part is about.
+    """
+    sentences = []
+    for other in inputs.results.models:
+        data = SpectralData(inputs, other, {})
+        gains = [] if other == model else _mean_gains(data)
+        if gains:
+            sides = [gain.side for _, _, gain in gains]
+            host, keep, gain = max(gains, key=lambda entry: entry[2].value)
+            sentences.append(
+                f"On {other}, of {formatting.counted(len(gains), 'comparison')} spectral budgets are better in "
+                f"{sides.count(HIGHER)} and worse in {sides.count(LOWER)}; the largest gain is {gain.text(sign=True)} "
+                f"percentage points, {method_label(host)} at {100 * keep:g} % of the tokens."
+            )
+    return sentences
+
+
 def largest_gain(data: SpectralData) -> str:
     """The largest difference at a matched average, of either sign; "" without any."""
     gains = _mean_gains(data)
@@ -134,14 +158,26 @@ def questions_asked(data: SpectralData) -> str:
     counts = rows[of_first].set_index("benchmark")["n"].astype(int)
     usual = int(counts.mode().iloc[0])
     others = "".join(f", {n} of {benchmark_label(str(name))}" for name, n in counts.items() if n != usual)
+    asked = f"With each method and budget {counts.sum():,} questions were asked"
+    if _limit(data) is None:
+        return f"{asked}: all questions of each benchmark."
     sentence = (
-        f"With each method and budget {counts.sum():,} questions were asked: the first {usual} of each "
-        f"benchmark{others}. That limit (experiments.eadaprune.limit in params.yaml) keeps the whole study within its "
-        "time; it also keeps the intervals wide."
+        f"{asked}: the first {usual} of each benchmark{others}. That limit (experiments.eadaprune.limit, or "
+        "evaluation.limit, of the parameters) keeps the whole study within its time; it also keeps the intervals wide."
     )
     if "mme" not in counts:
         sentence += " MME is left out: of so few questions its sum over fourteen sub-tasks would say nothing."
     return sentence
+
+
+def _limit(data: SpectralData) -> object:
+    """The limit of the matched comparison's questions; None for all questions."""
+    settings = data.inputs.settings
+    section = (settings.get("experiments") or {}).get("eadaprune") or {}
+    if "limit" in section:
+        return section["limit"]
+    model: dict = next((entry for entry in settings["models"].values() if entry["paper"] == KEY_MODEL), {})
+    return model["limit"] if "limit" in model else (settings.get("evaluation") or {}).get("limit")
 
 
 def assumptions(data: SpectralData) -> list[str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vtstudy.benchmarks import BENCHMARKS, Benchmark
+from vtstudy.benchmarks import ADAPTPRUNE, BENCHMARKS
 from vtstudy.report import formatting
 from vtstudy.report.eadaprune.data import SPECTRAL, SpectralData
 from vtstudy.report.labels import ROUTE_LABELS, method_label, variant_label
+from vtstudy.report.table_links import KEY_MODEL
 from vtstudy.results_table import MEAN
 
 
@@ -47,28 +48,31 @@ def matched(data: SpectralData) -> Table:
     )
 
 
-def hub_only(data: SpectralData) -> Table:
-    """The benchmarks that need the Hub's data."""
+def own_benchmarks(data: SpectralData) -> Table:
+    """The benchmarks, and variants of benchmarks, that AdaptPrune's tables do not have."""
     lines = [
-        (
-            benchmark.title,
-            [benchmark.task, "run" if key in data.benchmarks else "not run", _needs(benchmark)],
-        )
+        (benchmark.title, [benchmark.task, *_whether_run(data, key)])
         for key, benchmark in BENCHMARKS.items()
-        if not benchmark.in_world
+        if key not in ADAPTPRUNE
     ]
     return Table(
-        "Configured for the real checkpoints (profiles lite and paper).",
-        ["lmms-eval’s task", "Verdict", "Needs"],
+        "Benchmarks, and other prompts and metrics of the same, that AdaptPrune’s tables do not have.",
+        ["lmms-eval’s task", "Verdict", "Why not"],
         lines,
     )
 
 
-def _needs(benchmark: Benchmark) -> str:
-    if benchmark.judge:
-        return "the Hub’s data, the paper’s checkpoints and a GPT judge"
-    needs = "the Hub’s data and the paper’s checkpoints"
-    return f"{needs}; its judge is static, no GPT" if "static judge" in benchmark.unit else needs
+def _whether_run(data: SpectralData, key: str) -> list[str]:
+    """Whether the matched comparison has a benchmark, and why not."""
+    if key in data.benchmarks:
+        return ["run", ""]
+    if data.inputs.is_miniature(KEY_MODEL):
+        judge = " and a GPT judge" if BENCHMARKS[key].judge else ""
+        return [
+            "not run",
+            f"the miniature world has no such data set: it needs the Hub’s, the paper’s checkpoint{judge}",
+        ]
+    return ["not run", data.inputs.left_out.get(key, "not among the benchmarks of this run")]
 
 
 def sweep(data: SpectralData) -> Table:

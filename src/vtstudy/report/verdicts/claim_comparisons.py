@@ -112,7 +112,7 @@ def gather(inputs: Inputs, claim: Mapping, expected: Expectation, terms: tuple[s
         for keep, benchmark, term in product(_keeps(inputs, claim, ours, terms), claim["benchmarks"], terms):
             case = case_name(claim, model, keep, benchmark)
             measurement = _find(inputs, claim, ours, term, benchmark, keep) if ours else None
-            why = "" if measurement else _why_missing(inputs, claim, model, ours, case)
+            why = "" if measurement else _why_missing(inputs, claim, model, ours, benchmark, case)
             comparisons.append(ClaimComparison(case, term, measurement, expected.outcome(measurement), why))
     return comparisons
 
@@ -153,12 +153,14 @@ def _find(
     return measurement.minus(start) if start else None
 
 
-def _why_missing(inputs: Inputs, claim: Mapping, model: str, ours: str | None, case: str) -> str:
+def _why_missing(inputs: Inputs, claim: Mapping, model: str, ours: str | None, benchmark: str, case: str) -> str:
     if ours is None:
-        return f"no checkpoint stands for {model} yet" if model not in inputs.models else f"{model} was not run"
+        return f"no checkpoint is compared with {model}" if model not in inputs.models else f"{model} was not run"
+    if "absent" in claim and not inputs.is_miniature(model):
+        return claim["absent"]
     if claim["experiment"] not in inputs.results.experiments_of(ours):
         return f"the experiment {claim['experiment']} was not run"
-    return f"no result for {case}"
+    return inputs.left_out.get(benchmark) or f"no result for {case}"
 
 
 def _from_other_table(inputs: Inputs, claim: Mapping, expected: Expectation, term: str) -> list[ClaimComparison]:

@@ -15,7 +15,7 @@ from vtstudy.report.errors import ReportError
 from vtstudy.report.inputs import Inputs, Mapping
 from vtstudy.report.labels import term_label
 from vtstudy.report.published import PrintedNumbers
-from vtstudy.report.results import row_names
+from vtstudy.report.results import rounded, row_names
 from vtstudy.report.table_links import MAIN_TABLES
 from vtstudy.report.verdicts.claim_comparisons import (
     CONTRADICTS,
@@ -123,7 +123,7 @@ def _judge(inputs: Inputs, printed: PrintedNumbers, claim: Mapping) -> ClaimResu
         id=claim["id"],
         statement=claim["statement"],
         place=claim["place"],
-        note=claim.get("note", ""),
+        note=_note(inputs, claim),
         expected=f"{claim['expected']}{within}",
         terms=terms,
         comparisons=tuple(comparisons),
@@ -137,6 +137,15 @@ def _judge(inputs: Inputs, printed: PrintedNumbers, claim: Mapping) -> ClaimResu
         exact=bool(claim.get("exact")),
     )
     return _with_value(result)
+
+
+def _note(inputs: Inputs, claim: Mapping) -> str:
+    """What was decided, and what is to be known of this repository's own models where the claim is judged on one."""
+    notes = [claim.get("note", "")]
+    run = [inputs.models[model] for model in models_of(claim) if inputs.results.model_for(model)]
+    if any(model.is_miniature for model in run):
+        notes.append(claim.get("note_miniature", ""))
+    return " ".join(note for note in notes if note)
 
 
 def _check(claim: Mapping) -> None:
@@ -343,9 +352,9 @@ def comparisons_frame(claims: list[ClaimResult]) -> pd.DataFrame:
                     "id": claim.id,
                     "case": comparison.case,
                     "compared": comparison.term,
-                    "value": _rounded(measurement.value) if measurement else "",
-                    "ci_low": _rounded(measurement.low) if measurement else "",
-                    "ci_high": _rounded(measurement.high) if measurement else "",
+                    "value": rounded(measurement.value) if measurement else "",
+                    "ci_low": rounded(measurement.low) if measurement else "",
+                    "ci_high": rounded(measurement.high) if measurement else "",
                     "expected": claim.expected,
                     "outcome": comparison.outcome,
                     "why": comparison.why,
@@ -353,7 +362,3 @@ def comparisons_frame(claims: list[ClaimResult]) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows)
-
-
-def _rounded(value: float) -> float | str:
-    return "" if math.isnan(value) else round(value, 4)
