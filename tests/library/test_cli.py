@@ -13,7 +13,7 @@ from rich.table import Table
 
 import vtprune
 from vtprune import cli, drawing
-from vtprune.ask import Answer, panels_of
+from vtprune.ask import Answer, _open, panels_of
 from vtprune.attach import Kept
 from vtprune.command import parse_parameters, print_table
 from vtprune.drawing import Panel
@@ -66,6 +66,18 @@ def test_ask(place, tmp_path, capsys):
     out = capsys.readouterr().out
     assert tokens_of(out) == {"unpruned": 16, "adaptprune, keep 0.25": 4}
     assert out.splitlines()[-1] == f"picture: {tmp_path / 'seen.png'}" and Image.open(tmp_path / "seen.png").width > 500
+
+
+def test_a_phone_s_photo_is_asked_about_upright(tmp_path):
+    """It is stored on its side, and says so: orientation 6 is a quarter turn clockwise."""
+    photo = Image.new("RGB", (40, 20), "white")
+    photo.paste("red", (0, 0, 8, 20))  # the left end, which is the top of the picture
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo.save(tmp_path / "photo.png", exif=exif)
+    upright = _open(tmp_path / "photo.png")
+    assert upright.size == (20, 40)
+    assert upright.getpixel((10, 2)) == (255, 0, 0) and upright.getpixel((10, 30)) == (255, 255, 255)
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,11 @@ import json
 import pytest
 from helpers import ROOT
 
+from vtprune.stages import placed
 from vtstudy.config import ConfigError, load
+from vtstudy.experiments.adaptprune_tables import TABLE1
 from vtstudy.experiments.registry import EXPERIMENTS, get_experiment
+from vtstudy.experiments.runner import variants_of
 
 MINIMAL = {
     "profile": "lite",
@@ -108,3 +111,38 @@ def test_every_model_is_in_its_table_and_the_first_of_its_paper_in_the_others():
     lite = load(ROOT / "profiles/lite/params.yaml")
     assert all(entry.models(lite) == ["llava-7b"] for name, entry in EXPERIMENTS.items() if name != "table2")
     assert EXPERIMENTS["table2"].models(lite) == []
+
+
+def test_a_model_prunes_at_the_layer_that_its_entry_names(tmp_path):
+    """Table 1 prints K=5 for VTW in two models of different depths."""
+    paper = load(ROOT / "profiles/paper/params.yaml")
+    table1 = get_experiment("table1")
+    vtw = TABLE1.variants["vtw"]
+    layers = [
+        next(iter(placed(variants_of(TABLE1, table1.settings_of(paper, key))["vtw", None].method, depth)))
+        for key, depth in (("llava-7b", 32), ("llava-13b", 40))
+    ]
+    assert layers == [5, 5] and vtw.variant(0.1) == vtw.variant(0.1, {"fastv": 3})
+    miniature = load(ROOT / "params.yaml")
+    assert all(
+        variants_of(TABLE1, table1.settings_of(miniature, key))["vtw", None] == vtw.variant(0.1)
+        for key in table1.models(miniature)
+    )
+    for layers in ({"vtv": 5}, {"none": 5}):
+        config = config_of(tmp_path, models={"one": MINIMAL["models"]["one"] | {"layers": layers}})
+        with pytest.raises(ConfigError, match=next(iter(layers))):
+            table1.settings_of(config)
+
+
+def test_a_model_that_no_table_prints(tmp_path):
+    config = config_of(tmp_path, models={"one": MINIMAL["models"]["one"] | {"table": None, "paper": "LLaVA-NeXT-8B"}})
+    assert EXPERIMENTS["table1"].models(config) == EXPERIMENTS["table2"].models(config) == []
+
+
+def test_prompt_and_pictures_of_a_model_replace_those_of_the_section(tmp_path):
+    models = {"one": MINIMAL["models"]["one"], "two": MINIMAL["models"]["one"] | {"prompt": "vicuna_v1"}}
+    config = config_of(tmp_path, models=models, evaluation={"prompt": "checkpoint", "pictures": "pad"})
+    found = [get_experiment("table1").settings_of(config, key) for key in models]
+    assert [(each.prompt, each.pictures) for each in found] == [("checkpoint", "pad"), ("vicuna_v1", "pad")]
+    with pytest.raises(ConfigError, match=r"evaluation\.prompt"):
+        config_of(tmp_path, evaluation={"prompt": "vicuna"})
