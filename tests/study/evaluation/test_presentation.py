@@ -66,6 +66,20 @@ def test_the_prompt_of_llava_s_authors(processors):
     assert prompts.render("vicuna_v1", processors[LLAVA], "What?", 2).count("<image> <image>\n") == 1
 
 
+def test_35_tokens_stand_before_the_image():
+    """The pieces of Vicuna's tokenizer for the authors' prompt, as published logs of it show (`USER: ` ends with one).
+
+    The ids begin with 1, 319, 13563, 1546, 263, 12758, 1404, and end with 29889, 3148, 1001, 29901, 29871.
+    """
+    text = (
+        "_A _chat _between _a _curious _user _and _an _artificial _intelligence _assistant . _The _assistant _gives "
+        "_helpful , _detailed , _and _pol ite _answers _to _the _user ' s _questions . _US ER : _"
+    )
+    pieces = text.split()
+    assert "".join(pieces).replace("_", " ").removeprefix(" ") == prompts.TEMPLATES["vicuna_v1"].before
+    assert 1 + len(pieces) == 35  # with the token that begins a sequence
+
+
 def test_the_prompt_of_llava_next_8b(processors):
     processor = processors[NEXT_8B]
     text = prompts.render("llava_llama_3", processor, "What is it? ", 1)
