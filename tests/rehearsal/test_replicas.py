@@ -8,6 +8,7 @@ import pytest
 import torch
 from datasets import load_dataset
 from helpers.replicas import DATA_SETS, rows_in, write_data_sets, write_models
+from helpers.replicas.models import VISION_LAYERS
 from helpers.replicas.pictures import ODD, drawing, picture
 from PIL import Image
 from safetensors import safe_open
@@ -46,7 +47,7 @@ def test_a_checkpoint_has_the_published_layers_files_and_names(root, identifier)
     assert config["text_config"]["num_hidden_layers"] == layers
     assert (config["image_token_index"], len(shards)) == (image, files)
     assert {f"language_model.model.layers.{layers - 1}.mlp.up_proj.weight", "language_model.lm_head.weight"} <= names
-    assert "vision_tower.vision_model.encoder.layers.23.mlp.fc1.weight" in names
+    assert f"vision_tower.vision_model.encoder.layers.{VISION_LAYERS - 1}.mlp.fc1.weight" in names
     assert ("image_newline" in names) == ("v1.6" in identifier or "next" in identifier)
 
 

@@ -1,4 +1,4 @@
-"""Replicas of what the papers' study fetches from the Hub: true in structure, tiny in width, random in weights.
+"""Replicas of what the study fetches from the Hub: true in structure, small in width, random in weights.
 
     write_models(root, "llava-hf/llava-1.5-7b-hf")
     write_data_sets(root, "pope", "mme")

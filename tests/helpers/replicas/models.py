@@ -15,13 +15,16 @@ from helpers.internvl2_published import write_published_internvl2
 from helpers.replicas.tokenizers import ANSWERS, write_llama, write_llama3
 
 PINPOINTS = [[336, 672], [672, 336], [672, 672], [1008, 336], [336, 1008]]
+# A spectral budget keeps at most as many tokens as the features are wide, and the study matches 192 of 576. So the states
+# are wide, but the heads and the inner layers are not, and the tower has fewer layers than the published 24.
+WIDTH, HEAD_WIDTH, INNER_WIDTH, VISION_LAYERS = 256, 8, 32, 6
 VISION = {
-    "hidden_size": 32,
+    "hidden_size": WIDTH,
     "image_size": 336,
-    "intermediate_size": 64,
+    "intermediate_size": INNER_WIDTH,
     "model_type": "clip_vision_model",
     "num_attention_heads": 2,
-    "num_hidden_layers": 24,
+    "num_hidden_layers": VISION_LAYERS,
     "patch_size": 14,
     "projection_dim": 16,
     "vocab_size": 32000,
@@ -93,7 +96,7 @@ def _vicuna(layers: int, heads: int) -> _Decoder:
 
 LLAMA3 = _Decoder(
     layers=32,
-    heads=4,
+    heads=2,
     key_heads=1,
     settings={
         "architectures": ["LlamaForCausalLM"],
@@ -124,7 +127,7 @@ LLAMA3 = _Decoder(
 def _llava(folder: Path, decoder: _Decoder, shards: int, *, next_: bool) -> None:
     kind = "LlavaNext" if next_ else "Llava"
     heads = {"num_attention_heads": decoder.heads, "num_key_value_heads": decoder.key_heads}
-    width = {"hidden_size": 16 * decoder.heads, "intermediate_size": 32 * decoder.heads}
+    width = {"hidden_size": WIDTH, "head_dim": HEAD_WIDTH, "intermediate_size": INNER_WIDTH}
     config = {
         "architectures": [f"{kind}ForConditionalGeneration"],
         "ignore_index": -100,
@@ -172,8 +175,8 @@ def _write_weights(folder: Path, shards: int, answers: list[int], ends: list[int
     from transformers import AutoConfig, AutoModelForImageTextToText
 
     config = AutoConfig.from_pretrained(folder)
-    config.text_config.initializer_range = 0.2
-    config.vision_config.initializer_range = 0.2
+    config.text_config.initializer_range = 0.1
+    config.vision_config.initializer_range = 0.1
     torch.manual_seed(sum(folder.name.encode()))
     model = AutoModelForImageTextToText.from_config(config, dtype=torch.float32)
     with torch.no_grad():
@@ -181,6 +184,10 @@ def _write_weights(folder: Path, shards: int, answers: list[int], ends: list[int
         rows *= 0.01
         rows[answers] = torch.randn(len(answers), rows.shape[1])
         rows[ends] = 8 * torch.randn(len(ends), rows.shape[1])  # most answers are short
+        # Each place is told apart, so that a picture's features have many directions even if its patches are alike.
+        embeddings = model.model.vision_tower.embeddings
+        embeddings.position_embedding.weight.normal_(std=1.0)
+        embeddings.patch_embedding.weight.normal_(std=0.05)
         if hasattr(model.model, "image_newline"):
             model.model.image_newline.normal_(std=0.2)
     weights = {_published_name(name): weight.half() for name, weight in model.state_dict().items()}
@@ -210,9 +217,9 @@ def write_shards(folder: Path, weights: Mapping[str, torch.Tensor], count: int) 
 
 
 MODELS: Mapping[str, Callable[[Path], None]] = {
-    "llava-hf/llava-1.5-7b-hf": lambda folder: _llava(folder, _vicuna(32, 4), 3, next_=False),
-    "llava-hf/llava-1.5-13b-hf": lambda folder: _llava(folder, _vicuna(40, 5), 6, next_=False),
-    "llava-hf/llava-v1.6-vicuna-7b-hf": lambda folder: _llava(folder, _vicuna(32, 4), 3, next_=True),
+    "llava-hf/llava-1.5-7b-hf": lambda folder: _llava(folder, _vicuna(32, 2), 3, next_=False),
+    "llava-hf/llava-1.5-13b-hf": lambda folder: _llava(folder, _vicuna(40, 2), 6, next_=False),
+    "llava-hf/llava-v1.6-vicuna-7b-hf": lambda folder: _llava(folder, _vicuna(32, 2), 3, next_=True),
     "llava-hf/llama3-llava-next-8b-hf": lambda folder: _llava(folder, LLAMA3, 4, next_=True),
     "OpenGVLab/InternVL2-2B": lambda folder: write_published_internvl2(folder, size="2B"),
     "OpenGVLab/InternVL2-8B": lambda folder: write_published_internvl2(folder, size="8B"),
