@@ -18,8 +18,8 @@ PINPOINTS = [[336, 672], [672, 336], [672, 672], [1008, 336], [336, 1008]]
 # A spectral budget keeps at most as many tokens as the features are wide, and the study matches 192 of 576. So the states
 # are wide, but the heads and the inner layers are not, and the tower has fewer layers than the published 24.
 WIDTH, HEAD_WIDTH, INNER_WIDTH, VISION_LAYERS = 256, 8, 32, 6
+ANYRES_WIDTH = 640  # a third of the tokens of several tiles
 VISION = {
-    "hidden_size": WIDTH,
     "image_size": 336,
     "intermediate_size": INNER_WIDTH,
     "model_type": "clip_vision_model",
@@ -78,6 +78,7 @@ class _Decoder:
     template: str
     write_tokenizer: Callable[[Path, dict[str, Any]], Tokenizer]
     generation: Mapping[str, Any] = field(default_factory=dict)
+    width: int = WIDTH
 
 
 def _vicuna(layers: int, heads: int) -> _Decoder:
@@ -121,13 +122,14 @@ LLAMA3 = _Decoder(
         "temperature": 0.6,
         "top_p": 0.9,
     },
+    width=ANYRES_WIDTH,
 )
 
 
 def _llava(folder: Path, decoder: _Decoder, shards: int, *, next_: bool) -> None:
     kind = "LlavaNext" if next_ else "Llava"
     heads = {"num_attention_heads": decoder.heads, "num_key_value_heads": decoder.key_heads}
-    width = {"hidden_size": WIDTH, "head_dim": HEAD_WIDTH, "intermediate_size": INNER_WIDTH}
+    width = {"hidden_size": decoder.width, "head_dim": HEAD_WIDTH, "intermediate_size": INNER_WIDTH}
     config = {
         "architectures": [f"{kind}ForConditionalGeneration"],
         "ignore_index": -100,
@@ -138,7 +140,7 @@ def _llava(folder: Path, decoder: _Decoder, shards: int, *, next_: bool) -> None
         "tie_word_embeddings": False,
         "torch_dtype": "float16",
         "transformers_version": "4.46.0",
-        "vision_config": VISION,
+        "vision_config": VISION | {"hidden_size": decoder.width},
         "vision_feature_layer": -2,
         "vision_feature_select_strategy": "default",
         "vocab_size": decoder.settings["vocab_size"],
