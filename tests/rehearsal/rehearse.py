@@ -20,6 +20,7 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from helpers.local_hub import LocalHub
+from helpers.local_judge import LocalJudge
 from helpers.replicas import write_data_sets, write_models
 from rehearsal.project import Finished, Project
 
@@ -98,8 +99,9 @@ def main() -> int:
         write_data_sets(folder / "hub")
         print(f"replicas: {time.monotonic() - begin:.0f} seconds", flush=True)
         problems = []
-        with LocalHub(folder / "hub") as hub:
-            project = Project(folder / "project", hub.environment(folder / "home", token=TOKEN))
+        with LocalHub(folder / "hub") as hub, LocalJudge() as judge:
+            variables = hub.environment(folder / "home", token=TOKEN) | judge.environment
+            project = Project(folder / "project", variables)
             for profile in options.profile or ["lite", "paper"]:
                 problems += [f"{profile}: {problem}" for problem in rehearse(profile, project)]
     finally:

@@ -15,7 +15,7 @@ from helpers.internvl2_published import write_published_internvl2
 from helpers.replicas.tokenizers import ANSWERS, write_llama, write_llama3
 
 PINPOINTS = [[336, 672], [672, 336], [672, 672], [1008, 336], [336, 1008]]
-# A spectral budget keeps at most as many tokens as the features are wide, and the study matches 192 of 576. So the states
+# A spectral budget keeps at most as many tokens as the features are wide, and the study matches 192 of 576. So states
 # are wide, but the heads and the inner layers are not, and the tower has fewer layers than the published 24.
 WIDTH, HEAD_WIDTH, INNER_WIDTH, VISION_LAYERS = 256, 8, 32, 6
 ANYRES_WIDTH = 640  # a third of the tokens of several tiles
