@@ -63,7 +63,16 @@ def _joined(facts: Mapping[str, Facts]) -> Facts:
     if len(profiles) > 1:
         raise EvaluationError(f"the experiments were run under different profiles: {', '.join(profiles)}")
     joined: Facts = {"profile": profiles[0]}
-    for key in ("commit", "model", "checkpoint", "checkpoint_digest", "checkpoint_source", "versions", "machine"):
+    for key in (
+        "commit",
+        "model",
+        "checkpoint",
+        "checkpoint_digest",
+        "checkpoint_source",
+        "data_commits",
+        "versions",
+        "machine",
+    ):
         joined[key] = _common({name: run.get(key) for name, run in facts.items()})
     parameters = {name: run["parameters"] for name, run in facts.items() if isinstance(run.get("parameters"), dict)}
     joined["parameters"] = {

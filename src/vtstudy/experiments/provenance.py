@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vtstudy.checkpoint_source import Source
+from vtstudy.checkpoint_source import Source, data_commits
 from vtstudy.evaluation.presentation import Presentation
 from vtstudy.experiments.settings import Settings
 
@@ -61,6 +61,7 @@ def facts(
         "checkpoint": settings.checkpoint,
         "checkpoint_digest": digest,
         "checkpoint_source": None if source is None else vars(source),
+        "data_commits": data_commits(settings.data) if settings.data else {},
         "parameters": {**settings.model_dump(exclude=NOT_PARAMETERS), **vars(presentation)},
         "left_out": dict(left_out),
         "versions": versions(PACKAGES),

@@ -9,8 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from helpers.replicas import write_data_sets
 from helpers.using_hub import using_hub
+from huggingface_hub import HfApi
 
 from vtstudy.benchmarks import BENCHMARKS
+from vtstudy.checkpoint_source import data_commits
 from vtstudy.fetching.calibration import fetch_calibration
 from vtstudy.fetching.cards import write_card
 from vtstudy.fetching.data_sets import fetch_data, read_record
@@ -79,6 +81,8 @@ def test_benchmarks_that_share_a_data_set_come_together(hub, tmp_path):
 def test_what_is_there_is_not_fetched_again(hub, tmp_path):
     root = tmp_path / "data"
     fetch_data(root, {"pope": 4}, {})
+    commit = HfApi(hub.endpoint).dataset_info(BENCHMARKS["pope"].path).sha
+    assert data_commits(root) == {BENCHMARKS["pope"].path: commit}
     hub.served.clear()
     fetch_data(root, {"pope": 2}, {})  # fewer are among them
     assert hub.served == []
