@@ -38,6 +38,7 @@ Fresh = Annotated[bool, typer.Option("--fresh", help="Measure again, even if the
 
 PARAMS = Path("params.yaml")
 CACHE = Path("data/answers")
+RATES = Path("reports/recorded/rates.json")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -115,16 +116,46 @@ def evaluate(
 
 
 @app.command()
-def plan(params: Params = PARAMS) -> None:
-    """Count the answers that a profile needs, before it is run."""
-    from vtprune.command import print_table
+def plan(
+    params: Params = PARAMS,
+    model: ModelKey = None,
+    gpus: Annotated[int | None, typer.Option(min=1, help="GPUs that share the work. Default: those here.")] = None,
+    gpu: Annotated[str | None, typer.Option(help="Compute the time for this GPU, such as A100-80GB.")] = None,
+    probe: Annotated[bool, typer.Option("--probe", help="Measure here first how fast the models answer.")] = False,
+    rates: Annotated[Path, typer.Option(help="Table of measured rates; --probe adds to it.")] = RATES,
+    offline: Annotated[bool, typer.Option("--offline", help="Do not ask the Hub for sizes.")] = False,
+    device: Device = None,
+) -> None:
+    """What a profile needs, before it is run: answers, time, downloads, disk and memory, and what is left out."""
+    from vtprune.command import check_device, print_table
     from vtstudy.config import load
-    from vtstudy.experiments import plan as planning
+    from vtstudy.planning import probe as probing
+    from vtstudy.planning.hub import Hub
+    from vtstudy.planning.rates import read_rates
+    from vtstudy.planning.tables import planned_tables
 
-    table, sentences = planning.plan_table(load(params))
-    print_table(table)
-    for sentence in sentences:
-        print(f"{sentence}.")
+    config, measured = load(params), read_rates(rates)
+    if probe:
+        check_device(device)
+        measured = probing.probe_models(config, rates, None if model is None else [model], device=device)
+    tables, sentences = planned_tables(config, measured, Hub(ask=not offline), gpus=gpus, gpu=gpu)
+    for table in tables:
+        print_table(table)
+    print(*sentences, sep="\n")
+
+
+@app.command()
+def check(params: Params = PARAMS, model: ModelKey = None, data: Data = None, limit: Limit = None) -> None:
+    """Check settings, access, keys, disk and memory before the first question, and list all problems at once."""
+    from vtstudy.config import load
+    from vtstudy.planning import checks
+
+    config = load(params)
+    findings = checks.check(config, models=None if model is None else [model], data=data, limit=limit)
+    for sentence in (*findings.left_out, *findings.warnings):
+        print(sentence)
+    checks.refuse(findings.problems)
+    print(f"profile {config.profile}: everything is in order")
 
 
 @app.command()

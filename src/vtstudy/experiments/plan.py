@@ -1,19 +1,21 @@
-"""What a profile costs before it is run: the number of answers that each experiment needs."""
+"""What a profile asks before it is run: the questions, the variants and the answers of each experiment."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from rich.table import Table
-
-from vtprune.methods import SpectralBudget
+from vtprune.methods import Method, SpectralBudget
 from vtprune.methods.spectral_budget import SOURCES
 from vtstudy.benchmarks import BENCHMARKS, check_available, limit_of
 from vtstudy.config import Config, Limit
+from vtstudy.evaluation.availability import unavailable
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.evaluation.requests import Variant
-from vtstudy.experiments.eadaprune import Matching, assumptions
+from vtstudy.experiments.eadaprune import Matching, SpectralSpec, assumptions
 from vtstudy.experiments.registry import EXPERIMENTS
+from vtstudy.experiments.settings import FigureSettings
+from vtstudy.experiments.spec import VariantSpec
 from vtstudy.experiments.spectra import POWERS
 
 # Rows of the splits that the tasks load, as the data sets' cards on the Hub say.
@@ -58,53 +60,141 @@ class PlannedRun:
     new_answers: int
 
 
-def plan(config: Config) -> tuple[list[PlannedRun], list[str]]:
-    """The runs of all experiments that ask questions, and a sentence for each that would be left out.
+@dataclass(frozen=True)
+class Asked:
+    """The answers of one variant to one benchmark, of all experiments together.
+
+    Attributes:
+        model: the model's key.
+        benchmark: the benchmark's key; of several with the same answers (POPE's accuracy and F1), the first.
+        variant: the variant.
+        cost_as: the method with a fixed budget that costs as much. For a spectral budget that is matched to none, it is
+            the unpruned model, which costs more.
+        questions: how many of the benchmark's first questions are asked.
+    """
+
+    model: str
+    benchmark: str
+    variant: Variant
+    cost_as: Method
+    questions: int
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The prompts of one benchmark that a figure shows to the model without asking for an answer.
+
+    Attributes:
+        experiment: the figure's name.
+        model: the model's key.
+        benchmark: the benchmark's key.
+        questions: how many of the benchmark's first questions are shown.
+    """
+
+    experiment: str
+    model: str
+    benchmark: str
+    questions: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that the experiments of a profile ask.
+
+    Attributes:
+        runs: of the experiments that ask questions, in the order of the registry.
+        asked: the answers, each once.
+        shown: the prompts of the figures.
+        left_out: a sentence for each thing that would be left out, without a full stop.
+    """
+
+    runs: tuple[PlannedRun, ...]
+    asked: tuple[Asked, ...]
+    shown: tuple[Shown, ...]
+    left_out: tuple[str, ...]
+
+
+def plan(config: Config) -> Plan:
+    """What the experiments of a profile ask, without the benchmarks that cannot be scored here.
 
     Raises:
         UserError: if a benchmark's questions cannot be counted, or a setting is wrong.
     """
     runs: list[PlannedRun] = []
-    sentences: list[str] = []
-    most_asked: dict[tuple[str, Variant, str], int] = {}  # answers are of a task's first questions
-    without_checkpoint: dict[str, list[str]] = {}
+    shown: list[Shown] = []
+    not_here: dict[str, str] = {}
+    most_asked: dict[tuple[str, Variant, str], Asked] = {}  # answers are of a task's first questions
     for name, entry in EXPERIMENTS.items():
-        if entry.specify is None:
-            continue
-        for paper in entry.papers:
-            if config.first_of(paper) is None:
-                without_checkpoint.setdefault(paper, []).append(name)
         for model in entry.models(config):
             settings = entry.settings_of(config, model)
+            if entry.specify is None:
+                if isinstance(settings, FigureSettings):
+                    shown += [
+                        Shown(name, model, benchmark, question_count(config, benchmark, settings.limit))
+                        for benchmark in settings.benchmarks
+                    ]
+                continue
             experiment = entry.specify(settings, uncalibrated(config))
             keeps = settings.ratios(experiment.keeps)
-            variants = {spec.variant(keep, settings.layers) for spec in experiment.variants.values() for keep in keeps}
+            variants = {
+                spec.variant(keep, settings.layers): _with_fixed_budget(spec, keep, settings.layers)
+                for spec in experiment.variants.values()
+                for keep in keeps
+            }
+            not_here |= unavailable(experiment.benchmarks)
             counts = {
-                benchmark: question_count(config, benchmark, settings.limit) for benchmark in experiment.benchmarks
+                benchmark: question_count(config, benchmark, settings.limit)
+                for benchmark in experiment.benchmarks
+                if benchmark not in not_here
             }
             new_answers = 0
-            for variant in variants:
+            for variant, cost_as in variants.items():
                 for benchmark, count in counts.items():
-                    task = BENCHMARKS[benchmark].task
-                    before = most_asked.get((model, variant, task), 0)
+                    key = model, variant, BENCHMARKS[benchmark].task
+                    before = most_asked[key].questions if key in most_asked else 0
                     new_answers += max(0, count - before)
-                    most_asked[model, variant, task] = max(count, before)
+                    most_asked[key] = Asked(model, _asked_as(benchmark), variant, cost_as, max(count, before))
             runs.append(PlannedRun(name, model, settings.checkpoint, len(variants), sum(counts.values()), new_answers))
+    left_out = [f"{BENCHMARKS[benchmark].title} is left out: {reason}" for benchmark, reason in not_here.items()]
+    return Plan(tuple(runs), tuple(most_asked.values()), tuple(shown), (*left_out, *_left_out(config)))
+
+
+def _asked_as(benchmark: str) -> str:
+    """The first benchmark that has the same task, and so the same answers."""
+    return next(name for name, other in BENCHMARKS.items() if other.task == BENCHMARKS[benchmark].task)
+
+
+def _with_fixed_budget(spec: VariantSpec, keep: float, layers: Mapping[str, int]) -> Method:
+    """The method with a fixed budget that costs as much as a variant; see `Asked.cost_as`."""
+    if isinstance(spec, SpectralSpec):
+        spec = VariantSpec() if spec.unmatched is not None else VariantSpec(spec.method, spec.parameters, spec.image)
+    return spec.variant(keep, layers).method
+
+
+def _left_out(config: Config) -> list[str]:
+    """A sentence for each thing that the parameters leave out."""
+    sentences: list[str] = []
+    without_checkpoint: dict[str, list[str]] = {}
+    for name, entry in EXPERIMENTS.items():
+        if entry.specify is not None:
+            for paper in entry.papers:
+                if config.first_of(paper) is None:
+                    without_checkpoint.setdefault(paper, []).append(name)
     sentences += [
-        f"{paper} has no checkpoint in the parameters, so {_joined(names)} would leave it out"
+        f"{paper} has no checkpoint in the parameters, so {joined(names)} would leave it out"
         for paper, names in without_checkpoint.items()
     ]
     without_section = [
         f"experiments.{name}"
         for name, entry in EXPERIMENTS.items()
-        if entry.specify is not None and entry.has_section and entry.section(config) is None
+        if entry.has_section and entry.section(config) is None
     ]
     if without_section:
-        sentences.append(f"the parameters have no {_joined(without_section)}, so these would not be run")
-    return runs, sentences
+        sentences.append(f"the parameters have no {joined(without_section)}, so these would not be run")
+    return sentences
 
 
-def _joined(words: list[str]) -> str:
+def joined(words: list[str]) -> str:
     """Such as "a, b and c"."""
     if len(words) == 1:
         return words[0]
@@ -167,23 +257,3 @@ def _local_count(data: str, benchmark: str) -> int:
     if not files:
         raise EvaluationError(f"{data} holds no {spec.path}, so its questions cannot be counted")
     return sum(pq.read_metadata(file).num_rows for file in files)
-
-
-def plan_table(config: Config) -> tuple[Table, list[str]]:
-    """The plan as a table, and the sentences below it."""
-    runs, sentences = plan(config)
-    table = Table("experiment", "model", "checkpoint", title=None)
-    for column in ("variants", "questions", "answers to make"):
-        table.add_column(column, justify="right")
-    for run in runs:
-        table.add_row(
-            run.experiment,
-            run.model,
-            run.checkpoint,
-            str(run.variants),
-            f"{run.questions:,}",
-            f"{run.new_answers:,}",
-        )
-    table.add_section()
-    table.add_row(f"all of {config.profile}", "", "", "", "", f"{sum(run.new_answers for run in runs):,}")
-    return table, sentences
