@@ -25,6 +25,10 @@ app = typer.Typer(
 )
 
 Params = Annotated[Path, typer.Option(help="File of parameters, such as profiles/lite/params.yaml.")]
+OptionalParams = Annotated[Path | None, typer.Option("--params", help="File of parameters. Default: params.yaml.")]
+Profile = Annotated[
+    str | None, typer.Option(help="In place of --params: miniature, or a folder of profiles/, such as lite.")
+]
 ModelKey = Annotated[str | None, typer.Option("--model", help="Key of a model in the parameters. Default: the first.")]
 Out = Annotated[
     Path | None,
@@ -117,7 +121,8 @@ def evaluate(
 
 @app.command()
 def plan(
-    params: Params = PARAMS,
+    params: OptionalParams = None,
+    profile: Profile = None,
     model: ModelKey = None,
     gpus: Annotated[int | None, typer.Option(min=1, help="GPUs that share the work. Default: those here.")] = None,
     gpu: Annotated[str | None, typer.Option(help="Compute the time for this GPU, such as A100-80GB.")] = None,
@@ -134,7 +139,7 @@ def plan(
     from vtstudy.planning.rates import read_rates
     from vtstudy.planning.tables import planned_tables
 
-    config, measured = load(params), read_rates(rates)
+    config, measured = load(_chosen_params(params, profile)), read_rates(rates)
     if probe:
         check_device(device)
         measured = probing.probe_models(config, rates, None if model is None else [model], device=device)
@@ -145,12 +150,18 @@ def plan(
 
 
 @app.command()
-def check(params: Params = PARAMS, model: ModelKey = None, data: Data = None, limit: Limit = None) -> None:
+def check(
+    params: OptionalParams = None,
+    profile: Profile = None,
+    model: ModelKey = None,
+    data: Data = None,
+    limit: Limit = None,
+) -> None:
     """Check settings, access, keys, disk and memory before the first question, and list all problems at once."""
     from vtstudy.config import load
     from vtstudy.planning import checks
 
-    config = load(params)
+    config = load(_chosen_params(params, profile))
     findings = checks.check(config, models=None if model is None else [model], data=data, limit=limit)
     for sentence in (*findings.left_out, *findings.warnings):
         print(sentence)
@@ -447,6 +458,21 @@ def import_answers(
     checkpoints = [Checkpoint(model.checkpoint, measurements, dtype=dtype) for model in config.models.values()]
     imported, passed_over = import_folder(folder, AnswerCache(cache), checkpoints)
     print(f"files imported: {imported}; of other models, code or versions, and so not imported: {passed_over}")
+
+
+def _chosen_params(params: Path | None, profile: str | None) -> Path:
+    """The file of parameters that is named itself or by its profile; the miniature's if none is named."""
+    from vtprune.errors import UserError
+
+    if profile is None:
+        return params or PARAMS
+    if params is not None:
+        raise UserError("name a profile (--profile) or a file of parameters (--params), not both")
+    path = PARAMS if profile == "miniature" else Path("profiles") / profile / "params.yaml"
+    if not path.is_file():
+        names = sorted(file.parent.name for file in Path("profiles").glob("*/params.yaml"))
+        raise UserError(f"there is no profile {profile!r}; the profiles are {', '.join(['miniature', *names])}")
+    return path
 
 
 def _score_table(scores: "Mapping[str, Scores]") -> "Table":

@@ -1,6 +1,5 @@
 """The command `vtstudy`: what it prints and writes, and its exit codes."""
 
-import csv
 import json
 import subprocess
 import sys
@@ -10,14 +9,7 @@ import pytest
 from helpers import ROOT
 from helpers.tiny_llava import build_checkpoint, write_data
 
-from vtprune.errors import UserError
 from vtstudy import cli
-from vtstudy.benchmarks import ADAPTPRUNE
-from vtstudy.config import load
-from vtstudy.experiments.plan import plan, question_count
-from vtstudy.experiments.registry import EXPERIMENTS
-
-EADAPRUNE = ("eadaprune", "energy", "sensitivity")
 
 
 @pytest.fixture(scope="module")
@@ -123,78 +115,6 @@ def write_params(folder, experiments=None, **evaluation):
     }
     (folder / "params.yaml").write_text(json.dumps(params))
     return folder / "params.yaml"
-
-
-def planned(folder, experiments=None, **evaluation):
-    """The planned runs by experiment, and the sentences."""
-    runs, sentences = plan(load(write_params(folder, experiments, **evaluation)))
-    return {run.experiment: run for run in runs}, " ".join(sentences)
-
-
-def test_a_plan_counts_the_answers_that_no_earlier_experiment_needs(tmp_path):
-    runs, sentences = planned(tmp_path)
-    table1, table8 = runs["table1"], runs["table8"]
-    everything = sum(question_count(load(tmp_path / "params.yaml"), name, None) for name in ADAPTPRUNE)
-    assert (table1.variants, table1.questions, table1.new_answers) == (7, everything, 7 * everything)
-    # Four of Table 8's variants are Table 1's. The other two are asked MME's 2374 questions.
-    assert (table8.variants, table8.questions, table8.new_answers) == (6, 2374, 2 * 2374)
-    assert "InternVL2-2B" in sentences and "table2" not in runs
-    assert all(f"experiments.{name}" in sentences and name not in runs for name in EADAPRUNE)
-
-
-def test_a_plan_shares_the_first_questions(tmp_path):
-    """Three of Figure 5's variants are Table 1's, which are asked more questions."""
-    experiments = {
-        "figure5": {"keeps": [0.2, 0.1], "limit": 10},
-        "eadaprune": {"hosts": ["fastv"], "keeps": [0.1], "limit": 60, "benchmarks": ["pope"]},
-        "energy": {"energies": [0.5, 0.9], "limit": 60, "benchmarks": ["pope"]},
-    }
-    runs, sentences = planned(tmp_path, experiments, limit=50)
-    counts = {name: (run.variants, run.questions, run.new_answers) for name, run in runs.items()}
-    assert counts["figure5"] == (7, 80, 240)  # fastv, adaptprune and random at 0.2
-    assert counts["eadaprune"] == (3, 60, 80)  # ten questions more for two variants, all for the third
-    assert counts["energy"] == (3, 60, 120)
-    assert "experiments.sensitivity" in sentences
-
-
-def test_a_plan_counts_local_data_and_limits(place, tmp_path):
-    assert planned(tmp_path, limit={"default": 10, "mme": None})[0]["table1"].questions == 11 * 10 + 2374
-    with pytest.raises(UserError, match="NoCaps"):
-        planned(tmp_path, data=str(place / "data"))
-    with pytest.raises(UserError, match="popes"):
-        planned(tmp_path, limit={"popes": 3})
-    experiments = {"eadaprune": {"hosts": ["fastv"], "benchmarks": ["mmvet"]}}
-    assert planned(tmp_path, experiments, limit={"default": 4, "mmvet": None})[0]["eadaprune"].questions == 218
-
-
-def test_questions_that_cannot_be_counted_are_refused(tmp_path):
-    config = load(write_params(tmp_path, data="nowhere"))
-    with pytest.raises(UserError, match="nowhere"):
-        question_count(config, "pope", None)
-    with pytest.raises(UserError, match="MM-Vet"):
-        question_count(config, "mmvet", None)
-
-
-@pytest.mark.parametrize(("profile", "answers"), [("lite", 1_093_316), ("paper", 35_256_138)])
-def test_the_profiles_can_be_planned(capsys, profile, answers):
-    assert cli.main(["plan", "--params", str(ROOT / "profiles" / profile / "params.yaml")]) == 0
-    assert f"{answers:,}" in capsys.readouterr().out
-
-
-def test_the_miniature_is_planned_without_its_data(tmp_path, monkeypatch):
-    """Every experiment has as many variants and questions as the committed results."""
-    monkeypatch.chdir(tmp_path)
-    runs, _ = plan(load(ROOT / "params.yaml"))
-    assert {run.experiment for run in runs} >= set(EADAPRUNE)
-    for run in runs:
-        stem = EXPERIMENTS[run.experiment].file_stem(load(ROOT / "params.yaml"), run.model)
-        with (ROOT / f"reports/miniature/results/scores/{stem}.csv").open() as file:
-            rows = [row for row in csv.DictReader(file) if "/" not in row["benchmark"] and row["benchmark"] != "mean"]
-        variants = {
-            (row["method"], row["keep"]) for row in rows if " - " not in row["method"] and row["method"] != "chance"
-        }
-        assert len(variants) == run.variants, stem
-        assert sum(int(row["n"]) for row in rows if row["method"] == "baseline") == run.questions, stem
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Time and memory of a model's work, from a measured rate and from FLOPs."""
 
 import pytest
-from study.planning.test_rates import a_rate
+from helpers.planning import a_rate
 
 from vtprune.cost import cost
 from vtprune.methods import get_method

@@ -1,29 +1,11 @@
 """The table of measured rates: what is written is read, and the rate that fits is found."""
 
 import pytest
+from helpers.planning import a_rate
 
 from vtprune.errors import UserError
 from vtstudy.benchmarks import BENCHMARKS
-from vtstudy.planning.rates import KindRate, Rate, add_rate, find_rate, kind_of, read_rates
-
-
-def a_rate(**changes) -> Rate:
-    values = {
-        "model": "owner/name",
-        "device": "NVIDIA H200",
-        "gpu": True,
-        "dtype": "float16",
-        "batch_size": 16,
-        "keep": 0.1,
-        "kinds": {
-            "short": KindRate(benchmark="gqa", questions=16, question=0.01, unpruned=0.02, pruned=0.005),
-            "caption": KindRate(benchmark="nocaps", questions=16, question=0.01, unpruned=0.08, pruned=0.06),
-        },
-        "accelerator_bytes": 20 * 10**9,
-        "resident_bytes": 3 * 10**9,
-        "provenance": {"date": "2026-01-02T03:04:05", "commit": "0123456789ab", "cpus": 8, "threads": 8},
-    }
-    return Rate(**(values | changes))
+from vtstudy.planning.rates import add_rate, find_rate, kind_of, read_rates
 
 
 def test_a_table_is_read_as_it_was_written(tmp_path):
