@@ -37,6 +37,7 @@ $(READY): requirements.lock pyproject.toml
 reproduce: install
 	$(RUN) vtstudy pipeline
 	@test -f $(PIPELINE) || { echo "There is no profile '$(PROFILE)': the profiles are miniature and the folders of profiles/." >&2; exit 2; }
+	$(RUN) vtstudy check --profile $(PROFILE)
 	$(RUN) dvc repro $(PIPELINE)
 	@echo "The report: $(CURDIR)/reports/$(PROFILE)/index.html"
 

@@ -183,8 +183,10 @@ def answer(
     """Make the answers of all experiments for one model, and write a summary of them."""
     from vtstudy.config import load
     from vtstudy.experiments.answers import answer_all
+    from vtstudy.planning.checks import require
 
     config = load(params)
+    require(config, models=[config.model_key(model)], data=data, limit=limit, cache=str(cache))
     path, left_out = answer_all(
         config,
         model,

@@ -97,12 +97,17 @@ def check(
         f"{BENCHMARKS[benchmark].title} is left out: {reason}" for benchmark, reason in unavailable(benchmarks).items()
     ]
     problems += _folders(config, keys, changes)
+    warnings: list[str] = []
     if not problems:  # what is needed can be counted if the settings are right
         downloads = [each for key in keys if (each := model_download(config.models[key], hub)) is not None]
         downloads += data_downloads(config, hub)
         problems += _access(config, keys, downloads, hub)
+        unreachable = _unreachable(downloads, hub)
+        if config.evaluation.data is None:  # everything may be in the caches of the Hub's client
+            warnings += unreachable
+        else:
+            problems += unreachable
         problems += _space(config, downloads)
-    warnings: list[str] = []
     for key in keys:
         certain, likely = _memory(config, key, machine)
         problems += certain
@@ -183,15 +188,20 @@ def _folders(config: Config, keys: Sequence[str], changes: Mapping[str, object])
 
 
 def _access(config: Config, keys: Sequence[str], downloads: Sequence[Download], hub: Hub) -> Iterator[str]:
-    """Repositories that cannot be read, or that the Hub is out of reach while something is to be fetched."""
+    """Repositories that cannot be read."""
     revisions = {place[0]: place[1] for key in keys if (place := hub_version(config.models[key])) is not None}
     for download in downloads:
         revision = revisions.get(download.id) or data_revision(config, download.id)
         if problem := hub.problem(download.kind, download.id, revision):
             yield problem
-    if downloads and hub.unreachable is not None:
-        waiting = joined([download.id for download in downloads])
-        yield f"the Hub does not answer, and these must still be fetched: {waiting} ({hub.unreachable})"
+
+
+def _unreachable(downloads: Sequence[Download], hub: Hub) -> list[str]:
+    """One sentence if the Hub is out of reach while something is to be fetched."""
+    if not downloads or hub.unreachable is None:
+        return []
+    waiting = joined([download.id for download in downloads])
+    return [f"the Hub does not answer, and these must still be fetched: {waiting} ({hub.unreachable})"]
 
 
 def _space(config: Config, downloads: Sequence[Download]) -> Iterator[str]:

@@ -137,7 +137,7 @@ def test_the_miniature_is_planned_without_its_data(tmp_path, monkeypatch):
     runs = plan(load(ROOT / "params.yaml")).runs
     assert {run.experiment for run in runs} >= set(EADAPRUNE)
     for run in runs:
-        stem = EXPERIMENTS[run.experiment].file_stem(run.model)
+        stem = EXPERIMENTS[run.experiment].file_stem(load(ROOT / "params.yaml"), run.model)
         with (ROOT / f"reports/miniature/results/scores/{stem}.csv").open() as file:
             rows = [row for row in csv.DictReader(file) if "/" not in row["benchmark"] and row["benchmark"] != "mean"]
         variants = {
