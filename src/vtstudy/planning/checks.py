@@ -9,9 +9,10 @@ from pathlib import Path
 from vtprune.errors import UserError
 from vtprune.methods import Method
 from vtprune.stages import placed
-from vtstudy.benchmarks import BENCHMARKS, HUB_NAMESPACE
+from vtstudy.benchmarks import BENCHMARKS, HUB_NAMESPACE, limit_of
 from vtstudy.config import Config, Model
 from vtstudy.evaluation.availability import unavailable
+from vtstudy.evaluation.limits import least_limit
 from vtstudy.experiments import runner
 from vtstudy.experiments.paper_models import SIZES
 from vtstudy.experiments.plan import joined, plan, question_count, uncalibrated
@@ -138,10 +139,36 @@ def _planned(config: Config, keys: Sequence[str], changes: Mapping[str, object])
                     _check_layers(config, key, [variant.method for variant in variants])
                 for benchmark in benchmarks:
                     question_count(config, benchmark, settings.limit)
+                if "mme" in benchmarks:
+                    _check_pairs(settings.data, limit_of(settings.limit, "mme"))
             except UserError as error:
                 yield _Planned(problem=f"{name} on {key}: {error}")
             else:
                 yield _Planned(tuple(benchmarks))
+
+
+def _check_pairs(data: str | None, limit: int | None) -> None:
+    """Check that MME, which is scored by pairs, can be scored with a limit; unless its questions are not there yet.
+
+    `vtstudy.evaluation.harness` checks it again, once they are.
+
+    Raises:
+        UserError: if it cannot.
+    """
+    spec = BENCHMARKS["mme"]
+    files = [] if data is None else sorted((Path(data).expanduser() / spec.path).glob(spec.pattern(spec.config)))
+    if limit is None or not files:
+        return
+    import pyarrow.parquet as pq  # only where data are local
+
+    columns = ["category", "question_id"]
+    rows = (row for file in files for row in pq.read_table(file, columns=columns).to_pylist())
+    least = least_limit(rows, limit)
+    if least > limit:
+        raise UserError(
+            f"a limit of {limit} leaves MME without complete pairs of questions: ask at least {least} of them, or all "
+            "(limit: {mme: null})"
+        )
 
 
 def _check_layers(config: Config, key: str, methods: Iterable[Method]) -> None:

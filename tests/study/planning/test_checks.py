@@ -2,6 +2,8 @@
 
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from helpers import ROOT
 from helpers.planning import DATA, MODEL, a_config
@@ -95,6 +97,24 @@ def test_a_layer_that_the_model_lacks_is_found(published, tmp_path):
     (tmp_path / "data/models/llava/config.json").write_text(json.dumps(shallow))
     (problem,) = problems(a_config())
     assert "layer" in problem and "energy" in problem
+
+
+def test_a_limit_that_leaves_mme_unscored_is_found(published, tmp_path):
+    kinds, numbers = (
+        ["code_reasoning", "code_reasoning", "count", "OCR", "count", "OCR"],
+        ["1", "1", "2", "3", "2", "3"],
+    )
+    folder = tmp_path / "data/hub/lmms-lab-encoder/MME/data"
+    folder.mkdir(parents=True)
+    pq.write_table(pa.table({"category": kinds, "question_id": numbers}), folder / "test-0.parquet")
+    section = {"energies": [0.9], "benchmarks": ["mme"]}
+
+    def limited(limit: int | None) -> str:
+        evaluation = {"data": "data/hub", "limit": limit}
+        return " ".join(problems(a_config(experiments={"energy": section}, evaluation=evaluation), hub=Hub(ask=False)))
+
+    assert "at least 6" in limited(2) and "at least 6" in limited(4)
+    assert "pairs" not in limited(6) + limited(None)
 
 
 def test_full_disks_are_found(published, monkeypatch):
