@@ -4,6 +4,7 @@ The table is a JSON file, so that rates of a GPU can be committed with what they
 """
 
 import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -118,18 +119,16 @@ def add_rate(path: Path, rate: Rate) -> None:
     write(path, json.dumps([row.model_dump(mode="json") for row in rows], indent=1) + "\n")
 
 
-def find_rate(rates: list[Rate], model: str, *, device: str | None, dtype: str | None, batch_size: int) -> Rate | None:
-    """The rate of a model that fits best; None if none was measured for it.
+def find_rate(
+    rates: Iterable[Rate], model: str, suits: Callable[[Rate], bool], *, dtype: str | None, batch_size: int
+) -> Rate | None:
+    """The rate of a model that fits best; None if none was measured on a device that suits.
 
     Args:
-        device: take rates of this device only; None for any processor.
+        suits: whether a rate's device will do.
         dtype, batch_size: those with these settings come first.
     """
-    fitting = [
-        rate
-        for rate in rates
-        if rate.model == model and (rate.device == device if device is not None else not rate.gpu)
-    ]
+    fitting = [rate for rate in rates if rate.model == model and suits(rate)]
     return max(fitting, key=lambda rate: (rate.dtype == dtype, rate.batch_size == batch_size), default=None)
 
 

@@ -1,6 +1,6 @@
 """The plan of a profile as tables and sentences."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rich.table import Table
@@ -69,52 +69,52 @@ def costs(
         UserError: if there is no such data sheet.
     """
     machine = machine or this_machine()
-    sheet = _sheet(machine, gpu)
-    device = machine.gpus[0].name if machine.gpus and gpu is None else None
     return {
-        key: _cost(config, key, work, list(rates), hub, sheet, device, gpu)
+        key: _cost(config, key, work, list(rates), hub, machine, gpu)
         for key, work in works(config.models, planned.asked, planned.shown).items()
     }
 
 
+def _cost(
+    config: Config, key: str, work: Work, rates: Sequence[Rate], hub: Hub, machine: Machine, gpu: str | None
+) -> Cost:
+    model, dtype, batch_size = config.models[key], config.evaluation.dtype, config.evaluation.batch_size
+    of_paper = hub_version(model) is not None and is_known(model.paper)
+    suits = _suiting(machine, gpu, of_paper)
+    rate = find_rate(rates, model_name(config, key), suits, dtype=dtype, batch_size=batch_size)
+    accelerator = accelerator_bytes(model.paper, batch_size, dtype) if of_paper else None
+    memory = weight_bytes(model.paper, dtype) + PROCESS_BYTES if of_paper else None
+    download = model_download(model, hub)
+    if rate is not None:
+        accelerator = rate.accelerator_bytes or accelerator
+        seconds = measured_seconds(work, rate)
+        return Cost(seconds, "measured", rate.measured_on, accelerator, rate.resident_bytes, download)
+    if of_paper:
+        sheet = _sheet(machine, gpu)
+        seconds = computed_seconds(work, model.paper, batch_size, sheet, dtype)
+        return Cost(seconds, "computed", sheet.name, accelerator, memory, download)
+    return Cost(None, "unknown", "nobody has measured it", accelerator, memory, download)
+
+
 def _sheet(machine: Machine, gpu: str | None) -> DataSheet:
+    """The data sheet of the named GPU, of the one at hand, or of `machine.REFERENCE`."""
     if gpu is not None:
         return data_sheet(gpu)
     known = data_sheet_of(machine.gpus[0].name) if machine.gpus else None
     return known or data_sheet(REFERENCE)
 
 
-def _cost(
-    config: Config,
-    key: str,
-    work: Work,
-    rates: list[Rate],
-    hub: Hub,
-    sheet: DataSheet,
-    device: str | None,
-    gpu: str | None,
-) -> Cost:
-    model, evaluation = config.models[key], config.evaluation
-    from_hub = hub_version(model) is not None
-    of_paper = from_hub and is_known(model.paper)
-    name, dtype, batch_size = model_name(config, key), evaluation.dtype, evaluation.batch_size
-    rate = None if gpu is not None else find_rate(rates, name, device=device, dtype=dtype, batch_size=batch_size)
-    accelerator = accelerator_bytes(model.paper, evaluation.batch_size, evaluation.dtype) if of_paper else None
-    memory = weight_bytes(model.paper, evaluation.dtype) + PROCESS_BYTES if of_paper else None
-    download = model_download(model, hub)
-    if rate is not None:
-        return Cost(
-            measured_seconds(work, rate),
-            "measured",
-            rate.measured_on,
-            rate.accelerator_bytes or accelerator,
-            rate.resident_bytes,
-            download,
-        )
-    if of_paper:
-        seconds = computed_seconds(work, model.paper, evaluation.batch_size, sheet, evaluation.dtype)
-        return Cost(seconds, "computed", sheet.name, accelerator, memory, download)
-    return Cost(None, "unknown", "nobody has measured it", accelerator, memory, download)
+def _suiting(machine: Machine, gpu: str | None, of_paper: bool) -> Callable[[Rate], bool]:
+    """Which rates count: those of the named GPU, or of the one at hand.
+
+    Where none is at hand, those of any GPU count for the papers' models, and those of any processor for stand-ins.
+    """
+    if gpu is not None:
+        sheet = data_sheet(gpu)
+        return lambda rate: rate.gpu and data_sheet_of(rate.device) == sheet
+    if machine.gpus:
+        return lambda rate: rate.device == machine.gpus[0].name
+    return lambda rate: rate.gpu == of_paper
 
 
 def experiments_table(config: Config, planned: Plan) -> Table:

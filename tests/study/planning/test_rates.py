@@ -5,7 +5,7 @@ from helpers.planning import a_rate
 
 from vtprune.errors import UserError
 from vtstudy.benchmarks import BENCHMARKS
-from vtstudy.planning.rates import add_rate, find_rate, kind_of, read_rates
+from vtstudy.planning.rates import Rate, add_rate, find_rate, kind_of, read_rates
 
 
 def test_a_table_is_read_as_it_was_written(tmp_path):
@@ -44,11 +44,11 @@ def test_rates_of_other_devices_and_models_do_not_count():
     processor = a_rate(device="x86_64", gpu=False, accelerator_bytes=None)
     rates = [other, here, processor, a_rate(model="owner/other")]
 
-    def found(**changes):
-        return find_rate(rates, **({"model": "owner/name", "dtype": "float16", "batch_size": 16} | changes))
+    def found(device: str, model: str = "owner/name", batch_size: int = 16) -> Rate | None:
+        return find_rate(rates, model, lambda rate: rate.device == device, dtype="float16", batch_size=batch_size)
 
-    assert found(device="NVIDIA H200") == here
-    assert found(device="NVIDIA H200", batch_size=8) == other
-    assert found(device="NVIDIA L40S") is None
-    assert found(device=None) == processor
-    assert found(model="nobody/nothing", device=None) is None
+    assert found("NVIDIA H200") == here
+    assert found("NVIDIA H200", batch_size=8) == other
+    assert found("x86_64") == processor
+    assert found("NVIDIA L40S") is None
+    assert found("x86_64", model="nobody/nothing") is None
