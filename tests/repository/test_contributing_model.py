@@ -17,6 +17,6 @@ def test_following_the_recipe_adds_a_model(tmp_path, monkeypatch):
     params["models"] |= entry
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     monkeypatch.chdir(tmp_path)  # without data: the plan counts what the world will make
-    runs, _ = plan(load("params.yaml"))
+    runs = plan(load("params.yaml")).runs
     (name,) = entry
     assert [run.experiment for run in runs if run.model == name] == [entry[name]["table"]]

@@ -98,6 +98,15 @@ def test_spectral_budgets_cost_as_the_fixed_ones_that_they_match(tmp_path):
     assert spectral == {"fastv": get_method("fastv", keep=0.2), "adaptprune": get_method("none")}
 
 
+def test_metrics_of_the_same_answers_need_them_once(tmp_path):
+    experiments = {"energy": {"energies": [0.9], "limit": 4, "benchmarks": ["pope_f1", "textvqa_ocr"]}}
+    made = plan(load(write_params(tmp_path, experiments, limit=2)))
+    runs = {run.experiment: run for run in made.runs}
+    # The unpruned model answers two of POPE's questions for Table 1; TextVQA's have OCR tokens only here.
+    assert runs["energy"].new_answers == (4 - 2) + 4 + 2 * 4
+    assert {part.benchmark for part in made.asked if part.questions == 4} == {"pope", "textvqa_ocr"}
+
+
 def test_the_prompts_of_figures_are_planned(tmp_path):
     experiments = {"figure2": {"benchmarks": ["gqa", "pope"], "limit": 5}}
     config = load(write_params(tmp_path, experiments, limit={"default": 2, "gqa": 3}))
