@@ -18,7 +18,14 @@ from vtstudy.experiments.paper_models import SIZES
 from vtstudy.experiments.plan import joined, plan, question_count, uncalibrated
 from vtstudy.experiments.registry import EXPERIMENTS
 from vtstudy.fetching.hub import gigabytes
-from vtstudy.planning.downloads import Download, data_downloads, data_revision, hub_version, model_download
+from vtstudy.planning.downloads import (
+    Download,
+    data_downloads,
+    data_revision,
+    hub_version,
+    model_download,
+    stored_bytes,
+)
 from vtstudy.planning.estimate import PROCESS_BYTES, accelerator_bytes, is_known, weight_bytes
 from vtstudy.planning.hub import Hub
 from vtstudy.planning.machine import Machine, existing, free_space, this_machine
@@ -110,7 +117,7 @@ def check(
             problems += unreachable
         problems += _space(config, downloads)
     for key in keys:
-        certain, likely = _memory(config, key, machine)
+        certain, likely = _memory(config, key, machine, hub)
         problems += certain
         warnings += likely
     return Findings(tuple(dict.fromkeys(problems)), tuple(left_out), tuple(dict.fromkeys(warnings)))
@@ -264,12 +271,13 @@ def _cache_folder(download: Download) -> Path:
     return Path(datasets_config.HF_DATASETS_CACHE)
 
 
-def _memory(config: Config, key: str, machine: Machine) -> tuple[list[str], list[str]]:
+def _memory(config: Config, key: str, machine: Machine, hub: Hub) -> tuple[list[str], list[str]]:
     """What certainly does not fit into the memory, and what probably does not."""
     model, dtype = config.models[key], config.evaluation.dtype
     if hub_version(model) is None or not is_known(model.paper):
         return [], []  # a stand-in, or of unknown size
-    weights, batch = weight_bytes(model.paper, dtype), config.evaluation.batch_size
+    computed, batch = weight_bytes(model.paper, dtype), config.evaluation.batch_size
+    weights = stored_bytes(model, dtype, hub) or computed
     if not machine.gpus:
         needed = weights + PROCESS_BYTES
         if machine.memory is None or needed <= machine.memory:
@@ -284,7 +292,7 @@ def _memory(config: Config, key: str, machine: Machine) -> tuple[list[str], list
         advice = "take evaluation.dtype float16, or a larger GPU" if dtype == "float32" else "take a larger GPU"
         return [f"the weights of {key} need {gigabytes(weights)}, but {place}: {advice}"], []
     needed = accelerator_bytes(model.paper, batch, dtype)
-    if needed <= gpu.memory:
+    if needed <= gpu.memory or 2 * weights < computed:  # of smaller weights, the batches are smaller, too
         return [], []
     advice = "make evaluation.batch_size smaller"
     return [], [f"{key} needs about {gigabytes(needed)} with batches of {batch}, but {place}: {advice}"]

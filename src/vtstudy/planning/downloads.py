@@ -17,7 +17,7 @@ from vtstudy.experiments.questions_asked import questions_asked
 from vtstudy.fetching.data_sets import is_there, parts_of, read_record
 from vtstudy.fetching.hub import Kind, Repository
 from vtstudy.fetching.models import NEEDED
-from vtstudy.planning.estimate import is_known, weight_bytes
+from vtstudy.planning.estimate import BYTES_PER_VALUE, is_known, weight_bytes
 from vtstudy.planning.hub import Hub
 
 # Bytes of a split's files, as the pages of the data sets on the Hub say. None where no page was at hand.
@@ -76,6 +76,20 @@ def model_download(model: Model, hub: Hub) -> Download | None:
         size = weight_bytes(model.paper) if is_known(model.paper) else None
     times = 2 if identifier.startswith(CONVERTED) else 1
     return Download("model", identifier, size, None if size is None else times * size, found is not None)
+
+
+def stored_bytes(model: Model, dtype: str | None, hub: Hub) -> int | None:
+    """Bytes that a model's weights need in memory, from its files here or on the Hub; None if neither tells.
+
+    The published files hold float16 or bfloat16.
+    """
+    folder = Path(model.checkpoint).expanduser()
+    if folder.is_dir():
+        size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    else:
+        download = model_download(model, hub)
+        size = download.size or 0 if download is not None and download.from_hub else 0
+    return size * BYTES_PER_VALUE.get(dtype or "", 2) // 2 or None
 
 
 def data_downloads(config: Config, hub: Hub) -> list[Download]:

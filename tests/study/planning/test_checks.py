@@ -123,14 +123,23 @@ def test_full_disks_are_found(published, monkeypatch):
     assert problems(a_config())
 
 
-def test_memory_is_compared_with_the_models(published):
+def test_memory_is_compared_with_the_models(tmp_path):
     gpu = Gpu("NVIDIA GeForce RTX 3090", 24 * 10**9)
     large_batch = a_config(evaluation={"data": "data/hub", "dtype": "float16", "limit": 10, "batch_size": 64})
     single = a_config(evaluation={"data": "data/hub", "dtype": "float32", "limit": 10, "batch_size": 1})
-    findings = check(large_batch, machine=Machine(8, 64 * 10**9, (gpu,)))
-    assert findings.problems == () and "batch_size" in " ".join(findings.warnings)
-    assert "float16" in " ".join(problems(single, machine=Machine(8, 64 * 10**9, (gpu,))))
-    assert "no GPU" in " ".join(problems(large_batch, machine=Machine(8, 8 * 10**9, ())))
+    small, without = Machine(8, 64 * 10**9, (gpu,)), Machine(8, 8 * 10**9, ())
+
+    def found(config: Config, machine: Machine) -> tuple[str, str]:
+        findings = check(config, machine=machine, hub=Hub(ask=False))
+        return " ".join(findings.problems), " ".join(findings.warnings)
+
+    assert "batch_size" in found(large_batch, small)[1]
+    assert "float16" in found(single, small)[0]
+    assert "no GPU" in found(large_batch, without)[0]
+    (tmp_path / "data/models/llava").mkdir(parents=True)  # what is there counts: a smaller model of that name
+    (tmp_path / "data/models/llava/model.safetensors").write_bytes(bytes(1000))
+    assert "memory" not in found(single, small)[0] and "no GPU" not in found(large_batch, without)[0]
+    assert "batch_size" not in found(large_batch, small)[1]
 
 
 @pytest.mark.slow
