@@ -6,6 +6,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -92,8 +93,11 @@ def probe_models(
         )
     asked = plan(config).asked
     for key in present:
-        benchmarks = dict.fromkeys(part.benchmark for part in asked if part.model == key)
-        rate = probe(config, key, list(benchmarks), device=device)
+        answers: Counter[str] = Counter()
+        for part in asked:
+            if part.model == key:
+                answers[part.benchmark] += part.questions
+        rate = probe(config, key, [benchmark for benchmark, _ in answers.most_common()], device=device)
         add_rate(table, rate)
         print(f"{key}: {', '.join(_words(kind, seconds) for kind, seconds in rate.kinds.items())}", file=sys.stderr)
     return read_rates(table)

@@ -78,10 +78,12 @@ class Rate(BaseModel):
 
     @property
     def measured_on(self) -> str:
-        """Where and when it was measured, in words."""
+        """What was measured, where and when, in words."""
         machine = f"{self.provenance.get('cpus')} cores, {self.provenance.get('threads')} thread"
         device = self.device if self.gpu else f"{self.device} processor ({machine})"
-        return f"{device}, {str(self.provenance.get('date'))[:10]}, commit {str(self.provenance.get('commit'))[:7]}"
+        kinds = " and ".join(self.kinds)
+        date, commit = str(self.provenance.get("date"))[:10], str(self.provenance.get("commit"))[:7]
+        return f"{kinds} answers on {device}, {date}, commit {commit}"
 
 
 def kind_of(benchmark: str) -> Kind:

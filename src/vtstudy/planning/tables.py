@@ -181,7 +181,7 @@ def sentences(config: Config, planned: Plan, by_model: dict[str, Cost], hub: Hub
 
 
 def _time_sentences(by_model: dict[str, Cost]) -> list[str]:
-    lines = [f"Measured: {key} on {cost.source}." for key, cost in by_model.items() if cost.basis == "measured"]
+    lines = [f"Measured for {key}: {cost.source}." for key, cost in by_model.items() if cost.basis == "measured"]
     computed = {cost.source: None for cost in by_model.values() if cost.basis == "computed"}
     if computed:
         tokens = ", ".join(f"{kind} {count}" for kind, count in ANSWER_TOKENS.items())
