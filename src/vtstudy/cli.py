@@ -56,6 +56,14 @@ def main(argv: list[str] | None = None) -> int:
     return run(app, arguments, name="vtstudy", interrupted="stopped; answers made so far are stored")
 
 
+@app.callback()
+def check_processes(context: typer.Context) -> None:
+    from vtstudy.evaluation.shards import refuse_several_processes
+
+    if context.invoked_subcommand != "answer":
+        refuse_several_processes(f"vtstudy {context.invoked_subcommand}")
+
+
 @app.command()
 def evaluate(
     checkpoint: Annotated[str, typer.Option(help="A folder, or an id on the Hugging Face Hub.")],
@@ -179,12 +187,31 @@ def answer(
     cache: Cache = CACHE,
     device: Device = None,
     summary: Annotated[Path | None, typer.Option(help="Folder of the summary. Default: data/answered/PROFILE.")] = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="NUMBER/COUNT", help="Make one part of the answers, such as 3/8; no summary.")
+    ] = None,
+    check_shards: Annotated[
+        int | None, typer.Option(min=1, help="Make no answers: check that so many shards did, and write the summary.")
+    ] = None,
+    prefetch: Annotated[
+        bool | None, typer.Option(help="Load the next questions in a thread. Default: yes unless on the CPU.")
+    ] = None,
 ) -> None:
-    """Make the answers of all experiments for one model, and write a summary of them."""
+    """Make the answers of all experiments for one model, and write a summary of them.
+
+    Several processes share the work with --shard, or if torchrun or accelerate starts them (docs/several-gpus.md).
+    """
+    from vtprune.errors import UserError
     from vtstudy.config import load
+    from vtstudy.evaluation.shards import launched_shard, refuse_several_processes, shard_of
     from vtstudy.experiments.answers import answer_all
     from vtstudy.planning.checks import require
 
+    if check_shards is not None:
+        refuse_several_processes("vtstudy answer --check-shards")
+        if shard is not None:
+            raise UserError("--check-shards makes no answers, and so takes no --shard: give one of the two")
+    part = shard_of(shard)
     config = load(params)
     require(config, models=[config.model_key(model)], data=data, limit=limit, cache=str(cache))
     path, left_out = answer_all(
@@ -192,6 +219,10 @@ def answer(
         model,
         (out or config.reports) / "results",
         summary or config.answered,
+        shard=part,
+        launched=launched_shard() is not None,
+        check_shards=check_shards,
+        prefetch=prefetch,
         data=data,
         limit=limit,
         cache=str(cache),
@@ -199,7 +230,7 @@ def answer(
     )
     for name, reason in left_out.items():
         print(f"vtstudy: {name} is left out: {reason}", file=sys.stderr)
-    print(path)
+    print(path or f"shard {part} is complete; the summary is written when all {part.count} shards are")
 
 
 @app.command()

@@ -1,32 +1,40 @@
 """Answers, kept durably as they are made, so that no question is answered twice and a killed run resumes.
 
-One folder holds the answers of all experiments. A file holds the answers of one method with one checkpoint. Its first
-line is its identity: everything that an answer depends on, apart from the question (see `cache_key`). Every further
-line is one batch of answers, written with one call and flushed to the disk. An answer stands beside the digest of its
-question, which is the rendered prompt and the image's pixels. Who asked is not part of the key, so experiments and
-benchmarks share answers.
+One folder holds the answers of all experiments. The answers of one method with one checkpoint are in one file or in
+several: each process writes a file of its own, and reads all. So any number of processes, on any number of machines,
+may share the folder, and nothing depends on file locks, which network disks often lack. A file's first line is its
+identity: everything that an answer depends on, apart from the question (see `cache_key`). Every further line is one
+batch of answers, written with one call and flushed to the disk. An answer stands beside the digest of its question,
+which is the rendered prompt and the image's pixels. Who asked is not part of the key, so experiments and benchmarks
+share answers.
+
+Two processes that do the same work by mistake store an answer twice. Equal answers are one. If they differ, the one
+of the file whose name comes first is used, with a warning, and `AnswerCache.conflicts` names it.
 
 Each line is a JSON object that begins with a checksum of its other members. A killed process can leave a last line
-without its line break: that line is cut off, with a notice, and its batch is computed again. Any other damage is an
-error that names the file and the line.
+without its line break. No file is ever changed by another process, so that line stays, is never read, and its batch is
+computed again. Any other damage is an error that names the file and the line.
 
 lmms-eval has a response cache of its own. Its keys know neither the meaning of a method's code nor the prompts and
 pixels, and it cannot store the answers of several methods that share a pass over the questions.
 """
 
-import fcntl
 import hashlib
 import json
 import logging
 import os
+import sys
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from vtstudy.evaluation.errors import CacheError
+from vtstudy.evaluation.shards import ALL, Shard
 
 FORMAT = 2
+_SHORT = 24  # answers of at most so many characters are often equal, and then kept in memory once
 _log = logging.getLogger("vtprune")
 
 Tokens = tuple[tuple[int, int], ...]
@@ -43,6 +51,21 @@ class Answer(NamedTuple):
     tokens: Tokens | None = None
 
 
+class Conflict(NamedTuple):
+    """A question whose stored answers differ.
+
+    Attributes:
+        question: its digest.
+        used, other: the two texts.
+        files: the names of the files that hold answers to it.
+    """
+
+    question: str
+    used: str
+    other: str
+    files: tuple[str, ...]
+
+
 class AnswerCache:
     """A folder of answers, which several processes may share.
 
@@ -52,7 +75,7 @@ class AnswerCache:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder).expanduser().resolve()
-        self._read: dict[str, tuple[tuple, dict[str, Answer]]] = {}
+        self._stored: dict[str, _Stored] = {}
 
     def read(self, identity: Mapping[str, Any]) -> Mapping[str, Answer]:
         """All stored answers of an identity, by the digest of their question.
@@ -65,69 +88,70 @@ class AnswerCache:
         Raises:
             CacheError: if a file is damaged or cannot be read.
         """
-        identity = _identity(identity)
-        name = _name(identity)
-        paths = _paths(self.folder, name)
-        state = tuple((path, status.st_size, status.st_mtime_ns) for path in paths for status in [path.stat()])
-        if name not in self._read or self._read[name][0] != state:
-            answers: dict[str, Answer] = {}
-            for path in paths:
-                _merge(answers, _Lines(path, _bytes_of(path), identity).answers)
-            self._read[name] = state, answers
-        return self._read[name][1]
+        return self._read(_identity(identity)).answers
+
+    def conflicts(self, identity: Mapping[str, Any]) -> Iterator[Conflict]:
+        """The questions of which two files hold answers that differ.
+
+        Raises: see `read`.
+        """
+        return self._read(_identity(identity)).conflicts()
 
     @contextmanager
-    def open(self, identities: Sequence[Mapping[str, Any]], *, rank: int = 0) -> Iterator[list["AnswerFile"]]:
-        """The files of several different identities, for reading and writing; locked for this process until the end.
-
-        Files are locked in one order, whatever the order of the identities. Otherwise two processes that want the
-        same files could wait for each other forever.
+    def open(self, identities: Sequence[Mapping[str, Any]], *, shard: Shard = ALL) -> Iterator[list["AnswerFile"]]:
+        """The answers of several different identities, for reading and for writing to new files of this process.
 
         Args:
             identities: plain JSON data; `method.name` is part of a file's name.
-            rank: of a process among several that answer together; each writes files of its own and reads all.
+            shard: the part of the work that this process does; part of a file's name, for those who look.
 
         Raises:
             CacheError: if a file is damaged, or cannot be read or written.
         """
-        plain = [_identity(identity) for identity in identities]
-        order = sorted(range(len(plain)), key=lambda index: _name(plain[index]))
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CacheError(f"the answer cache {self.folder} cannot be written ({error.strerror})") from error
         with ExitStack() as stack:
-            files = {index: stack.enter_context(AnswerFile(self.folder, plain[index], rank)) for index in order}
-            yield [files[index] for index in range(len(plain))]
+            yield [stack.enter_context(AnswerFile(self._read(_identity(each)), shard)) for each in identities]
+
+    def _read(self, identity: dict[str, Any]) -> "_Stored":
+        name = _name(identity)
+        stored = self._stored.setdefault(name, _Stored(self.folder, name, identity))
+        stored.refresh()
+        return stored
 
 
 class AnswerFile:
-    """The answers of one identity, locked for this process. Use it as a context manager.
+    """The answers of one identity, and the file to which this process adds. Use it as a context manager.
+
+    The file is made with the first batch, under a name that no other process has.
 
     Raises:
         CacheError: from any call, if a file is damaged, or cannot be read or written.
     """
 
-    def __init__(self, folder: Path, identity: dict[str, Any], rank: int) -> None:
-        name = _name(identity)
-        self.path = folder / (f"{name}.rank{rank}.jsonl" if rank else f"{name}.jsonl")
-        self._answers: dict[str, Answer] = {}
-        self._file = self._locked()
-        try:
-            for path in _paths(folder, name):
-                if path != self.path:
-                    _merge(self._answers, _Lines(path, _bytes_of(path), identity).answers)
-            self._recover(identity)
-        except BaseException:
-            self._file.close()
-            raise
+    def __init__(self, stored: "_Stored", shard: Shard) -> None:
+        self._stored, self._shard = stored, shard
+        self._file: BinaryIO | None = None
+        self._path: Path | None = None
+        stored.report_cut_lines()
 
     def __enter__(self) -> "AnswerFile":
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._file.close()
+        self._close()
+
+    @property
+    def name(self) -> str:
+        """What the names of all files of this identity begin with."""
+        return self._stored.name
 
     @property
     def answers(self) -> Mapping[str, Answer]:
         """All stored answers, by the digest of their question."""
-        return self._answers
+        return self._stored.answers
 
     def add(self, answers: Mapping[str, Answer]) -> None:
         """Store a batch of answers by the digests of their questions; on return the batch is on the disk.
@@ -136,40 +160,28 @@ class AnswerFile:
         """
         new: dict[str, Answer] = {}
         for question, answer in answers.items():
-            stored = self._answers.get(question)
+            stored = self.answers.get(question)
             if stored is None:
                 new[question] = answer
             elif stored.tokens is None and answer.tokens is not None:
                 new[question] = Answer(stored.text, answer.tokens)
         if new:
+            if self._file is None:
+                self._create()
             self._append({"answers": [_entry(question, answer) for question, answer in new.items()]})
-            _merge(self._answers, new)
+            self._stored.merge(new)
 
-    def _locked(self) -> BinaryIO:
+    def _create(self) -> None:
+        part = "" if self._shard.is_all else f"{self._shard.number}of{self._shard.count}-"
+        self._path = self._stored.folder / f"{self.name}.{part}{uuid.uuid4().hex[:16]}.jsonl"
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            file = open(self.path, "a+b", buffering=0)  # noqa: SIM115 - it stays open while the file is locked
+            self._file = open(self._path, "xb", buffering=0)  # noqa: SIM115 - it stays open while batches are added
         except OSError as error:
-            raise CacheError(f"the answer cache {self.path.parent} cannot be written ({error.strerror})") from error
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            _log.warning(f"waiting for another process that is writing {self.path.name}")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        return file
-
-    def _recover(self, identity: dict[str, Any]) -> None:
-        content = _bytes_of(self.path)
-        lines = _Lines(self.path, content, identity)
-        _merge(self._answers, lines.answers)
-        if lines.complete < len(content):
-            _log.warning(f"{self.path.name}: a kill cut off the last line; its batch is computed again")
-            self._file.truncate(lines.complete)
-            os.fsync(self._file.fileno())
-        if lines.complete == 0:
-            self._append({"identity": identity})
+            raise CacheError(f"the answer cache {self._path.parent} cannot be written ({error.strerror})") from error
+        self._append({"identity": self._stored.identity})
 
     def _append(self, record: dict[str, Any]) -> None:
+        assert self._file is not None and self._path is not None
         line = _dump({"checksum": _checksum(record), **record}).encode() + b"\n"
         try:
             written = 0
@@ -177,32 +189,123 @@ class AnswerFile:
                 written += self._file.write(line[written:])
             os.fsync(self._file.fileno())
         except OSError as error:
-            raise CacheError(f"{self.path} cannot be written ({error.strerror})") from error
+            self._close()  # whatever comes after half a line would be damaged: a next batch begins a new file
+            raise CacheError(f"{self._path} cannot be written ({error.strerror})") from error
+        self._stored.skip(self._path, len(line))
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
-class _Lines:
-    """The answers of a file's content, and how many bytes its complete lines take."""
+class _Stored:
+    """The answers of one identity in all of its files, as far as they have been read.
 
-    def __init__(self, path: Path, content: bytes, identity: dict[str, Any]) -> None:
+    Files only grow, so each is read from where it was read to before.
+    """
+
+    def __init__(self, folder: Path, name: str, identity: dict[str, Any]) -> None:
+        self.folder, self.name, self.identity = folder, name, identity
+        self._forget()
+
+    def _forget(self) -> None:
         self.answers: dict[str, Answer] = {}
-        *lines, rest = content.split(b"\n")
-        self.complete = len(content) - len(rest)
-        for number, line in enumerate(lines, start=1):
-            place = f"{path}, line {number}"
-            record = checked_record(line, place)
-            if number == 1:
-                if record.get("identity") != identity:
-                    raise CacheError(f"{place}: the identity is not the one that the file's name stands for")
+        self._lines: dict[Path, int] = {}  # by file, how many of its lines have been read
+        self._ends: dict[Path, int] = {}  # by file, where the last of these lines ends
+        self._sizes: dict[Path, int] = {}  # by file, how long it was then
+        self._differing: dict[str, str] = {}  # by question, a text that is not used
+        self._reported: set[Path] = set()
+        self._unique: dict[Any, Any] = {}
+
+    def refresh(self) -> None:
+        """Read what was added since the last time."""
+        paths = _paths(self.folder, self.name)
+        try:
+            sizes = {path: path.stat().st_size for path in paths}
+        except OSError as error:
+            raise CacheError(f"{self.folder} cannot be read ({error.strerror})") from error
+        if any(sizes.get(path, -1) < end for path, end in self._ends.items()):
+            self._forget()  # a file was deleted, or another one is in its place
+        for path in paths:
+            if sizes[path] != self._sizes.get(path):
+                self._read(path)
+
+    def skip(self, path: Path, length: int) -> None:
+        """Take note of a line that this process itself has added to a file."""
+        self._lines[path] = self._lines.get(path, 0) + 1
+        self._ends[path] = self._sizes[path] = self._ends.get(path, 0) + length
+
+    def merge(self, more: Mapping[str, Answer]) -> None:
+        """Take in answers; a text that is there stays, and so do counts."""
+        for question, answer in more.items():
+            stored = self.answers.get(question)
+            if stored is None:
+                self.answers[sys.intern(question)] = self._shared(answer)
                 continue
-            entries = record.get("answers")
-            if not isinstance(entries, list):
-                raise CacheError(f"{place}: the line holds no answers")
-            for question, text, *tokens in entries:
-                counted = tuple((count, layers) for count, layers in tokens[0]) if tokens else None
-                stored = self.answers.get(question)
-                if stored is not None and (stored.tokens is not None or counted is None):
-                    raise CacheError(f"{place}: question {question} was answered in an earlier line")
-                self.answers[question] = Answer(text, counted)
+            if stored.text != answer.text and question not in self._differing:
+                self._differing[question] = answer.text
+            if stored.tokens is None and answer.tokens is not None:
+                self.answers[question] = self._shared(Answer(stored.text, answer.tokens))
+
+    def conflicts(self) -> Iterator[Conflict]:
+        for question, other in self._differing.items():
+            holders = [path.name for path in _paths(self.folder, self.name) if question.encode() in _bytes_of(path, 0)]
+            yield Conflict(question, self.answers[question].text, other, tuple(holders))
+
+    def report_cut_lines(self) -> None:
+        """Warn, once for each file, of a last line that is not complete."""
+        for path, size in self._sizes.items():
+            if size > self._ends.get(path, 0) and path not in self._reported:
+                self._reported.add(path)
+                _log.warning(f"{path.name}: a kill cut off the last line, or it is being written; it is not used")
+
+    def _read(self, path: Path) -> None:
+        start = self._ends.get(path, 0)
+        content = _bytes_of(path, start)
+        *lines, rest = content.split(b"\n")
+        differing = len(self._differing)
+        known = self._lines.get(path, 0)
+        self.merge(_answers_of(lines, path, known + 1, self.identity))
+        self._lines[path], self._ends[path] = known + len(lines), start + len(content) - len(rest)
+        self._sizes[path] = start + len(content)
+        if len(self._differing) > differing:
+            _log.warning(
+                f"{path.name}: {len(self._differing) - differing} of its answers differ from those of another file of "
+                "the same method, which are used; delete one of the two files"
+            )
+
+    def _shared(self, answer: Answer) -> Answer:
+        """An equal answer that is in memory already, where that is likely."""
+        tokens = self._unique.setdefault(answer.tokens, answer.tokens)
+        answer = Answer(answer.text, tokens)
+        return self._unique.setdefault(answer, answer) if len(answer.text) <= _SHORT else answer
+
+
+def _answers_of(lines: Sequence[bytes], path: Path, first: int, identity: dict[str, Any]) -> dict[str, Answer]:
+    """The answers of complete lines of a file.
+
+    Args:
+        first: the number of the first of these lines in the file, from 1 on.
+    """
+    answers: dict[str, Answer] = {}
+    for number, line in enumerate(lines, start=first):
+        place = f"{path}, line {number}"
+        record = checked_record(line, place)
+        if number == 1:
+            if record.get("identity") != identity:
+                raise CacheError(f"{place}: the identity is not the one that the file's name stands for")
+            continue
+        entries = record.get("answers")
+        if not isinstance(entries, list):
+            raise CacheError(f"{place}: the line holds no answers")
+        for question, text, *tokens in entries:
+            counted = tuple((count, layers) for count, layers in tokens[0]) if tokens else None
+            stored = answers.get(question)
+            if stored is not None and (stored.tokens is not None or counted is None):
+                raise CacheError(f"{place}: question {question} was answered in an earlier line")
+            answers[question] = Answer(text, counted)
+    return answers
 
 
 def checked_record(line: bytes, place: str) -> dict[str, Any]:
@@ -221,16 +324,6 @@ def checked_record(line: bytes, place: str) -> dict[str, Any]:
     raise CacheError(f"{place}: the line is damaged, so nothing of the file is used; delete it to compute it anew")
 
 
-def _merge(answers: dict[str, Answer], more: Mapping[str, Answer]) -> None:
-    """Take in answers; a text that is there stays, and so do counts."""
-    for question, answer in more.items():
-        stored = answers.get(question)
-        if stored is None:
-            answers[question] = answer
-        elif stored.tokens is None:
-            answers[question] = Answer(stored.text, answer.tokens)
-
-
 def _entry(question: str, answer: Answer) -> list[Any]:
     return [question, answer.text] if answer.tokens is None else [question, answer.text, answer.tokens]
 
@@ -246,12 +339,15 @@ def _name(identity: Mapping[str, Any]) -> str:
 
 
 def _paths(folder: Path, name: str) -> list[Path]:
-    return sorted(folder.glob(f"{name}*.jsonl"))
+    """The files of an identity: the one of earlier versions of this code first, then by name."""
+    return sorted(folder.glob(f"{name}.*jsonl"), key=lambda path: (path.name != f"{name}.jsonl", path.name))
 
 
-def _bytes_of(path: Path) -> bytes:
+def _bytes_of(path: Path, start: int) -> bytes:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            file.seek(start)
+            return file.read()
     except OSError as error:
         raise CacheError(f"{path} cannot be read ({error.strerror})") from error
 

@@ -22,6 +22,17 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+def _gpu_of_this_process() -> str:
+    number, gpus = os.environ.get("LOCAL_RANK"), torch.cuda.device_count()
+    if number is None:
+        return "cuda"
+    if int(number) >= gpus:
+        raise EvaluationError(
+            f"process {number} of this machine has no GPU of its own, because torch finds {gpus}: start {gpus} at most"
+        )
+    return f"cuda:{number}"
+
+
 class Checkpoint:
     """A checkpoint's facts, which need no loading when they are cached, and its model and processor.
 
@@ -55,7 +66,7 @@ class Checkpoint:
         if device is None:
             device = "cpu"
             if torch.cuda.is_available():
-                device = f"cuda:{os.environ['LOCAL_RANK']}" if "LOCAL_RANK" in os.environ else "cuda"
+                device = _gpu_of_this_process()
         elif device.startswith("cuda") and not torch.cuda.is_available():
             raise EvaluationError(f"there is no GPU for device {device}")
         self.device = torch.device(device)

@@ -4,9 +4,8 @@ Everything costly is cached (see `answer_cache` and `measurement_cache`), so tha
 the checkpoint nor lmms-eval. Those are loaded when something has to be computed.
 """
 
-import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -27,8 +26,9 @@ from vtstudy.benchmarks import (
 )
 from vtstudy.evaluation.answer_cache import Answer, AnswerCache
 from vtstudy.evaluation.answering import (
-    Processes,
+    Batch,
     answer_benchmark,
+    claim,
     identity,
     is_stored,
     lacking_methods,
@@ -39,7 +39,7 @@ from vtstudy.evaluation.cache_key import data_digest, files_digest, meaning
 from vtstudy.evaluation.chance import guessed
 from vtstudy.evaluation.checkpoint import Checkpoint
 from vtstudy.evaluation.environment import data_root, prepare
-from vtstudy.evaluation.errors import EvaluationError
+from vtstudy.evaluation.errors import CacheError, EvaluationError
 from vtstudy.evaluation.generation import generation_arguments
 from vtstudy.evaluation.limits import least_limit
 from vtstudy.evaluation.measurement_cache import MeasurementCache
@@ -47,6 +47,7 @@ from vtstudy.evaluation.presentation import AUTO
 from vtstudy.evaluation.questions import QuestionList, QuestionLoader
 from vtstudy.evaluation.requests import Request, Variant
 from vtstudy.evaluation.scoring import Scores
+from vtstudy.evaluation.shards import ALL, Shard
 
 if TYPE_CHECKING:
     from vtstudy.evaluation.lmms_tasks import LmmsTasks
@@ -57,6 +58,8 @@ _SCORING = ("vtstudy.evaluation.scoring", "vtstudy.evaluation.lmms_tasks")
 _LISTING = ("vtstudy.evaluation.questions", "vtstudy.evaluation.images")
 _LIMITING = ("vtstudy.evaluation.limits",)
 _GUESSING = ("vtstudy.evaluation.chance", *_SCORING)
+LISTED_AT_A_TIME = 1024
+"""A longer list of questions is made in parts of this length, so that no process makes a part twice."""
 
 
 def is_local(checkpoint: str | Path, data: str | Path | None) -> bool:
@@ -76,6 +79,8 @@ class Evaluator:
         max_new_tokens: at most so many new tokens, whatever a task says; None for the tasks' own numbers.
         check_data: called with `data` and a benchmark before a local data set is loaded; raises for a damaged one.
         device, dtype, attn_implementation, prompt, pictures: see `checkpoint.Checkpoint`.
+        prefetch: whether a thread loads and encodes the next batch while the model answers one; None to do so where the
+            model does not run on the CPU itself. The answers are the same.
 
     Raises:
         EvaluationError: if there are no data in the folder, or no such device.
@@ -95,6 +100,7 @@ class Evaluator:
         attn_implementation: str | None = None,
         prompt: str = AUTO,
         pictures: str = AUTO,
+        prefetch: bool | None = None,
     ) -> None:
         prepare(offline=is_local(checkpoint, data))
         self.data = None if data is None else data_root(data)
@@ -110,29 +116,38 @@ class Evaluator:
             prompt=prompt,
             pictures=pictures,
         )
+        self.prefetch = self.checkpoint.device.type != "cpu" if prefetch is None else prefetch
         self._check_data = check_data
         self._lists: dict[tuple[str, int | None], QuestionList] = {}
 
     # ---- questions
 
-    def questions(self, benchmark: str, limit: int | None = None) -> QuestionList:
+    def questions(self, benchmark: str, limit: int | None = None, *, shard: Shard = ALL) -> QuestionList:
         """A benchmark's first questions, without their images.
+
+        Args:
+            shard: of this process, if others list the same questions at the same time: each begins at another place,
+                and takes over what the others have listed.
 
         Raises:
             EvaluationError, DatasetError: if the benchmark's data set cannot be loaded.
         """
         if (benchmark, limit) not in self._lists:
-            full = self._lists.get((benchmark, None))
-            self._lists[benchmark, limit] = full.first(limit) if full is not None else self._listed(benchmark, limit)
+            larger = [
+                questions
+                for (name, other), questions in self._lists.items()
+                if name == benchmark and (other is None or (limit is not None and other > limit))
+            ]
+            self._lists[benchmark, limit] = larger[0].first(limit) if larger else self._listed(benchmark, limit, shard)
         return self._lists[benchmark, limit]
 
-    def prompts(self, benchmark: str, limit: int | None = None) -> list[tuple[str, Question]]:
-        """A benchmark's first questions with their images: as the task words them, and as the model gets them.
+    def prompts(self, benchmark: str, limit: int | None = None) -> Iterator[Question]:
+        """A benchmark's first questions with their images, as the model gets them: one at a time, none is kept.
 
         Raises: see `questions`.
         """
-        loader, wordings = self._loader(benchmark, limit), self.questions(benchmark, limit).wordings
-        return [(wording, loader.load(index, "shown")) for index, wording in enumerate(wordings)]
+        loader = self.loader(benchmark, limit)
+        return (loader.load(index, "shown") for index in range(len(loader)))
 
     def images(self, benchmark: str, limit: int | None = None) -> np.ndarray:
         """`[questions]` the numbers of the images that a benchmark's first questions show (see `images`)."""
@@ -158,7 +173,7 @@ class Evaluator:
 
         return LmmsTasks(self.data, self._check_data)
 
-    def _listed(self, benchmark: str, limit: int | None) -> QuestionList:
+    def _listed(self, benchmark: str, limit: int | None, shard: Shard) -> QuestionList:
         check_benchmarks([benchmark])
         check_available(benchmark, self.data)
         key = {
@@ -171,8 +186,25 @@ class Evaluator:
         }
 
         def read() -> dict[str, Any]:
-            listed = self._loader(benchmark, limit).list(self.tasks.image_numbers(benchmark, limit))
-            return vars(listed)
+            loader = self.loader(benchmark, limit)
+            starts = range(0, len(loader), LISTED_AT_A_TIME)
+            if len(starts) < 2:
+                return vars(loader.list(self.tasks.image_numbers(benchmark, limit)))
+            images = self.measurements.data(
+                f"images-{benchmark}", key, lambda: self.tasks.image_numbers(benchmark, limit)
+            )
+
+            def part(start: int) -> dict[str, Any]:
+                chosen = slice(start, start + LISTED_AT_A_TIME)
+                return self.measurements.data(
+                    f"questions-{benchmark}-part",
+                    {**key, "start": start, "count": LISTED_AT_A_TIME},
+                    lambda: vars(loader.part(chosen).list(images[chosen])),
+                )
+
+            for start in tqdm(shard.turned(starts), desc=f"list {benchmark}", unit="part", dynamic_ncols=True):
+                part(start)
+            return vars(QuestionList.joined([QuestionList(**part(start)) for start in starts]))
 
         return QuestionList(**self.measurements.data(f"questions-{benchmark}", key, read))
 
@@ -185,7 +217,11 @@ class Evaluator:
             "lmms_eval": version("lmms-eval"),
         }
 
-    def _loader(self, benchmark: str, limit: int | None) -> QuestionLoader:
+    def loader(self, benchmark: str, limit: int | None = None) -> QuestionLoader:
+        """What loads a benchmark's first questions with their images, one at a time.
+
+        Raises: see `questions`.
+        """
         instances = self.tasks.instances(benchmark, limit)
         documents = self.tasks.task(benchmark).dataset[instances[0].args[5]] if instances else []
         return QuestionLoader(instances, documents, self.checkpoint.processor, self.checkpoint.presentation)
@@ -224,15 +260,15 @@ class Evaluator:
         check_available("mme", self.data)
         return least_limit(self.tasks.documents("mme", None), limit)
 
-    def answer(self, requests: Iterable[Request], bar: tqdm | None = None) -> int:
-        """Make sure that the answers of all requests are in the cache.
+    def answer(self, requests: Iterable[Request], bar: tqdm | None = None, *, shard: Shard = ALL) -> int:
+        """Make sure that the answers of all requests are in the cache, or those of one shard of them.
 
-        The questions of a benchmark are read once, and all variants answer them in that pass. Several processes
-        (`torchrun`, `accelerate launch`) share the work.
+        The questions of a benchmark are read once, and all variants answer them in that pass.
 
         Args:
             requests: of any variants and benchmarks.
             bar: a progress bar in place of one of its own. Its total becomes the number of answers to make.
+            shard: the part of each benchmark's batches that this process answers.
 
         Returns:
             How many answers this process had to make.
@@ -241,30 +277,61 @@ class Evaluator:
             UserError: if the model lacks a layer that a method needs.
             EvaluationError, DatasetError, CacheError: if data, checkpoint or cache cannot be used.
         """
-        by_benchmark: dict[str, list[Request]] = {}
-        for request in requests:
-            self.check(request.variant)
-            by_benchmark.setdefault(request.benchmark, []).append(request)
-        self._check_limits({request.limit for request in by_benchmark.get("mme", ())})
-        processes = _processes()
-        missing = {
-            benchmark: count
-            for benchmark, group in by_benchmark.items()
-            if (count := self._missing(benchmark, group, processes))
-        }
+        by_benchmark = self._by_benchmark(requests)
+        planned = {name: shard.of(batches) for name, batches in self._planned(by_benchmark, shard).items()}
+        counts = {name: self._missing(name, by_benchmark[name], [batches])[0] for name, batches in planned.items()}
+        missing = {name: count for name, count in counts.items() if count}
         total = sum(missing.values())
         if bar is None:
-            with tqdm(total=total, unit="answer", smoothing=0.1, dynamic_ncols=True, disable=not total) as new_bar:
-                self._answer(by_benchmark, missing, new_bar, processes)
+            with tqdm(
+                total=total,
+                desc=None if shard.is_all else f"shard {shard}",
+                unit="answer",
+                smoothing=0.1,
+                dynamic_ncols=True,
+                disable=not total,
+            ) as new_bar:
+                self._answer(by_benchmark, planned, missing, new_bar, shard)
         else:
             bar.total = total
             bar.refresh()
-            self._answer(by_benchmark, missing, bar, processes)
-        if processes.count > 1:
-            from accelerate import PartialState  # several processes only
-
-            PartialState().wait_for_everyone()
+            self._answer(by_benchmark, planned, missing, bar, shard)
         return total
+
+    def missing(self, requests: Iterable[Request], shards: int = 1) -> dict[Shard, dict[str, int]]:
+        """How many answers are missing, by shard and benchmark; shards and benchmarks that lack none are left out.
+
+        Args:
+            shards: among how many the work is divided.
+
+        Raises: see `answer`.
+        """
+        by_benchmark = self._by_benchmark(requests)
+        lacking: dict[Shard, dict[str, int]] = {}
+        parts = [Shard(number, shards) for number in range(1, shards + 1)]
+        for name, batches in self._planned(by_benchmark).items():
+            counts = self._missing(name, by_benchmark[name], [shard.of(batches) for shard in parts])
+            for shard, count in zip(parts, counts, strict=True):
+                if count:
+                    lacking.setdefault(shard, {})[name] = count
+        return dict(sorted(lacking.items(), key=lambda item: item[0].number))
+
+    def check_agreement(self, requests: Iterable[Request]) -> None:
+        """Check that no answer is stored twice, in two files, with different texts.
+
+        Raises:
+            CacheError: if one is; see `answer` too.
+        """
+        for name, group in self._by_benchmark(requests).items():
+            asked_here = set().union(*self._largest(name, group).digests.values())
+            for request in group:
+                for conflict in self.cache.conflicts(self._identity(request)):
+                    if conflict.question in asked_here:
+                        raise CacheError(
+                            f"two files of {self.cache.folder} hold different answers to the same question of {name}, "
+                            f"{conflict.used!r} and {conflict.other!r}: delete one of {' and '.join(conflict.files)}, "
+                            "and run the command again; answers that are then missing are made anew"
+                        )
 
     def answers(self, request: Request) -> list[Answer]:
         """The answers to a request, in the order of the questions; those that are not stored are made.
@@ -293,31 +360,58 @@ class Evaluator:
         return self.questions(request.benchmark, request.limit).digests[request.variant.image]
 
     def _stored(self, request: Request) -> Mapping[str, Answer]:
+        return self.cache.read(self._identity(request))
+
+    def _identity(self, request: Request) -> dict[str, Any]:
         arguments = self._arguments(request.benchmark, request.limit)
-        return self.cache.read(identity(self.checkpoint, request.variant.method, arguments))
+        return identity(self.checkpoint, request.variant.method, arguments)
 
     def _arguments(self, benchmark: str, limit: int | None) -> dict[str, Any]:
         task_arguments = self.questions(benchmark, limit).generation
         return generation_arguments(task_arguments, task=BENCHMARKS[benchmark].task, limit=self.max_new_tokens)
 
-    def _largest(self, benchmark: str, requests: Sequence[Request]) -> QuestionList:
+    def _largest(self, benchmark: str, requests: Sequence[Request], shard: Shard = ALL) -> QuestionList:
         """As many of the benchmark's questions as the largest limit leaves."""
         limits = [request.limit for request in requests]
-        return self.questions(benchmark, None if None in limits else max(limit for limit in limits if limit))
+        limit = None if None in limits else max(limit for limit in limits if limit)
+        return self.questions(benchmark, limit, shard=shard)
 
-    def _missing(self, benchmark: str, requests: Sequence[Request], processes: Processes) -> int:
-        """How many answers this process has to make."""
+    def _by_benchmark(self, requests: Iterable[Request]) -> dict[str, list[Request]]:
+        by_benchmark: dict[str, list[Request]] = {}
+        for request in requests:
+            self.check(request.variant)
+            by_benchmark.setdefault(request.benchmark, []).append(request)
+        self._check_limits({request.limit for request in by_benchmark.get("mme", ())})
+        return by_benchmark
+
+    def _planned(self, by_benchmark: Mapping[str, Sequence[Request]], shard: Shard = ALL) -> dict[str, list[Batch]]:
+        """All batches of each benchmark, before they are divided among processes."""
+        questions = {name: self._largest(name, requests, shard) for name, requests in by_benchmark.items()}
+        planned = {
+            name: plan_batches(questions[name], requests, self.batch_size) for name, requests in by_benchmark.items()
+        }
+        arguments = {
+            name: self._arguments(name, requests[0].limit) for name, requests in by_benchmark.items() if requests
+        }
+        claim(planned, questions, arguments)
+        return planned
+
+    def _missing(self, benchmark: str, requests: Sequence[Request], parts: Iterable[Sequence[Batch]]) -> list[int]:
+        """How many answers have to be made, of each of several parts of the benchmark's batches."""
         questions = self._largest(benchmark, requests)
         stored = {method_name(request.variant.method): self._stored(request) for request in requests}
-        planned = plan_batches(questions, requests, self.batch_size)[processes.rank :: processes.count]
-        return sum(len(lacking_methods(batch, questions, stored)) * len(batch.questions) for batch in planned)
+        return [
+            sum(len(lacking_methods(batch, questions, stored)) * len(batch.questions) for batch in batches)
+            for batches in parts
+        ]
 
     def _answer(
         self,
         by_benchmark: Mapping[str, Sequence[Request]],
+        planned: Mapping[str, Sequence[Batch]],
         missing: Iterable[str],
         bar: tqdm,
-        processes: Processes,
+        shard: Shard,
     ) -> None:
         for benchmark in missing:
             requests = by_benchmark[benchmark]
@@ -325,13 +419,14 @@ class Evaluator:
             answer_benchmark(
                 self.checkpoint,
                 questions,
-                self._loader(benchmark, len(questions)),
-                requests,
+                self.loader(benchmark, len(questions)),
+                {method_name(request.variant.method): request.variant.method for request in requests},
+                planned[benchmark],
                 self.cache,
                 self._arguments(benchmark, requests[0].limit),
-                batch_size=self.batch_size,
                 bar=bar,
-                processes=processes,
+                shard=shard,
+                prefetch=self.prefetch,
             )
 
     # ---- scores
@@ -393,11 +488,6 @@ class Evaluator:
         images = dict(zip(questions.documents, questions.images, strict=True))
         scores = self.tasks.score(benchmark, answers, limit, images)
         return {name: result.to_data() for name, result in scores.items()}
-
-
-def _processes() -> Processes:
-    """Which of the processes of `torchrun` or `accelerate launch` this one is."""
-    return Processes(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
 
 
 def _gold(document: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from vtprune.errors import UserError
 from vtprune.methods import Method, parse_method
 from vtstudy.evaluation.answer_cache import AnswerCache
-from vtstudy.evaluation.answering import Processes, answer_benchmark, identity
+from vtstudy.evaluation.answering import answer_benchmark, claim, identity, method_name, plan_batches
 from vtstudy.evaluation.checkpoint import Checkpoint
 from vtstudy.evaluation.generation import generation_arguments
 from vtstudy.evaluation.harness import DEFAULT_CACHE
@@ -155,16 +155,19 @@ class PrunedModel(lmms):
         )
         questions = loader.list(images=range(len(instances)))
         # lmms-eval has divided the documents among the processes, so this one answers all that it gets.
+        planned = {task: plan_batches(questions, [Request(self.variant, task)], self.batch_size)}
+        claim(planned, {task: questions}, {task: arguments})
+        method = self.variant.method
         answer_benchmark(
             self.checkpoint,
             questions,
             loader,
-            [Request(self.variant, task)],
+            {method_name(method): method},
+            planned[task],
             self.cache,
             arguments,
-            batch_size=self.batch_size,
             bar=bar,
-            processes=Processes(rank=self.rank),
+            prefetch=self.checkpoint.device.type != "cpu",
         )
         stored = self.cache.read(identity(self.checkpoint, self.variant.method, arguments))
         return [stored[digest].text for digest in questions.digests[self.variant.image]]

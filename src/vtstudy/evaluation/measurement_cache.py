@@ -1,14 +1,17 @@
 """Measurements that are costly to make, kept in files: scores, lists of questions, attention maps, spectra.
 
 A measurement's file is named by a digest of its key, and holds the key. A file is written under another name first and
-then renamed, so it is complete or not there at all.
+then renamed, so it is complete or not there at all. Two processes that measure the same write the same, and no file is
+locked: network disks often cannot do that.
 """
 
 import hashlib
 import json
 import os
+import uuid
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +77,45 @@ class MeasurementCache:
         self._write(path, None, {"key": np.array(_dump(key)), **arrays})
         return arrays
 
+    def arrays_in_parts(
+        self,
+        name: str,
+        key: Mapping[str, Any],
+        parts: Sequence[slice],
+        compute: Callable[[slice], Arrays],
+        join: Callable[[list[Arrays]], Arrays],
+    ) -> Arrays:
+        """As `arrays`, for a measurement that is made in parts, so that a killed run need not begin again.
+
+        The parts are stored while the whole is not there, and deleted after it is.
+
+        Args:
+            parts: what each part is of, such as the first 32 questions.
+            compute: makes a part.
+            join: makes the whole out of all parts.
+
+        Raises: see `data`.
+        """
+        part_keys = [{**key, "part": [part.start, part.stop]} for part in parts]
+
+        def whole() -> Arrays:
+            return join(
+                [
+                    self.arrays(f"{name}-part", part_key, partial(compute, part))
+                    for part, part_key in zip(parts, part_keys, strict=True)
+                ]
+            )
+
+        arrays = self.arrays(name, key, whole)
+        for part_key in part_keys:
+            self._path(f"{name}-part", part_key, ".npz").unlink(missing_ok=True)
+        return arrays
+
     def _path(self, name: str, key: Mapping[str, Any], suffix: str) -> Path:
         return self.folder / f"{name}-{_digest(key)[:24]}{suffix}"
 
     def _write(self, path: Path, content: bytes | None, arrays: Arrays | None = None) -> None:
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:16]}")  # its own, on any machine
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with beside.open("wb") as file:

@@ -50,6 +50,17 @@ class QuestionList:
             self.generation,
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence["QuestionList"]) -> "QuestionList":
+        """The questions of several lists of one benchmark, in that order; there is at least one list."""
+        return cls(
+            [document for part in parts for document in part.documents],
+            [wording for part in parts for wording in part.wordings],
+            {mode: [digest for part in parts for digest in part.digests[mode]] for mode in IMAGE_MODES},
+            [image for part in parts for image in part.images],
+            parts[0].generation,
+        )
+
 
 class QuestionLoader:
     """Makes a benchmark's questions out of lmms-eval's requests, one at a time.
@@ -70,6 +81,10 @@ class QuestionLoader:
 
     def __len__(self) -> int:
         return len(self._instances)
+
+    def part(self, chosen: slice) -> "QuestionLoader":
+        """A loader of some of the questions."""
+        return QuestionLoader(self._instances[chosen], self._documents, self._processor, self._presentation)
 
     def load(self, index: int, mode: ImageMode) -> Question:
         """The prompt and the images of a question.

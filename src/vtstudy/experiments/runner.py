@@ -126,8 +126,11 @@ def requests_of(experiment: Experiment, settings: Settings) -> list[Request]:
     ]
 
 
-def evaluator_of(settings: Settings) -> Evaluator:
+def evaluator_of(settings: Settings, *, prefetch: bool | None = None) -> Evaluator:
     """The evaluator that an experiment's settings describe.
+
+    Args:
+        prefetch: see `Evaluator`.
 
     Raises:
         EvaluationError: if there are no data where the settings say, or no such device.
@@ -143,6 +146,7 @@ def evaluator_of(settings: Settings) -> Evaluator:
         prompt=settings.prompt,
         pictures=settings.pictures,
         check_data=check_data,
+        prefetch=prefetch,
     )
 
 

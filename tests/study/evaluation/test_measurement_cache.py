@@ -35,6 +35,29 @@ def test_arrays_are_made_once_and_keep_their_types(cache):
         assert stored[name].dtype == array.dtype and np.array_equal(stored[name], array)
 
 
+def test_a_measurement_in_parts_resumes_and_leaves_only_the_whole(cache):
+    parts, made = [slice(0, 3), slice(3, 6), slice(6, 7)], []
+
+    def compute(part):
+        if part.start == 6 and len(made) == 2:
+            raise KeyboardInterrupt
+        made.append(part)
+        return {"numbers": np.arange(part.start, part.stop)}
+
+    def join(arrays):
+        return {"numbers": np.concatenate([part["numbers"] for part in arrays])}
+
+    with pytest.raises(KeyboardInterrupt):
+        cache.arrays_in_parts("maps", KEY, parts, compute, join)
+    made.append(None)
+    whole = cache.arrays_in_parts("maps", KEY, parts, compute, join)
+    assert whole["numbers"].tolist() == list(range(7)) and made == [*parts[:2], None, parts[2]]
+    assert len(list(cache.folder.iterdir())) == 1
+    assert cache.arrays("maps", KEY, refuse)["numbers"].tolist() == list(range(7))
+    other = [slice(0, 4), slice(4, 7)]
+    assert cache.arrays_in_parts("maps", KEY | {"seed": 1}, other, compute, join)["numbers"].tolist() == list(range(7))
+
+
 def test_a_damaged_file_is_reported(cache):
     cache.data("scores", KEY, lambda: [1, 2, 3])
     cache.arrays("maps", KEY, lambda: {"maps": np.arange(100)})
