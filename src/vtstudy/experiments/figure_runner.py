@@ -18,7 +18,7 @@ from vtstudy.evaluation.bootstrap import bootstrap
 from vtstudy.evaluation.cache_key import ANSWERING, data_digest, meaning, method_key
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.evaluation.measurement_cache import Arrays
-from vtstudy.evaluation.questions import QuestionList
+from vtstudy.evaluation.questions import QuestionList, QuestionLoader
 from vtstudy.experiments.activations import Probe
 from vtstudy.experiments.files import scores_file, write, write_csv
 from vtstudy.experiments.provenance import checkpoint_facts, facts, versions
@@ -35,10 +35,22 @@ MEASURING = ("vtstudy.experiments.activations", "vtstudy.experiments.token_simil
 """The modules whose code measures; what they use counts too."""
 
 
+def concatenated(parts: list[Arrays]) -> Arrays:
+    """The arrays of several batches, one behind the other."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _all_grids(parts: list[Arrays]) -> Arrays:
+    grids = {tuple(grid) for part in parts for grid in part["grids"].tolist()}
+    return {"grids": np.array(sorted(grids), dtype=int).reshape(-1, 2)}
+
+
 class Study(Generic[AnyFigureSettings]):
     """What a figure's experiment measures with, and where it puts its results.
 
-    Measurements are cached by what they depend on, as answers are, so that a second run needs no model.
+    Measurements are cached by what they depend on, as answers are, so that a second run needs no model. They are made
+    of one batch of questions after another, and each batch is stored: a killed run resumes, and no more pictures and
+    features are in memory than those of one batch.
 
     Attributes:
         settings: of the experiment.
@@ -57,18 +69,18 @@ class Study(Generic[AnyFigureSettings]):
         self.folder.mkdir(parents=True)
         self.rows: list[Row] = []
         self.shown = 0
-        self._prompts: dict[str, list[Question]] = {}
+        self._loaders: dict[str, QuestionLoader] = {}
 
     def questions(self, benchmark: str) -> QuestionList:
         """The benchmark's questions without their images, at most `settings.limit`."""
         return self.evaluator.questions(benchmark, limit_of(self.settings.limit, benchmark))
 
-    def prompts(self, benchmark: str) -> list[Question]:
-        """The same questions with their images."""
-        if benchmark not in self._prompts:
-            pairs = self.evaluator.prompts(benchmark, limit_of(self.settings.limit, benchmark))
-            self._prompts[benchmark] = [question for _, question in pairs]
-        return self._prompts[benchmark]
+    def prompts(self, benchmark: str, chosen: slice) -> list[Question]:
+        """Some of the same questions, with their images."""
+        if benchmark not in self._loaders:
+            self._loaders[benchmark] = self.evaluator.loader(benchmark, limit_of(self.settings.limit, benchmark))
+        loader = self._loaders[benchmark]
+        return [loader.load(index, "shown") for index in range(len(loader))[chosen]]
 
     def images(self, benchmark: str) -> np.ndarray:
         """`[questions]` numbers of the images that the questions show.
@@ -97,7 +109,9 @@ class Study(Generic[AnyFigureSettings]):
         """
         grids: set[tuple[int, int]] = set()
         for benchmark in benchmarks:
-            arrays = self._measured("grids", benchmark, {}, lambda probe, questions: {"grids": probe.grids(questions)})
+            arrays = self._measured(
+                "grids", benchmark, {}, lambda probe, questions: {"grids": probe.grids(questions)}, join=_all_grids
+            )
             grids |= {(height, width) for height, width in arrays["grids"].tolist()}
         if len(grids) != 1:
             raise EvaluationError(f"a map of the image needs one grid for all prompts, not {len(grids)} different ones")
@@ -125,7 +139,7 @@ class Study(Generic[AnyFigureSettings]):
     def redundancy(self, benchmark: str, methods: Mapping[Key, Method]) -> dict[Key, np.ndarray]:
         """By name of a method, `[questions, 3]` the measures of `token_similarity.measures`; first for all tokens.
 
-        The features that are compared take gigabytes on a large model, so they are not kept.
+        The features that are compared take 38 MiB a question on LLaVA-1.5-7B, so they are not kept.
         """
         grid = self.grid(benchmark)
 
@@ -143,10 +157,12 @@ class Study(Generic[AnyFigureSettings]):
     def picture(self, benchmark: str, index: int) -> Image.Image:
         """A question's image as the model sees it: after the processor's resizing and cropping."""
 
-        def measure(probe: Probe, questions: list[Question]) -> Arrays:
-            return {"picture": np.asarray(probe.picture(questions[index]))}
+        def measure() -> Arrays:
+            (question,) = self.prompts(benchmark, slice(index, index + 1))
+            return {"picture": np.asarray(self.probe().picture(question))}
 
-        return Image.fromarray(self._measured("picture", benchmark, {"index": index}, measure)["picture"])
+        key = self._key(benchmark, {"index": index})
+        return Image.fromarray(self.evaluator.measurements.arrays("picture", key, measure)["picture"])
 
     def _measured(
         self,
@@ -155,27 +171,44 @@ class Study(Generic[AnyFigureSettings]):
         details: Mapping[str, Any],
         measure: Callable[[Probe, list[Question]], Arrays],
         passes: int = 0,
+        join: Callable[[list[Arrays]], Arrays] = concatenated,
     ) -> Arrays:
-        """A measurement of a benchmark's questions, from the cache or from the model.
+        """A measurement of a benchmark's questions, from the cache or from the model, a batch at a time.
 
         Args:
             details: what it depends on besides the checkpoint, the questions and the code that measures.
+            measure: makes the arrays of a batch.
             passes: how often it shows each question to the model.
+            join: makes the arrays of all questions out of those of the batches.
         """
-        prompts = passes * len(self.questions(benchmark))
+        questions, size = len(self.questions(benchmark)), self.settings.batch_size
+        prompts = passes * questions
         self.shown += prompts
         self.bar.total = self.shown
         before = self.bar.n
-        key = {
+
+        def measure_batch(chosen: slice) -> Arrays:
+            self.bar.update(before + chosen.start * passes - self.bar.n)  # the batches before it that were stored
+            return measure(self.probe(), self.prompts(benchmark, chosen))
+
+        arrays = self.evaluator.measurements.arrays_in_parts(
+            name,
+            self._key(benchmark, details),
+            [slice(start, min(questions, start + size)) for start in range(0, questions, size)],
+            measure_batch,
+            join,
+        )
+        self.bar.update(prompts - (self.bar.n - before))
+        return arrays
+
+    def _key(self, benchmark: str, details: Mapping[str, Any]) -> dict[str, Any]:
+        return {
             **self.evaluator.checkpoint.key(),
             "questions": data_digest(self.questions(benchmark).digests["shown"]),
             "software": versions(("torch", "transformers", "numpy", "pillow")),
             "code": meaning([*MEASURING, *ANSWERING, *self.evaluator.checkpoint.family]),
             **details,
         }
-        arrays = self.evaluator.measurements.arrays(name, key, lambda: measure(self.probe(), self.prompts(benchmark)))
-        self.bar.update(prompts - (self.bar.n - before))
-        return arrays
 
     def resampled(self, values: np.ndarray, images: np.ndarray, name: str) -> np.ndarray:
         """Means over the questions about resampled images: ``[questions, k]`` to ``[resamples, k]``.

@@ -126,7 +126,7 @@ def test_attention_is_that_of_the_model(place, tmp_path):
     from vtprune.attach.inference import encode
 
     study = figures.Study("figure2", settings(place, tmp_path, benchmarks=("pope",)), bar=None)
-    questions = study.prompts("pope")
+    questions = study.prompts("pope", slice(None))
     study.bar = type("Bar", (), {"update": lambda self, n: None})()
     probe = study.probe()
     assert probe.grids(questions).tolist() == [[4, 4]]
@@ -171,7 +171,7 @@ def test_halves_of_a_benchmark_show_different_images(place, tmp_path):
     given = settings(place, tmp_path, benchmarks=("pope",), limit=24)
     found = {r["method"]: float(r["value"]) for r in rows(figures.run("figure2", figure2.measure, given))}
     study = figures.Study("demo", given, SimpleNamespace(update=lambda n: None))
-    maps = study.probe().look(study.prompts("pope")).attention.astype(float)
+    maps = study.probe().look(study.prompts("pope", slice(None))).attention.astype(float)
     halves = [np.concatenate([maps[6 * n : 6 * n + 6] for n in which]).mean(axis=0) for which in ((0, 2), (1, 3))]
     assert found["halves alike"] == pytest.approx(figure2.correlation(*halves).mean(), abs=1e-4)
 
@@ -196,7 +196,7 @@ def test_survivors_are_those_of_each_method_alone(place, tmp_path):
     study = figures.Study(
         "demo", settings(place, tmp_path, benchmarks=("vqav2",)), SimpleNamespace(update=lambda n: None)
     )
-    probe, questions = study.probe(), study.prompts("vqav2")
+    probe, questions = study.probe(), study.prompts("vqav2", slice(None))
     methods = {
         "late": VTW(3),
         "adaptprune": AdaptPrune(0.25),
@@ -281,3 +281,25 @@ def test_a_figure_that_was_measured_needs_no_model(place, tmp_path, monkeypatch)
             patch.setattr(figures.Study, "probe", None)
             assert figures.run(name, measure, given) == path
         assert {file: file.read_bytes() for file in (path, *(tmp_path / name).iterdir())} == written
+
+
+def test_a_killed_figure_resumes_with_the_next_batch(place, tmp_path, monkeypatch):
+    """Four questions in batches of three: the second run looks at the second batch alone, and has the same bytes."""
+    given = settings(place, tmp_path, benchmarks=("vqav2",), keeps=(0.25,), cache=str(tmp_path / "whole"))
+    expected = figures.run("figure3", figure3.measure, given).read_bytes()
+    looked = []
+    original = figures.Probe.look
+
+    def look(probe, questions):
+        looked.append(len(questions))
+        if len(looked) == 2:
+            raise KeyboardInterrupt
+        return original(probe, questions)
+
+    monkeypatch.setattr(figures.Probe, "look", look)
+    killed = given.model_copy(update={"cache": str(tmp_path / "killed")})
+    with pytest.raises(KeyboardInterrupt):
+        figures.run("figure3", figure3.measure, killed)
+    assert figures.run("figure3", figure3.measure, killed).read_bytes() == expected and looked == [3, 1, 1]
+    names = {path.name.rpartition("-")[0] for path in (tmp_path / "killed/measurements").iterdir()}
+    assert not any(name.endswith("-part") for name in names)
