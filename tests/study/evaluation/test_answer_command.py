@@ -19,7 +19,7 @@ REQUESTS = [Request(Variant(method), name) for name in ("pope", "mmbench") for m
 @pytest.fixture
 def place(checkpoint, data, tmp_path, monkeypatch):
     """A folder with parameters, in which the experiments ask little."""
-    monkeypatch.setattr(answers, "all_requests", lambda *arguments, **changes: (REQUESTS, []))
+    monkeypatch.setattr(answers, "all_requests", lambda *arguments, **changes: (REQUESTS, {}))
     params = {
         "profile": "lite",
         "models": {"llava-7b": {"paper": "LLaVA-1.5-7B", "table": "table1", "checkpoint": str(checkpoint)}},
@@ -39,10 +39,12 @@ def run(place, *more: str, **folders: str) -> int:
     return cli.main(options(place, *more, "--device", "cpu", **folders))
 
 
+@pytest.mark.slow
 def test_shards_make_the_summary_of_one_process(place, capsys):
     assert run(place, answered="expected", cache="others") == 0
     expected = (place / "expected/llava-7b.csv").read_bytes()
     assert run(place, "--shard", "1/2") == 0 and not (place / "answered").exists()
+    capsys.readouterr()
     assert run(place, "--check-shards", "2") == 2
     message = capsys.readouterr().err
     assert "shard 2/2" in message and "shard 1/2" not in message and not (place / "answered").exists()
@@ -51,6 +53,7 @@ def test_shards_make_the_summary_of_one_process(place, capsys):
     assert (place / "answered/llava-7b.csv").read_bytes() == expected
 
 
+@pytest.mark.slow
 def test_the_first_launched_process_writes_the_summary(place, monkeypatch):
     assert run(place, answered="expected", cache="others") == 0
     monkeypatch.setenv("WORLD_SIZE", "2")
@@ -95,7 +98,7 @@ def test_torchrun_starts_both_shards(place):
         spec = importlib.util.spec_from_file_location("test_answer_command", {__file__!r})
         tests = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(tests)
-        tests.answers.all_requests = lambda *arguments, **changes: (tests.REQUESTS, [])
+        tests.answers.all_requests = lambda *arguments, **changes: (tests.REQUESTS, {{}})
         tests.answers.POLL = 0.2
         sys.exit(tests.cli.main(sys.argv[1:]))
         """)
