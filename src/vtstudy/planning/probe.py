@@ -24,6 +24,7 @@ from vtstudy.experiments.plan import plan
 from vtstudy.experiments.provenance import code_facts, machine_facts, versions
 from vtstudy.experiments.runner import evaluator_of
 from vtstudy.experiments.settings import Settings, settings_of
+from vtstudy.planning.machine import this_machine
 from vtstudy.planning.rates import Kind, KindRate, Rate, add_rate, kind_of, read_rates
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ def probe_models(
         rate = probe(config, key, [benchmark for benchmark, _ in answers.most_common()], device=device)
         add_rate(table, rate)
         print(f"{key}: {', '.join(_words(kind, seconds) for kind, seconds in rate.kinds.items())}", file=sys.stderr)
+        if os.getloadavg()[0] > 1 + this_machine().cpus:
+            print(f"{key}: other programs keep this machine busy, so measure again when it is idle", file=sys.stderr)
     return read_rates(table)
 
 
@@ -173,6 +176,7 @@ def _provenance() -> dict[str, object]:
     return {
         **machine_facts(),
         **code_facts(),
+        "load": round(os.getloadavg()[0], 1),
         "versions": versions(("torch", "transformers")),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
