@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from helpers import synthetic_results as synthetic
 from helpers.synthetic_data import dump
@@ -20,6 +21,7 @@ __all__ = ["CHECKPOINTS", "GAIN", "KEEPS", "UNPRUNED", "rows", "write_costs", "w
 
 MODEL = CHECKPOINTS["LLaVA-1.5-7B"]
 KEEPS = (0.3334, 0.2223, 0.1112)
+TARGETS = (*KEEPS, 0.1)
 HOSTS = ("fastv", "adaptprune", "pyramiddrop", "visionzip")
 EADAPRUNE = ("pope_f1", "textvqa_ocr", "mme", "mmvet", "mmbench_cn", "gqa", "seedbench", "mmbench", "scienceqa")
 UNPRUNED, FIXED, GAIN = 62.0, 60.0, 0.6
@@ -117,8 +119,12 @@ def _spectral_rows(model: str) -> list[dict[str, Any]]:
 
 def write_spectral(folder: Path) -> None:
     """E-AdaPrune's files in place of the miniature's: photographs have no known content."""
-    for path in (folder / "spectra").rglob("*.*"):
-        path.unlink()
+    spectra = folder / "spectra"
+    (spectra / "correlation.csv").unlink()
+    budgets, decay = (pd.read_csv(spectra / f"{name}.csv") for name in ("budgets", "decay"))
+    matched = {f"projected_{target:g}": budgets["projected_0.1"] for target in TARGETS}
+    budgets[["benchmark", "image_id"]].assign(**matched).to_csv(spectra / "budgets.csv", index=False)
+    decay[decay["group"] == "all"].to_csv(spectra / "decay.csv", index=False)
     for name in ("energy", "sensitivity"):
         for path in (folder / name).glob("*.csv"):
             path.unlink()
@@ -142,8 +148,8 @@ def write_spectral(folder: Path) -> None:
     )
     calibration = {"features": "projected", "centre": False, "power": 2, "k_min": 1, "k_max": "", "energy": 0.9}
     dump(
-        folder / "spectra/calibration.csv",
-        [calibration | {"target": keep, "tokens": 576 * keep, "calibrated_mean": 576 * keep} for keep in KEEPS],
+        spectra / "calibration.csv",
+        [calibration | {"target": part, "tokens": 576 * part, "calibrated_mean": 576 * part} for part in TARGETS],
     )
 
 

@@ -79,6 +79,11 @@ def test_the_nearest_budget_to_pyramiddrops_own_is_compared(shown):
     assert {number.ours.benchmark for number in numbers} >= {"pope_f1", "textvqa_ocr", "mmvet", "mme"}
 
 
+def test_spectra_of_photographs_have_their_charts_but_no_known_density(shown):
+    parts = {part.id: part for part in shown.second.parts}
+    assert len(parts["spectra"].charts) == 3 and "density" not in parts
+
+
 def test_every_backbone_of_the_second_paper_is_reported(shown):
     findings = " ".join(shown.second.findings)
     for paper in ("LLaVA-1.5-7B", "LLaVA-1.5-13B", "LLaVA-NeXT-8B"):

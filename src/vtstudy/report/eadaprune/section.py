@@ -14,7 +14,7 @@ from vtstudy.report.eadaprune.published_values import PublishedNumber, judge_pub
 from vtstudy.report.eadaprune.tables import Table
 from vtstudy.report.inputs import Inputs, read_mapping
 from vtstudy.report.sentences import claim_counts, claims_sentence
-from vtstudy.report.table_links import KEEP
+from vtstudy.report.table_links import KEEP, KEY_MODEL
 from vtstudy.report.verdicts.claims import ClaimResult, judge_claims
 
 
@@ -134,6 +134,8 @@ def _parts(data: SpectralData, out: Path) -> list[Part]:
     ):
         if by_id[name].source:
             fill(by_id[name], data, out)
+    if not by_id["density"].source and not data.inputs.is_miniature(KEY_MODEL):
+        parts.remove(by_id["density"])  # how much a photograph holds is not known
     return parts
 
 
