@@ -4,6 +4,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from vtstudy.benchmarks import BENCHMARKS, check_benchmarks, limit_of
@@ -39,6 +40,7 @@ def run(experiment: Experiment, settings: Settings, evaluator: Evaluator | None 
     left_out = unavailable(experiment.benchmarks)
     for benchmark, reason in left_out.items():
         _log.warning(f"{experiment.name}: {benchmark} is left out: {reason}")
+    experiment = replace(experiment, benchmarks=tuple(limits_of(experiment, settings)))
     keeps = settings.ratios(experiment.keeps)
     evaluator = evaluator or evaluator_of(settings)
     evaluator.answer(requests_of(experiment, settings))
