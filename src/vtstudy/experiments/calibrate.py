@@ -98,7 +98,7 @@ def _energies(
             tokens.append(spectra.tokens)
     longest = max(part.shape[1] for part in parts)
     shares = torch.cat([pad(part, (0, longest - part.shape[1])) for part in parts])  # what is not there has no energy
-    rows = []
+    rows: list[dict[str, object]] = []
     for keep in keeps:
         fixed = fmean(max(1, int(count * keep)) for count in tokens)
         energy = calibrate(shares, fixed)

@@ -83,7 +83,8 @@ def benchmark_images(root: Path, limit: Limit) -> Iterator[tuple[str, str, bytes
 
     named = density_file(root).is_file()
     for name in ADAPTPRUNE:
-        most, ids = limit_of(limit, name), set()
+        most = limit_of(limit, name)
+        ids: set[str] = set()
         for file in image_files(root, name):
             if most is not None and len(ids) >= most:
                 break

@@ -106,7 +106,7 @@ def _measured(checkpoint: Path, batch: int, rounds: int, device: torch.device, d
     model = AutoModelForImageTextToText.from_pretrained(
         checkpoint, dtype=getattr(torch, dtype), attn_implementation="sdpa", local_files_only=True
     )
-    model = model.to(device).eval()
+    model = model.to(device).eval()  # type: ignore[arg-type]  # transformers' stub takes no device
     plan = Plan(batch=batch, rounds=rounds, loop_rounds=rounds, text_tokens=32)
     measured = measure(model, variants(KEEP, device), plan, progress=_show)
     _show("")

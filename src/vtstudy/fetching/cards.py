@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from pathlib import Path
 from typing import Any
 
-from huggingface_hub import DatasetCardData, hf_hub_download, metadata_load
+import yaml
+from huggingface_hub import hf_hub_download, metadata_load
 
 from vtstudy.fetching.hub import Repository, explained
 
@@ -62,7 +64,7 @@ def read_card(found: Repository) -> Card:
     return Card(splits, features)
 
 
-def write_card(path: Any, title: str, card: Card) -> None:
+def write_card(path: Path, title: str, card: Card) -> None:
     """Write the card of a local copy: the fetched splits, and the columns as the original card describes them."""
     configs = [
         {
@@ -76,10 +78,9 @@ def write_card(path: Any, title: str, card: Card) -> None:
         for config, features in card.features.items()
         if config in card.splits
     ]
-    data = DatasetCardData(configs=configs, **({"dataset_info": information} if information else {}))
-    path.write_text(
-        f"---\n{data.to_yaml()}\n---\n# {title}\n\nA part of the data set, fetched from the Hub.\n", "utf-8"
-    )
+    data = {"configs": configs} | ({"dataset_info": information} if information else {})
+    text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+    path.write_text(f"---\n{text}---\n# {title}\n\nA part of the data set, fetched from the Hub.\n", "utf-8")
 
 
 def _listed(data: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:

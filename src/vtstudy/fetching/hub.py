@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from huggingface_hub import HfApi, constants
-from huggingface_hub.errors import (
+from huggingface_hub.errors import (  # type: ignore[attr-defined]  # it does not export its HTTPError
     EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,

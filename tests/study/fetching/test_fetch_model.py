@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from helpers.internvl2_published import write_published_internvl2
 from helpers.using_hub import using_hub
 from huggingface_hub import HfApi, constants
 
@@ -100,6 +101,21 @@ def test_weights_in_another_format_are_refused(hub, published, tmp_path):
     with pytest.raises(FetchError, match="safetensors"):
         fetch_model(ID, "main", tmp_path / "folder")
     assert not (tmp_path / "folder").exists()
+
+
+@pytest.mark.slow
+def test_internvl2_is_converted(tmp_path):
+    """Its folder has transformers' own class, and the commit of the authors' files, which do not stay."""
+    identifier, folder = "OpenGVLab/InternVL2-2B", tmp_path / "data/models/internvl2"
+    published = tmp_path / "hub/models" / identifier
+    published.mkdir(parents=True)
+    write_published_internvl2(published, layers=2, vision_layers=2)
+    with using_hub(tmp_path / "hub", tmp_path / "cache") as server:
+        fetch_model(identifier, "main", folder)
+        commit = HfApi(server.endpoint).model_info(identifier).sha
+    assert json.loads((folder / "config.json").read_text())["architectures"] == ["InternVLForConditionalGeneration"]
+    assert read_source(folder) == Source(identifier, commit)
+    assert [file.name for file in folder.parent.iterdir()] == ["internvl2"]
 
 
 def test_a_full_disk_is_noticed_before_the_download(hub, tmp_path, monkeypatch):
