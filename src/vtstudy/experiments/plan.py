@@ -231,8 +231,7 @@ def question_count(config: Config, benchmark: str, limit: Limit) -> int:
         UserError: if the local questions cannot be counted, or the benchmark is not among the local data.
     """
     data = config.evaluation.data
-    from_hub = data is None or config.downloads is not None
-    if from_hub and not (data and (Path(data) / BENCHMARKS[benchmark].path).is_dir()):
+    if data is None or (config.downloads is not None and not (Path(data) / BENCHMARKS[benchmark].path).is_dir()):
         available = QUESTIONS_ON_THE_HUB[BENCHMARKS[benchmark].variant_of or benchmark]
     else:
         check_available(benchmark, data)
