@@ -38,7 +38,7 @@ class Cost:
         seconds: on one device; None if they are not known.
         basis: where the seconds come from: `measured`, `computed` or `unknown`.
         source: the measurement, or the device of the computation, in words.
-        accelerator: bytes of a GPU's memory; None if they are not known, or it needs no GPU.
+        accelerator: bytes of a GPU's memory; 0 if it was measured without one, None if they are not known.
         memory: bytes of the machine's memory; None if they are not known.
         download: what is to be fetched for it; None if nothing is.
     """
@@ -86,7 +86,7 @@ def _cost(
     memory = weight_bytes(model.paper, dtype) + PROCESS_BYTES if of_paper else None
     download = model_download(model, hub)
     if rate is not None:
-        accelerator = rate.accelerator_bytes or accelerator
+        accelerator = (rate.accelerator_bytes or accelerator) if rate.gpu else 0
         seconds = measured_seconds(work, rate)
         return Cost(seconds, "measured", rate.measured_on, accelerator, rate.resident_bytes, download)
     if of_paper:
@@ -226,6 +226,8 @@ def duration(seconds: float | None) -> str:
 
 
 def _size(size: int | None) -> str:
+    if size == 0:
+        return "none"
     return "unknown" if size is None else gigabytes(size)
 
 
