@@ -35,6 +35,15 @@ METHODS = [
     get_method("pyramiddrop", keep=3, layers=[1, 3]),
     get_method("visionzip", keep=0.5),
     get_method("visionzip", keep=0.3, contextual=0.5),
+    get_method("pooled", keep=0.3),
+    get_method("pooled", keep=4),
+    get_method("divprune", keep=0.3),
+    get_method("fastervlm", keep=0.3),
+    get_method("vispruner", keep=0.4),
+    get_method("scope", keep=0.3),
+    get_method("holov", keep=0.3),
+    get_method("prumergeplus", keep=0.3),
+    get_method("prumergeplus", keep=0.4, neighbours=2),
 ]
 LENGTHS = ((3, 5), (1, 9), (6, 2))
 BY_NAME = {"ids": lambda method: f"{method.name}-{getattr(method, 'keep', '')}"}

@@ -56,3 +56,30 @@ def select(method, given: Features) -> list[list[int]]:
         chosen = stage.ranking.select(given, counts)
         given = replace(given, valid=mask_from_indices(chosen, given.valid.shape[1]))
     return [[i for i in row if i >= 0] for row in chosen.tolist()]
+
+
+def with_newlines(given: Features, image: int) -> Features:
+    """The same features, in which the last column of an image's grid is newline tokens: equal, and from no patch."""
+    newline = (given.image == image) & (given.positions[..., 1] == given.grids[..., 1] - 1)
+    attention, keys, present = given.tower()
+    embeddings = given.embeddings().masked_fill(newline[..., None], 0.25)
+    patches = Patches(
+        attention.masked_fill(newline, 0), keys.masked_fill(newline[..., None], 0), present & ~newline & given.valid
+    )
+    return replace(given, embeddings=lambda: embeddings, tower=lambda: patches)
+
+
+def constant(given: Features) -> Features:
+    """The same features of flat images: all tokens alike, with equal attention."""
+    attention, keys, present = given.tower()
+    embeddings = torch.ones_like(given.embeddings()) * 0.3
+    flat = Patches(torch.full_like(attention, 0.1), torch.ones_like(keys) * 0.7, present)
+    return replace(given, embeddings=lambda: embeddings, tower=lambda: flat)
+
+
+def of_type(given: Features, dtype: torch.dtype, scale: float = 1.0) -> Features:
+    """The same features with embeddings and keys of another type, after multiplying them."""
+    attention, keys, present = given.tower()
+    embeddings = (given.embeddings() * scale).to(dtype)
+    patches = Patches(attention, (keys * scale).to(dtype), present)
+    return replace(given, embeddings=lambda: embeddings, tower=lambda: patches)

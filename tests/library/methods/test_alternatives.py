@@ -191,6 +191,7 @@ def test_a_row_gets_the_same_tokens_alone_and_in_a_batch(cls, given):
             received=lambda: tuple(part[one] for part in given.received()),  # noqa: B023
             keys=lambda normalised: given.keys(normalised)[one],  # noqa: B023
             fingerprint=lambda: given.fingerprint()[one],  # noqa: B023
+            embeddings=lambda: given.embeddings()[one],  # noqa: B023
             tower=lambda: Patches(*(part[one] for part in given.tower())),  # noqa: B023
         )
         assert select(cls(0.4), alone) == [together[row]]
