@@ -73,7 +73,7 @@ def constant(given: Features) -> Features:
     """The same features of flat images: all tokens alike, with equal attention."""
     attention, keys, present = given.tower()
     embeddings = torch.ones_like(given.embeddings()) * 0.3
-    flat = Patches(torch.full_like(attention, 0.1), torch.ones_like(keys) * 0.7, present)
+    flat = Patches(torch.full_like(attention, 0.125), torch.ones_like(keys) * 0.7, present)
     return replace(given, embeddings=lambda: embeddings, tower=lambda: flat)
 
 

@@ -7,6 +7,7 @@ from vtprune.ops.precision import precise_type
 _ROUNDING = 2.0**20
 
 
+@torch.no_grad()
 def cosines(vectors: torch.Tensor) -> torch.Tensor:
     """Return the cosine of each pair of tokens of a row: `[b, n, n]` float32.
 
