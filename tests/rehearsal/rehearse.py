@@ -28,7 +28,7 @@ TOKEN = "hf_rehearsal"
 """lmms-eval's tasks ask for a login, so that the real run needs a token, too."""
 QUESTIONS = {"default": 6, "mme": None, "mmbench": None, "mmbench_cn": 6}
 """All of MME and MMBench, because every sub-task and category has printed values of its own."""
-JUDGED = {"paper": 475}
+JUDGED = {"paper": {"judged": 475, "as a ratio": 9}}
 """How many of the 484 printed values must have a verdict. The other 9 are times and memories of another GPU."""
 WORDS_OF_THE_MINIATURE = ("miniature", "stand-in", "12 × 12", "12 x 12", "6 × 6", "6 x 6", "rendered")
 
@@ -48,8 +48,14 @@ def few_questions(params: dict[str, Any]) -> None:
 
 
 def count_verdicts(reports: Path) -> Counter[str]:
-    """How many printed values of AdaptPrune have each verdict."""
-    return Counter(pd.read_csv(reports / "verdicts.csv")["verdict"])
+    """How many printed values of AdaptPrune have each verdict; `judged` counts those that were compared."""
+    verdicts = pd.read_csv(reports / "verdicts.csv")["verdict"]
+    return Counter(verdicts.replace({"reproduced": "judged", "differs": "judged"}))
+
+
+def without_reason(file: Path) -> int:
+    """How many values of a file of verdicts have neither a verdict nor a reason."""
+    return len(pd.read_csv(file).query("verdict == 'not run' and reason.isna()"))
 
 
 def words_of_the_miniature(reports: Path) -> list[str]:
@@ -64,15 +70,20 @@ def rehearse(profile: str, project: Project) -> list[str]:
     finished = project.reproduce(profile)
     reports = project.folder / "reports" / profile
     verdicts = count_verdicts(reports)
-    judged = sum(count for verdict, count in verdicts.items() if verdict in ("reproduced", "differs"))
     describe(profile, finished)
-    print(f"{profile}: {judged} of {sum(verdicts.values())} printed values have a verdict ({dict(verdicts)})")
-    problems = []
-    if profile in JUDGED and judged != JUDGED[profile]:
-        problems.append(f"{judged} printed values have a verdict, not {JUDGED[profile]}")
-    unexplained = pd.read_csv(reports / "verdicts.csv").query("verdict == 'not run' and reason.isna()")
-    if len(unexplained):
-        problems.append(f"{len(unexplained)} printed values have neither a verdict nor a reason")
+    print(f"{profile}: {verdicts['judged']} of {verdicts.total()} printed values have a verdict ({dict(verdicts)})")
+    eadaprune = Counter(pd.read_csv(reports / "verdicts_eadaprune.csv")["verdict"])
+    print(f"{profile}: E-AdaPrune's values: {dict(eadaprune)}")
+    problems = [
+        f"{verdicts[verdict]} printed values are {verdict}, not {count}"
+        for verdict, count in JUDGED.get(profile, {}).items()
+        if verdicts[verdict] != count
+    ]
+    if profile in JUDGED and eadaprune["not run"]:
+        problems.append(f"{eadaprune['not run']} of E-AdaPrune's values have no verdict")
+    for name in ("verdicts.csv", "verdicts_eadaprune.csv"):
+        if count := without_reason(reports / name):
+            problems.append(f"{count} values of {name} have neither a verdict nor a reason")
     if lines := words_of_the_miniature(reports):
         problems.append(f"{len(lines)} lines speak of the miniature, such as: {lines[0]}")
     return problems
