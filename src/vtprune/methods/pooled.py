@@ -49,10 +49,10 @@ class Pooled(BeforeDecoder):
         tokens = kept.shape[1]
         index = torch.arange(tokens, device=kept.device).expand_as(kept)
         # A cell's target is its token of turn 0; one more column takes the tokens without a cell.
-        target = torch.full((len(kept), cells.count + 1), -1, device=kept.device)
-        first = torch.where(cells.turn == 0, cells.number, cells.count)
+        target = torch.full((len(kept), cells.beyond + 1), -1, device=kept.device)
+        first = torch.where(cells.turn == 0, cells.number, cells.beyond)
         into = target.scatter(1, first, index).gather(1, cells.number)
-        into = into.masked_fill((kept & (cells.turn > 0)) | (cells.number == cells.count) | ~features.valid, -1)
+        into = into.masked_fill((kept & (cells.turn > 0)) | (cells.number == cells.beyond) | ~features.valid, -1)
         joined = into.new_zeros(len(into), tokens + 1).scatter_add(1, into % (tokens + 1), torch.ones_like(into))
         return into.masked_fill(joined.gather(1, into % (tokens + 1)) == 1, -1)  # one token is no mean
 
@@ -97,11 +97,11 @@ class _Cells(NamedTuple):
     """The cells of the coarser grids.
 
     Attributes:
-        number: `[b, n]` the number of each token's cell, `count` for tokens in none.
+        number: `[b, n]` the number of each token's cell, `beyond` for tokens in none.
         turn: `[b, n]` the place of each token among those of its cell, 0 for the one nearest the middle.
-        count: a number above those of all cells.
+        beyond: a number above those of all cells.
     """
 
     number: torch.Tensor
     turn: torch.Tensor
-    count: int
+    beyond: int

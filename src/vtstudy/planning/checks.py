@@ -63,7 +63,7 @@ def require(config: Config, *, models: Sequence[str] | None = None, hub: Hub | N
     Raises:
         ChecksFailedError: with one line for each problem.
     """
-    refuse(check(config, models=models, hub=hub, **changes).problems)
+    refuse(check(config, models=models, hub=hub, machine=None, **changes).problems)
 
 
 def refuse(problems: Sequence[str]) -> None:
