@@ -53,8 +53,6 @@ class Project:
             "PATH": os.pathsep.join((str(Path(sys.prefix) / "bin"), os.environ["PATH"])),
             "PYTHONPATH": str(folder / "src"),
             "DVC_NO_ANALYTICS": "1",
-            "OMP_WAIT_POLICY": "PASSIVE",
-            "OMP_NUM_THREADS": "1",
             **variables,
         }
         listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
