@@ -22,7 +22,7 @@ def only_two_benchmarks(params) -> None:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> tuple[LocalHub, Project]:
     folder = tmp_path_factory.mktemp("rehearsal")
-    write_models(folder / "hub", MODEL)
+    write_models(folder / "hub", MODEL, layers=4)  # all 32 take minutes
     write_data_sets(folder / "hub")
     with LocalHub(folder / "hub") as hub:
         project = Project(folder / "project", hub.environment(folder / "home", token=TOKEN))

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -218,21 +218,27 @@ def write_shards(folder: Path, weights: Mapping[str, torch.Tensor], count: int) 
     (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2), encoding="utf-8")
 
 
-MODELS: Mapping[str, Callable[[Path], None]] = {
-    "llava-hf/llava-1.5-7b-hf": lambda folder: _llava(folder, _vicuna(32, 2), 3, next_=False),
-    "llava-hf/llava-1.5-13b-hf": lambda folder: _llava(folder, _vicuna(40, 2), 6, next_=False),
-    "llava-hf/llava-v1.6-vicuna-7b-hf": lambda folder: _llava(folder, _vicuna(32, 2), 3, next_=True),
-    "llava-hf/llama3-llava-next-8b-hf": lambda folder: _llava(folder, LLAMA3, 4, next_=True),
-    "OpenGVLab/InternVL2-2B": lambda folder: write_published_internvl2(folder, size="2B"),
-    "OpenGVLab/InternVL2-8B": lambda folder: write_published_internvl2(folder, size="8B"),
+MODELS: Mapping[str, Callable[[Path, int | None], None]] = {
+    "llava-hf/llava-1.5-7b-hf": lambda folder, layers: _llava(folder, _vicuna(layers or 32, 2), 3, next_=False),
+    "llava-hf/llava-1.5-13b-hf": lambda folder, layers: _llava(folder, _vicuna(layers or 40, 2), 6, next_=False),
+    "llava-hf/llava-v1.6-vicuna-7b-hf": lambda folder, layers: _llava(folder, _vicuna(layers or 32, 2), 3, next_=True),
+    "llava-hf/llama3-llava-next-8b-hf": lambda folder, layers: _llava(
+        folder, replace(LLAMA3, layers=layers or LLAMA3.layers), 4, next_=True
+    ),
+    "OpenGVLab/InternVL2-2B": lambda folder, layers: write_published_internvl2(folder, size="2B", layers=layers),
+    "OpenGVLab/InternVL2-8B": lambda folder, layers: write_published_internvl2(folder, size="8B", layers=layers),
 }
-"""By id on the Hub, the function that writes the replica."""
+"""By id on the Hub, the function that writes the replica with so many decoder layers; None for the published number."""
 
 
-def write_models(root: Path, *ids: str) -> None:
-    """Write replicas to `root/models/<id>`; all of them if no id is given."""
+def write_models(root: Path, *ids: str, layers: int | None = None) -> None:
+    """Write replicas to `root/models/<id>`; all of them if no id is given.
+
+    Args:
+        layers: decoder layers in place of the published number, for a test that has little time.
+    """
     for identifier in ids or MODELS:
         folder = Path(root) / "models" / identifier
         folder.mkdir(parents=True, exist_ok=True)
-        MODELS[identifier](folder)
+        MODELS[identifier](folder, layers)
         (folder / "README.md").write_text(f"---\nlicense: other\n---\n# {identifier}\n", encoding="utf-8")
