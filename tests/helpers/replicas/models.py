@@ -218,6 +218,10 @@ def write_shards(folder: Path, weights: Mapping[str, torch.Tensor], count: int) 
     (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2), encoding="utf-8")
 
 
+def _internvl(folder: Path, size: str, layers: int | None) -> None:
+    write_published_internvl2(folder, size=size, layers=layers, vision_layers=VISION_LAYERS)
+
+
 MODELS: Mapping[str, Callable[[Path, int | None], None]] = {
     "llava-hf/llava-1.5-7b-hf": lambda folder, layers: _llava(folder, _vicuna(layers or 32, 2), 3, next_=False),
     "llava-hf/llava-1.5-13b-hf": lambda folder, layers: _llava(folder, _vicuna(layers or 40, 2), 6, next_=False),
@@ -225,8 +229,8 @@ MODELS: Mapping[str, Callable[[Path, int | None], None]] = {
     "llava-hf/llama3-llava-next-8b-hf": lambda folder, layers: _llava(
         folder, replace(LLAMA3, layers=layers or LLAMA3.layers), 4, next_=True
     ),
-    "OpenGVLab/InternVL2-2B": lambda folder, layers: write_published_internvl2(folder, size="2B", layers=layers),
-    "OpenGVLab/InternVL2-8B": lambda folder, layers: write_published_internvl2(folder, size="8B", layers=layers),
+    "OpenGVLab/InternVL2-2B": lambda folder, layers: _internvl(folder, "2B", layers),
+    "OpenGVLab/InternVL2-8B": lambda folder, layers: _internvl(folder, "8B", layers),
 }
 """By id on the Hub, the function that writes the replica with so many decoder layers; None for the published number."""
 
