@@ -10,7 +10,7 @@ from vtprune.methods.base import register
 from vtprune.methods.before_decoder import BeforeDecoder
 from vtprune.ops.choosing import members, ranks_within
 from vtprune.ops.coarse_grid import coarse_cells
-from vtprune.ops.indexing import take
+from vtprune.ops.indexing import mask_from_indices, take
 from vtprune.ops.ranking import highest
 
 
@@ -53,8 +53,8 @@ class Pooled(BeforeDecoder):
         first = torch.where(cells.turn == 0, cells.number, cells.beyond)
         into = target.scatter(1, first, index).gather(1, cells.number)
         into = into.masked_fill((kept & (cells.turn > 0)) | (cells.number == cells.beyond) | ~features.valid, -1)
-        joined = into.new_zeros(len(into), tokens + 1).scatter_add(1, into % (tokens + 1), torch.ones_like(into))
-        return into.masked_fill(joined.gather(1, into % (tokens + 1)) == 1, -1)  # one token is no mean
+        others = into.masked_fill(into == index, -1)
+        return torch.where(mask_from_indices(others, tokens), index, others)  # a cell of one token needs no mean
 
     def selection_flops(self, tokens: int, kept: int, widths: FeatureWidths) -> int:
         """Count the means of embeddings."""
