@@ -4,6 +4,7 @@ Each command imports what it needs, because most of the imports load torch, whic
 """
 
 import math
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,9 +59,9 @@ def main(argv: list[str] | None = None) -> int:
 
 @app.callback()
 def check_processes(context: typer.Context) -> None:
-    from vtstudy.evaluation.shards import refuse_several_processes
+    if context.invoked_subcommand != "answer" and "WORLD_SIZE" in os.environ:  # a launcher sets it
+        from vtstudy.evaluation.shards import refuse_several_processes  # loads torch
 
-    if context.invoked_subcommand != "answer":
         refuse_several_processes(f"vtstudy {context.invoked_subcommand}")
 
 
