@@ -298,7 +298,9 @@ def test_answers_without_counts_are_answered_again_where_counts_are_wanted(fresh
         file.add({digest: answer._replace(tokens=None) for digest, answer in stored.items()})
     calls.clear()
     assert fresh.answer(requests(variant)) == 0
-    assert fresh.answer(requests(variant, limit=10, tokens=True)) == 10
+    # The first batch of eight answers them: the second repeats two of its questions.
+    assert set(fresh.questions("pope", 10).digests["shown"][8:]) <= set(fresh.questions("pope", 8).digests["shown"])
+    assert fresh.answer(requests(variant, limit=10, tokens=True)) == 8
     assert fresh.tokens(variant, "pope", 10).tolist() == [[4, 10]] * 10
 
 

@@ -203,7 +203,7 @@ def test_answers_say_how_they_were_asked_where_it_is_not_the_checkpoint_s_own_wa
 
 
 def loader(evaluator, benchmark="pope") -> QuestionLoader:
-    return evaluator._loader(benchmark, 2)
+    return evaluator.loader(benchmark, 2)
 
 
 def test_the_checkpoint_s_own_questions_are_as_they_always_were(checkpoint, data, tmp_path):

@@ -204,7 +204,7 @@ def test_a_checkpoint_is_calibrated_on_pictures_of_ones_own(place, capsys):
     common = write_params(place / "own/params.yaml", place / "tiny", None, eadaprune={"keeps": [0.5, 0.25]})
     arguments = ["calibrate", *common, "--pictures"]
     assert cli.main([*arguments, str(place / "pictures")]) == 0
-    written = place / "own/results/calibration.csv"
+    written = place / "own/results/spectra/calibration.csv"
     rows = list(csv.DictReader(written.open()))
     assert [(row["target"], row["tokens"]) for row in rows] == [("0.5", "8"), ("0.25", "4")]
     assert all(abs(float(row["calibrated_mean"]) - int(row["tokens"])) <= 0.5 for row in rows)
