@@ -12,14 +12,21 @@ from vtprune.methods import FastV, NoPruning
 from vtstudy import cli
 from vtstudy.evaluation.requests import Request, Variant
 from vtstudy.experiments import answers
+from vtstudy.planning import checks
 
 REQUESTS = [Request(Variant(method), name) for name in ("pope", "mmbench") for method in (NoPruning(), FastV(0.25))]
+
+
+def ask_little(replace) -> None:
+    """Replace what the experiments ask by `REQUESTS`, for which the data of the experiments need not be there."""
+    replace(answers, "all_requests", lambda *arguments, **changes: (REQUESTS, {}))
+    replace(checks, "require", lambda *arguments, **changes: None)
 
 
 @pytest.fixture
 def place(checkpoint, data, tmp_path, monkeypatch):
     """A folder with parameters, in which the experiments ask little."""
-    monkeypatch.setattr(answers, "all_requests", lambda *arguments, **changes: (REQUESTS, {}))
+    ask_little(monkeypatch.setattr)
     params = {
         "profile": "lite",
         "models": {"llava-7b": {"paper": "LLaVA-1.5-7B", "table": "table1", "checkpoint": str(checkpoint)}},
@@ -98,7 +105,7 @@ def test_torchrun_starts_both_shards(place):
         spec = importlib.util.spec_from_file_location("test_answer_command", {__file__!r})
         tests = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(tests)
-        tests.answers.all_requests = lambda *arguments, **changes: (tests.REQUESTS, {{}})
+        tests.ask_little(setattr)
         tests.answers.POLL = 0.2
         sys.exit(tests.cli.main(sys.argv[1:]))
         """)
