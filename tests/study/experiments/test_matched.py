@@ -163,8 +163,8 @@ def write_params(path, checkpoint, data, **experiments) -> list[str]:
 def test_an_experiment_writes_scores_and_tokens(place):
     section = {"hosts": ["fastv"], "keeps": [0.25], "benchmarks": ["pope"]}
     common = write_params(place / "params.yaml", place / "tiny", str(place / "data"), sensitivity=section)
-    (place / "results").mkdir(exist_ok=True)
-    (place / "results/calibration.csv").write_text(LINES)
+    (place / "results/spectra").mkdir(parents=True, exist_ok=True)
+    (place / "results/spectra/calibration.csv").write_text(LINES)
     arguments = ["run", "sensitivity", *common, "--cache", str(place / "answers")]
     assert cli.main(arguments) == 0
     written = (place / "results/scores/sensitivity.csv").read_text()
@@ -236,7 +236,7 @@ def test_pictures_of_different_token_counts_are_calibrated_together(tmp_path, ca
         image.save(tmp_path / f"{n}.png")
     common = write_params(tmp_path / "params.yaml", tmp_path / "tiny", None, eadaprune={"keeps": [0.25]})
     assert cli.main(["calibrate", *common, "--device", "cpu", "--pictures", str(tmp_path)]) == 0
-    written = tmp_path / "results/calibration.csv"
+    written = tmp_path / "results/spectra/calibration.csv"
     (row,) = csv.DictReader(written.open())
     (budget,) = calibrated_budgets(written, 0.25)
     model, processor = load_checkpoint(tmp_path / "tiny", device="cpu", dtype="float32")
