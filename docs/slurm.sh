@@ -1,5 +1,6 @@
 #!/bin/bash
-# An array job for SLURM: eight shards of one model's answers, each on one GPU, then the check that writes the summary.
+# An array job for SLURM: eight shards of one model's answers, each on one GPU. The last line of this file has the command
+# that you run afterwards: it checks that all answers are there, and writes the summary.
 #
 #     sbatch docs/slurm.sh llava-7b profiles/lite/params.yaml
 #

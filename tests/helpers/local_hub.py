@@ -14,11 +14,12 @@ import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+from helpers.local_server import LocalServer
 
 DATE = "2024-01-01T00:00:00.000Z"
 KINDS = {"models": "model", "datasets": "dataset"}
@@ -130,7 +131,7 @@ class Repository:
         return self._digests[path][1:]
 
 
-class LocalHub:
+class LocalHub(LocalServer):
     """The server; it runs in a thread between `__enter__` and `__exit__`.
 
     Args:
@@ -148,25 +149,9 @@ class LocalHub:
         self._repositories: dict[tuple[str, str], Repository] = {}
         self._lock = threading.Lock()
         self._breaks: list[tuple[re.Pattern[str], int]] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self))
-        self._server.daemon_threads = True
-
-    def __enter__(self) -> "LocalHub":
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__(_Handler)
 
     # ---- how clients find it
-
-    @property
-    def endpoint(self) -> str:
-        """The Hub's address, for `HF_ENDPOINT`."""
-        return f"http://127.0.0.1:{self._server.server_port}"
 
     @property
     def content_endpoint(self) -> str:

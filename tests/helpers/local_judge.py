@@ -2,16 +2,16 @@
 
 import hashlib
 import json
-import threading
-from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from helpers.local_server import LocalServer
 
 KEY = "sk-local"
 
 
-class LocalJudge:
-    """The server; it runs in a thread between `__enter__` and `__exit__`.
+class LocalJudge(LocalServer):
+    """The server.
 
     Attributes:
         graded: how many answers it has graded.
@@ -19,23 +19,12 @@ class LocalJudge:
 
     def __init__(self) -> None:
         self.graded = 0
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self))
-        self._server.daemon_threads = True
-
-    def __enter__(self) -> "LocalJudge":
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__(_Handler)
 
     @property
     def environment(self) -> dict[str, str]:
         """The variables that make lmms-eval's tasks ask this judge."""
-        return {"OPENAI_API_KEY": KEY, "OPENAI_API_URL": f"http://127.0.0.1:{self._server.server_port}/v1"}
+        return {"OPENAI_API_KEY": KEY, "OPENAI_API_URL": f"{self.endpoint}/v1"}
 
 
 def grade(prompt: str) -> str:

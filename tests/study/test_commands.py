@@ -1,12 +1,12 @@
 """The command `vtstudy`: what it prints and writes, and its exit codes."""
 
-import json
 import subprocess
 import sys
 
 import pyarrow.parquet as pq
 import pytest
 from helpers import ROOT
+from helpers.params_file import write_params
 from helpers.tiny_llava import build_checkpoint, write_data
 
 from vtstudy import cli
@@ -102,19 +102,6 @@ def test_defects_keep_their_traceback(place, monkeypatch):
     monkeypatch.setattr("vtstudy.evaluation.harness.check_benchmarks", lambda names: [][0])
     with pytest.raises(IndexError):
         evaluate(place)
-
-
-def write_params(folder, experiments=None, **evaluation):
-    """A file of parameters with one model; returns its path."""
-    params = {
-        "profile": "lite",
-        "models": {"llava-7b": {"paper": "LLaVA-1.5-7B", "table": "table1", "checkpoint": "somewhere"}},
-        "evaluation": evaluation,
-        "experiments": experiments or {},
-        "report": {"tolerances": {"default": 1.0}},
-    }
-    (folder / "params.yaml").write_text(json.dumps(params))
-    return folder / "params.yaml"
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
 """What a profile asks, before it is run: the plan, and what the command prints of it."""
 
 import csv
-import json
 
 import pytest
 from helpers import ROOT
+from helpers.params_file import write_params
 from helpers.tiny_llava import write_data
 
 from vtprune.errors import UserError
@@ -22,19 +22,6 @@ EADAPRUNE = ("eadaprune", "energy", "sensitivity")
 @pytest.fixture(autouse=True)
 def _no_judge(monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-
-
-def write_params(folder, experiments=None, **evaluation):
-    """A file of parameters with one model; returns its path."""
-    params = {
-        "profile": "lite",
-        "models": {"llava-7b": {"paper": "LLaVA-1.5-7B", "table": "table1", "checkpoint": "somewhere"}},
-        "evaluation": evaluation,
-        "experiments": experiments or {},
-        "report": {"tolerances": {"default": 1.0}},
-    }
-    (folder / "params.yaml").write_text(json.dumps(params))
-    return folder / "params.yaml"
 
 
 def planned(folder, experiments=None, **evaluation):
