@@ -17,6 +17,11 @@ MODEL, DATA = "owner/model", "owner/data"
 WEIGHTS = bytes(range(256)) * 4000
 
 
+@pytest.fixture(autouse=True)
+def online(monkeypatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+
+
 @pytest.fixture
 def root(tmp_path) -> Path:
     model, data = tmp_path / "models" / MODEL, tmp_path / "datasets" / DATA / "data"

@@ -1,6 +1,5 @@
 """A checkpoint and data sets, made once."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -8,10 +7,6 @@ from helpers.tiny_llava import build_checkpoint, write_data
 
 from vtstudy.evaluation.checkpoint import Checkpoint
 from vtstudy.evaluation.measurement_cache import MeasurementCache
-
-for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
-    os.environ[name] = "1"
-
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory) -> Path:
