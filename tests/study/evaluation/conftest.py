@@ -8,6 +8,7 @@ from helpers.tiny_llava import build_checkpoint, write_data
 from vtstudy.evaluation.checkpoint import Checkpoint
 from vtstudy.evaluation.measurement_cache import MeasurementCache
 
+
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory) -> Path:
     return build_checkpoint(tmp_path_factory.mktemp("tiny") / "tiny-llava")
