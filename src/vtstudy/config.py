@@ -198,12 +198,13 @@ class SpectralSection(ExperimentSection):
 
 
 class Experiments(Section):
-    """The experiments' own settings. E-AdaPrune's three run only if their section is there."""
+    """The experiments' own settings. Those that are None here run only if their section is there."""
 
     figure1: SurvivorSection | None = None
     figure2: FigureSection | None = None
     figure3: FigureSection | None = None
     figure5: ExperimentSection = ExperimentSection()
+    methods: ExperimentSection | None = None
     eadaprune: SpectralSection | None = None
     energy: SpectralSection | None = None
     sensitivity: SpectralSection | None = None

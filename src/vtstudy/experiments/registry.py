@@ -20,6 +20,7 @@ from vtstudy.experiments import (
     survivors,
 )
 from vtstudy.experiments.adaptprune_tables import FIGURE5, TABLE1, TABLE2, TABLE4, TABLE5, TABLE6_7, TABLE8
+from vtstudy.experiments.all_methods import ALL_METHODS
 from vtstudy.experiments.eadaprune import Matching
 from vtstudy.experiments.figure_runner import AnyFigureSettings
 from vtstudy.experiments.settings import (
@@ -120,13 +121,14 @@ def calibration_file(config: Config, model: str, results: Path) -> Path:
     return results / "spectra" / ("calibration.csv" if first else f"calibration-{model}.csv")
 
 
-def _table(spec: Experiment) -> Entry[Settings]:
+def _table(spec: Experiment, *, has_section: bool = False) -> Entry[Settings]:
     return Entry(
         spec.name,
         Settings,
         lambda settings: runner.run(spec, settings),
         lambda settings, matching: spec,
         papers=spec.papers,
+        has_section=has_section,
     )
 
 
@@ -159,6 +161,7 @@ _ENTRIES: tuple[Entry[Any], ...] = (
     _figure("figure2", FigureSettings, attention_maps.measure),
     _figure("figure3", FigureSettings, redundancy.measure),
     _table(FIGURE5),
+    _table(ALL_METHODS, has_section=True),
     Entry(spectra.NAME, SpectraSettings, spectra.run),
     _spectral("eadaprune", eadaprune.comparison, matched.run_comparison, calibrated=True),
     _spectral("energy", eadaprune.threshold_sweep, matched.run_comparison, calibrated=False),

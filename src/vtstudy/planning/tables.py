@@ -120,7 +120,7 @@ def _suiting(machine: Machine, gpu: str | None, of_paper: bool) -> Callable[[Rat
 def experiments_table(config: Config, planned: Plan) -> Table:
     """What each experiment asks."""
     table = Table("experiment", "model", "checkpoint")
-    for column in ("variants", "questions", "answers to make"):
+    for column in ("variants", "questions", "answers"):
         table.add_column(column, justify="right")
     for run in planned.runs:
         table.add_row(
@@ -171,6 +171,7 @@ def sentences(config: Config, planned: Plan, by_model: dict[str, Cost], hub: Hub
     data = data_downloads(config, hub)
     models = [cost.download for cost in by_model.values() if cost.download is not None]
     lines = [
+        "An answer that several experiments need is counted once. Answers that are stored already are counted, too.",
         *_time_sentences(by_model),
         *_download_sentences(models, data),
         _disk_sentence(planned, [*models, *data]),
