@@ -9,10 +9,11 @@ RUN    := PATH="$(CURDIR)/$(BIN):$$PATH"
 PROFILE ?= miniature
 PIPELINE = $(if $(filter miniature,$(PROFILE)),dvc.yaml,profiles/$(PROFILE)/dvc.yaml)
 
-.PHONY: help install reproduce test test-fast rehearse check check-reports benchmarks lock clean distclean
+.PHONY: help install browser reproduce test test-fast rehearse check check-reports benchmarks lock clean distclean
 
 help:
 	@echo "make install        make $(VENV) with every locked package"
+	@echo "make browser        add a headless Chromium to $(VENV), for the tests of pages in a browser"
 	@echo "make reproduce      run the study (DVC) and write reports/miniature/index.html;"
 	@echo "                    with PROFILE=quick in minutes on a few questions, with PROFILE=lite or paper on the papers' models"
 	@echo "make test           run all tests"
@@ -33,6 +34,11 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --requirement requirements.lock
 	$(BIN)/python -m pip install --no-deps --editable .
 	@touch $@
+
+# Without it, the tests in tests/browser are skipped.
+browser: install
+	$(BIN)/python -m pip install --requirement tests/browser/requirements.txt
+	$(BIN)/python tests/helpers/chromium.py
 
 reproduce: install
 	$(RUN) vtstudy pipeline
@@ -72,7 +78,7 @@ benchmarks: install
 
 lock: install
 	@echo '# Every version that the committed results were made with, and the tools of `make check`. Written by `make lock`.' > requirements.lock
-	$(BIN)/python -m pip freeze --exclude-editable | sed -E '/^(nvidia-|cuda-|triton)/ s/$$/ ; sys_platform == "linux"/' | LC_ALL=C sort -f >> requirements.lock
+	$(BIN)/python -m pip freeze --exclude-editable $$(sed -n 's/==.*//p' tests/browser/requirements.txt | sed 's/^/--exclude /') | sed -E '/^(nvidia-|cuda-|triton)/ s/$$/ ; sys_platform == "linux"/' | LC_ALL=C sort -f >> requirements.lock
 
 clean:
 	rm -rf build dist src/*.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache

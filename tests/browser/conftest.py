@@ -1,0 +1,79 @@
+"""The browser of the tests, and pages in it that are watched for errors and requests."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import chromium
+
+PHONE, DESKTOP = 420, 1400
+
+
+@dataclass
+class Opened:
+    """A page in the browser.
+
+    Attributes:
+        page: as playwright has it.
+        errors: what the console or a script complained of, and which files could not be loaded.
+        requests: the addresses that the page asked for and that are not files.
+    """
+
+    page: Any
+    errors: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+
+Open = Callable[..., Opened]
+
+
+def without_a_browser() -> str | None:
+    """Why the tests cannot run here; None if they can."""
+    if find_spec("playwright") is None or find_spec("axe_playwright_python") is None:
+        return "the packages for tests in a browser are not installed: run `make browser`"
+    program = chromium.find()
+    if program is None or not program.is_file():
+        return f"there is no Chrome or Chromium: run `make browser`, or name one in {chromium.CHOSEN}"
+    return None
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A running headless Chromium; where there is none, the test is skipped. On the machines of CI it fails."""
+    reason = without_a_browser()
+    if reason is not None:
+        if os.environ.get("CI") and chromium.is_packaged():
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with chromium.launched(chromium.find()) as running:
+        yield running
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Open]:
+    """Opens a file in the browser: `open_page(path, width=..., dark=..., fragment=...)`."""
+    contexts = []
+
+    def opened(path: Path, *, width: int = DESKTOP, dark: bool = False, fragment: str = "") -> Opened:
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light", reduced_motion="reduce"
+        )
+        contexts.append(context)
+        found = Opened(context.new_page())
+        found.page.on("console", lambda message: message.type == "error" and found.errors.append(message.text))
+        found.page.on("pageerror", lambda error: found.errors.append(str(error)))
+        found.page.on("requestfailed", lambda request: found.errors.append(f"not loaded: {request.url}"))
+        found.page.on(
+            "request",
+            lambda request: request.url.startswith(("file:", "data:")) or found.requests.append(request.url),
+        )
+        found.page.goto(path.resolve().as_uri() + fragment)
+        return found
+
+    yield opened
+    for context in contexts:
+        context.close()
