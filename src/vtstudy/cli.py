@@ -459,6 +459,24 @@ def report(
 
 
 @app.command()
+def explorer(
+    params: Params = PARAMS,
+    out: Out = None,
+    data: Data = None,
+    limit: Limit = None,
+    cache: Cache = CACHE,
+    device: Device = None,
+) -> None:
+    """Write what the explorer shows: pictures, and for each method the tokens that it leaves and its answers."""
+    from vtstudy.config import load
+    from vtstudy.experiments.explorer import explore
+
+    config = load(params)
+    results = (out or config.reports) / "results"
+    print(explore(config, out=str(results), data=data, limit=limit, cache=str(cache), device=device))
+
+
+@app.command()
 def notebooks(
     folder: Annotated[Path, typer.Option("--notebooks", help="Folder of the notebooks.")] = Path("notebooks"),
     params: Params = PARAMS,

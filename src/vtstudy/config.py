@@ -197,6 +197,16 @@ class SpectralSection(ExperimentSection):
     backbones: Names = ()
 
 
+class ExplorerSection(Section):
+    """Settings of the explorer, which shows answers of the experiment `methods`.
+
+    Attributes:
+        pictures: how many pictures of each benchmark are shown.
+    """
+
+    pictures: Count = 5
+
+
 class Experiments(Section):
     """The experiments' own settings. Those that are None here run only if their section is there."""
 
@@ -205,6 +215,7 @@ class Experiments(Section):
     figure3: FigureSection | None = None
     figure5: ExperimentSection = ExperimentSection()
     methods: ExperimentSection | None = None
+    explorer: ExplorerSection | None = None
     eadaprune: SpectralSection | None = None
     energy: SpectralSection | None = None
     sensitivity: SpectralSection | None = None

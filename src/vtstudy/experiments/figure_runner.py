@@ -161,7 +161,7 @@ class Study(Generic[AnyFigureSettings]):
             (question,) = self.prompts(benchmark, slice(index, index + 1))
             return {"picture": np.asarray(self.probe().picture(question))}
 
-        key = self._key(benchmark, {"index": index})
+        key = self.key(benchmark, {"index": index})
         return Image.fromarray(self.evaluator.measurements.arrays("picture", key, measure)["picture"])
 
     def _measured(
@@ -193,7 +193,7 @@ class Study(Generic[AnyFigureSettings]):
 
         arrays = self.evaluator.measurements.arrays_in_parts(
             name,
-            self._key(benchmark, details),
+            self.key(benchmark, details),
             [slice(start, min(questions, start + size)) for start in range(0, questions, size)],
             measure_batch,
             join,
@@ -201,7 +201,12 @@ class Study(Generic[AnyFigureSettings]):
         self.bar.update(prompts - (self.bar.n - before))
         return arrays
 
-    def _key(self, benchmark: str, details: Mapping[str, Any]) -> dict[str, Any]:
+    def key(self, benchmark: str, details: Mapping[str, Any]) -> dict[str, Any]:
+        """What a measurement of a benchmark's questions depends on.
+
+        Args:
+            details: what it depends on besides the checkpoint, the questions and the code that measures.
+        """
         return {
             **self.evaluator.checkpoint.key(),
             "questions": data_digest(self.questions(benchmark).digests["shown"]),
