@@ -45,8 +45,9 @@ def explore(config: Config, **changes: Any) -> Path:
     """Write the folder `explorer` of the results; returns it.
 
     It holds pictures.csv (a row for each picture with its question), answers.csv (a row for each variant and picture),
-    methods.csv (what each method does), explorer.json (the facts of the run), and the pictures as WebP files. In
-    answers.csv, `right` is how right an answer is, from 0 to 1; a caption has its CIDEr in place of that.
+    methods.csv (what each method does), explorer.json (the facts of the run, with the paper's model) and the pictures
+    as WebP files. In answers.csv, `right` is how right an answer is, from 0 to 1; a caption has its CIDEr in place of
+    that.
 
     Args:
         changes: settings of the command line; None changes nothing.
@@ -59,7 +60,9 @@ def explore(config: Config, **changes: Any) -> Path:
     if section is None:
         raise UserError(f"the parameters have no section 'experiments.{NAME}', which the explorer needs")
     start = time.perf_counter()
-    settings: Settings = get_experiment(ALL_METHODS.name).settings_of(config, **changes)
+    entry = get_experiment(ALL_METHODS.name)
+    model = next(iter(entry.models(config)), None)
+    settings: Settings = entry.settings_of(config, model, **changes)
     limits, variants = limits_of(ALL_METHODS, settings), variants_of(ALL_METHODS, settings)
     of_figure = FigureSettings(**settings.model_dump(), benchmarks=tuple(limits))
     with tqdm(desc=NAME, total=len(limits), unit="benchmark", dynamic_ncols=True) as bar:
@@ -75,7 +78,10 @@ def explore(config: Config, **changes: Any) -> Path:
     study.table("methods", [{"method": name, "summary": _summary(name)} for name in ALL_METHODS.variants])
     seconds = time.perf_counter() - start
     run_facts = facts(settings, **checkpoint_facts(study.evaluator.checkpoint), seconds=seconds, answers=len(answers))
-    write(study.folder / f"{NAME}.json", json.dumps(run_facts, indent=2) + "\n")
+    write(
+        study.folder / f"{NAME}.json",
+        json.dumps({"paper": config.model(model).paper, **run_facts}, indent=2) + "\n",
+    )
     return study.folder
 
 

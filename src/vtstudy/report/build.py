@@ -9,6 +9,7 @@ import jinja2
 import pandas as pd
 
 from vtstudy.report.captions import CAPTIONS, embedded
+from vtstudy.report.explorer import write_explorer
 from vtstudy.report.inputs import Folders, load
 from vtstudy.report.readme import fill_readme
 from vtstudy.report.verdicts.claims import claims_frame, comparisons_frame
@@ -48,6 +49,7 @@ def build_report(
     out = Path(reports if out is None else out)
     out.mkdir(parents=True, exist_ok=True)
     view = build_view(inputs, out / "figures")
+    write_explorer(inputs.folders.data / "explorer", out / "explorer")
     for name, frame in _tables(view).items():
         frame.to_csv(out / name, index=False, lineterminator="\n")
     (out / "README.md").write_text(_render("report.md.j2", view), encoding="utf-8")

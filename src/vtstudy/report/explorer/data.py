@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from vtstudy.report.checkpoints import RunModel
+from vtstudy.report.errors import ReportError
 from vtstudy.report.labels import benchmark_label, method_label
 from vtstudy.results_table import numbers, read_text_table
 
@@ -90,6 +91,21 @@ def _answer(record: Mapping[Hashable, Any]) -> Data:
 def budget(keep: float) -> str:
     """A budget as the key of its answers, and in the page's address."""
     return f"{keep:g}"
+
+
+def model_of(path: Path) -> RunModel:
+    """The model that answered, from the facts of the run.
+
+    Raises:
+        ReportError: if they cannot be read.
+    """
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        return RunModel.of(
+            facts["paper"], facts["checkpoint"], {"model": facts["model"], "source": facts["checkpoint_source"]}
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise ReportError(f"{path} cannot be read, so the model of the explorer is not known.") from error
 
 
 def shown_model(model: RunModel) -> str:

@@ -9,19 +9,18 @@ from pathlib import Path
 import jinja2
 
 from vtstudy.report.checkpoints import RunModel
-from vtstudy.report.explorer.data import budget, explorer_data, shown_model
+from vtstudy.report.explorer.data import budget, explorer_data, model_of, shown_model
 
 ASSETS = Path(__file__).parent / "assets"
 COPIED = ("explorer.css", "explorer.js")
 
 
-def write_explorer(data: Path, out: Path, model: RunModel) -> Path | None:
+def write_explorer(data: Path, out: Path) -> Path | None:
     """Write the folder of the explorer: index.html, data.js, the script and the style, and the pictures.
 
     Args:
         data: folder that the experiment `explorer` wrote.
         out: the folder to write, beside the report's index.html; what is in it is deleted first.
-        model: what answered.
 
     Returns:
         The path of index.html; None, and no folder, if the experiment was not run.
@@ -32,7 +31,7 @@ def write_explorer(data: Path, out: Path, model: RunModel) -> Path | None:
     shutil.rmtree(out, ignore_errors=True)
     if not (data / "pictures.csv").is_file():
         return None
-    content = explorer_data(data)
+    content, model = explorer_data(data), model_of(data / "explorer.json")
     (out / "pictures").mkdir(parents=True)
     for benchmark in content["benchmarks"]:
         for picture in benchmark["pictures"]:
