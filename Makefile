@@ -16,8 +16,9 @@ help:
 	@echo "make browser        add a headless Chromium to $(VENV), for the tests of pages in a browser"
 	@echo "make reproduce      run the study (DVC) and write reports/miniature/index.html;"
 	@echo "                    with PROFILE=quick in minutes on a few questions, with PROFILE=lite or paper on the papers' models"
-	@echo "make test           run all tests"
+	@echo "make test           run the tests, except those that only CI needs"
 	@echo "make test-fast      run the tests that are not marked slow"
+	@echo "make test-exhaustive run the tests that make test leaves out: very many cases, whole commands, trainings"
 	@echo "make rehearse       rehearse a real run: profiles lite and paper on replicas of the papers' checkpoints and data"
 	@echo "make check          lint, format, types and import layers"
 	@echo "make check-reports  check that the committed reports belong to the committed code"
@@ -51,10 +52,13 @@ reproduce: install
 PYTEST := python -m pytest --numprocesses auto --dist loadfile
 
 test: install
-	$(RUN) $(PYTEST)
+	$(RUN) $(PYTEST) -m "not exhaustive"
 
 test-fast: install
-	$(RUN) $(PYTEST) -m "not slow"
+	$(RUN) $(PYTEST) -m "not slow and not exhaustive"
+
+test-exhaustive: install
+	$(RUN) $(PYTEST) -m exhaustive
 
 rehearse: install
 	$(RUN) python tests/rehearsal/rehearse.py

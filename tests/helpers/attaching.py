@@ -50,13 +50,13 @@ BY_NAME = {"ids": lambda method: f"{method.name}-{getattr(method, 'keep', '')}"}
 
 
 def first_fast(values: Sequence[Any], *, unpack: bool = False) -> list[Any]:
-    """The values of a parametrised test, all but the first marked as slow.
+    """The values of a parametrised test, all but the first marked as exhaustive.
 
     Args:
         unpack: whether each value holds the values of several parameters.
     """
     first, *others = values
-    marked = [pytest.param(*(value if unpack else [value]), marks=pytest.mark.slow) for value in others]
+    marked = [pytest.param(*(value if unpack else [value]), marks=pytest.mark.exhaustive) for value in others]
     return [first, *marked]
 
 

@@ -29,7 +29,7 @@ def add_to(file: Path, table: str, function: str | None, entry: str) -> None:
     file.write_text(text[:start] + above + text[start:end] + entry + text[end:])
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_following_the_recipe_adds_a_benchmark(tmp_path):
     section = (ROOT / "CONTRIBUTING.md").read_text().split("## Adding a benchmark\n")[1].split("\n## ")[0]
     files = re.findall(r"(?m)^\*\*\d\. [^*]*\*\*, in `(.*?)`", section)

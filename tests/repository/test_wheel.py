@@ -52,7 +52,7 @@ def required(names):
     return distributions.values()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_wheel_prunes_with_torch_and_transformers_alone(tmp_path):
     sources = tmp_path / "sources"
     shutil.copytree(ROOT / "src", sources / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))

@@ -32,7 +32,7 @@ def evaluate(place, **options) -> int:
     return cli.main(["evaluate", *(part for key, value in values.items() for part in (f"--{key}", str(value)))])
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_evaluate_prints_scores_with_intervals(place, capsys):
     assert evaluate(place, method="adaptprune", keep=0.5, param="reading=as_written", limit=8) == 0
     words = capsys.readouterr().out.replace("│", " ").split()

@@ -63,7 +63,7 @@ def answered_with_a_prefix(model, methods, inputs, **options):
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("options", [{}, {"num_beams": 2}], ids=["greedy", "beams"])
 def test_every_method_gives_the_bits_that_it_gives_alone(tiny, attention, options):

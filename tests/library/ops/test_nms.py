@@ -61,16 +61,16 @@ def test_adaptive_nms_equals_the_reference(case):
     check_against_the_reference(case)
 
 
-@pytest.mark.slow
 @settings(max_examples=2500, deadline=None)
 @given(cases())
+@pytest.mark.exhaustive
 def test_adaptive_nms_equals_the_reference_in_many_cases(case):
     check_against_the_reference(case)
 
 
-@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(cases(rows=3), st.lists(st.integers(0, 40), min_size=3, max_size=3), st.integers(0, 2**31))
+@pytest.mark.exhaustive
 def test_ragged_batch_equals_the_reference_row_by_row(case, keep, seed):
     scores, keys, positions, _, parameters = case
     generator = torch.Generator().manual_seed(seed)
@@ -98,9 +98,9 @@ def test_a_group_gets_the_tokens_that_it_gets_alone(case):
         assert (order[groups[order] == group] - group * n).tolist() == alone.tolist()
 
 
-@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.lists(cases(), min_size=1, max_size=4), st.integers(0, 80))
+@pytest.mark.exhaustive
 def test_groups_behave_as_if_out_of_each_others_reach(spans, keep):
     """Suppression never crosses groups, whose tokens compete under one budget all the same.
 

@@ -38,8 +38,8 @@ print("same")
 """
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not HAS_TRITON, reason="Triton is not installed")
+@pytest.mark.exhaustive
 def test_kernel_chooses_as_the_loop_in_tritons_interpreter():
     environment = os.environ | {"TRITON_INTERPRET": "1"}
     done = subprocess.run([sys.executable, "-c", CHECK], check=False, env=environment, capture_output=True, text=True)

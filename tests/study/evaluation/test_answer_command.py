@@ -46,7 +46,7 @@ def run(place, *more: str, **folders: str) -> int:
     return cli.main(options(place, *more, "--device", "cpu", **folders))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_shards_make_the_summary_of_one_process(place, capsys):
     assert run(place, answered="expected", cache="others") == 0
     expected = (place / "expected/llava-7b.csv").read_bytes()
@@ -60,7 +60,7 @@ def test_shards_make_the_summary_of_one_process(place, capsys):
     assert (place / "answered/llava-7b.csv").read_bytes() == expected
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_first_launched_process_writes_the_summary(place, monkeypatch):
     assert run(place, answered="expected", cache="others") == 0
     monkeypatch.setenv("WORLD_SIZE", "2")
@@ -95,7 +95,7 @@ def test_other_commands_are_one_process(place, monkeypatch, capsys):
     assert "vtstudy run" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_torchrun_starts_both_shards(place):
     assert run(place, answered="expected", cache="others") == 0
     program = place / "program.py"

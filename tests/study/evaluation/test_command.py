@@ -46,7 +46,7 @@ def lines(cache) -> int:
     return sum(path.read_bytes().count(b"\n") for path in cache.glob("*.jsonl"))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_killed_command_resumes(checkpoint, options, tmp_path):
     cache = tmp_path / "cache"
     running = subprocess.Popen(
@@ -74,7 +74,7 @@ def test_a_killed_command_resumes(checkpoint, options, tmp_path):
     assert again.returncode == 0 and list(cache.glob("*.jsonl")) == paths
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_mistake_ends_the_command(checkpoint, options, tmp_path):
     done = subprocess.run(command(checkpoint, tmp_path, layer=9), capture_output=True, check=False, **options)
     assert done.returncode == 1

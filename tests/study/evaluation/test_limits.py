@@ -29,6 +29,7 @@ def test_the_least_limit(pairs, limit, least):
     assert least_limit(documents(*pairs), limit) == least
 
 
+@pytest.mark.exhaustive
 def test_nothing_is_asked_of_any_benchmark(checkpoint, data, tmp_path, monkeypatch):
     monkeypatch.setattr("vtstudy.evaluation.harness.least_limit", lambda documents, limit: limit + 2)
     monkeypatch.setattr(answering, "answer_batch", lambda *_: pytest.fail("a question was asked"))

@@ -255,7 +255,7 @@ ASK = """
 """
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_checkpoint_of_the_hub_is_known_by_its_commit(replicas, tmp_path):
     with LocalHub(replicas) as hub:
         environment = {**os.environ, **hub.environment(tmp_path / "home")}

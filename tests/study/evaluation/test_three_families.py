@@ -45,7 +45,7 @@ def test_a_batch_answers_as_single_questions_do(folder, tmp_path):
         assert len(set(together)) > 1
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_task_is_scored(folder, data, tmp_path):
     evaluator = Evaluator(folder, data, cache=tmp_path, batch_size=8, max_new_tokens=2, device="cpu")
     scores = evaluator.scores(Variant(AdaptPrune(0.25, layer=1)), "pope")["pope"]

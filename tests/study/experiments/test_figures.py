@@ -120,7 +120,7 @@ def rows(path):
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_attention_is_that_of_the_model(place, tmp_path):
     """The maps equal the last row of transformers' own attention weights; padding changes nothing."""
     from vtprune.attach.inference import encode
@@ -165,7 +165,7 @@ def test_figure2(place, tmp_path):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_halves_of_a_benchmark_show_different_images(place, tmp_path):
     """POPE's questions come six to an image: those of the first and third image against those of the others."""
     given = settings(place, tmp_path, benchmarks=("pope",), limit=24)
@@ -191,7 +191,7 @@ def test_figure1(place, tmp_path):
     assert first == (path.read_bytes(), (tmp_path / "figure1/survivors.csv").read_bytes())
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_survivors_are_those_of_each_method_alone(place, tmp_path):
     study = figures.Study(
         "demo", settings(place, tmp_path, benchmarks=("vqav2",)), SimpleNamespace(update=lambda n: None)
@@ -225,7 +225,7 @@ def test_figure3(place, tmp_path):
     assert found["none adjacency"] == 100
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_an_experiment_at_several_ratios(place, tmp_path):
     experiment = Experiment(
         "demo", ("pope",), {k: FIGURE5.variants[k] for k in ("baseline", "fastv")}, ("fastv - baseline",)
@@ -242,7 +242,7 @@ def test_an_experiment_at_several_ratios(place, tmp_path):
     assert json.loads(path.with_suffix(".json").read_text())["answers"] == 3 * 4  # the unpruned model is asked once
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_limit_that_leaves_one_image_leaves_no_interval(place, tmp_path):
     """The run ends all the same; the mean, which is in part of that image, has no interval either."""
     experiment = Experiment(
@@ -266,7 +266,7 @@ def test_a_figure_needs_two_images(place, tmp_path):
         figures.run("figure1", figure1.measure, given)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_figure_that_was_measured_needs_no_model(place, tmp_path, monkeypatch):
     """Its numbers, its data and its pictures are the same bytes."""
     cases = (
@@ -283,6 +283,7 @@ def test_a_figure_that_was_measured_needs_no_model(place, tmp_path, monkeypatch)
         assert {file: file.read_bytes() for file in (path, *(tmp_path / name).iterdir())} == written
 
 
+@pytest.mark.exhaustive
 def test_a_killed_figure_resumes_with_the_next_batch(place, tmp_path, monkeypatch):
     """Four questions in batches of three: the second run looks at the second batch alone, and has the same bytes."""
     given = settings(place, tmp_path, benchmarks=("vqav2",), keeps=(0.25,), cache=str(tmp_path / "whole"))

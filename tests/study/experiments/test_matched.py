@@ -159,7 +159,7 @@ def write_params(path, checkpoint, data, **experiments) -> list[str]:
     return ["--params", str(path), "--out", str(path.parent)]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_an_experiment_writes_scores_and_tokens(place):
     section = {"hosts": ["fastv"], "keeps": [0.25], "benchmarks": ["pope"]}
     common = write_params(place / "params.yaml", place / "tiny", str(place / "data"), sensitivity=section)

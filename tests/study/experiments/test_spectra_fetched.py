@@ -19,7 +19,7 @@ from vtstudy.experiments.spectra_pictures import fetched
 from vtstudy.fetching.calibration import fetch_calibration
 from vtstudy.fetching.data_sets import fetch_data
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 KEEPS = [0.25, 0.1]
 
 

@@ -153,7 +153,7 @@ for name in sys.argv[2:]:
 """
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_lmms_eval_reads_the_copy_without_the_network(hub, tmp_path):
     root = tmp_path / "data"
     names = ["vqav2", "gqa", "pope", "mmbench", "mmbench_cn", "textvqa"]

@@ -30,7 +30,7 @@ def params(tmp_path, monkeypatch):
     return tmp_path / "params.yaml"
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_probe_is_measured_stored_and_used(params, tmp_path, capsys):
     assert cli.main(["plan", "--offline", "--rates", "rates.json"]) == 0
     assert "unknown" in capsys.readouterr().out

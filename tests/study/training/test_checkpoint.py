@@ -51,7 +51,6 @@ def _accuracy(miniature, drawn, blank: bool = False) -> float:
     return sum(s.strip().lower() == q.answer.lower() for s, (_, q) in zip(answers, drawn, strict=True)) / len(drawn)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("benchmark", "kind"),
     [
@@ -71,6 +70,7 @@ def _accuracy(miniature, drawn, blank: bool = False) -> float:
         for kind in kinds
     ],
 )
+@pytest.mark.exhaustive
 def test_miniature_llava_answers_from_the_image(miniature, benchmark, kind):
     drawn = _draw(benchmark, kind, 96)
     assert _accuracy(miniature, drawn) > _accuracy(miniature, drawn, blank=True) + 0.2
@@ -86,8 +86,8 @@ def test_pruning_keeps_a_tenth_and_still_answers(miniature):
     assert accuracy > _accuracy(miniature, drawn, blank=True)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", DERIVED)
+@pytest.mark.exhaustive
 def test_derived_miniatures_answer_from_the_image(name):
     loaded = load(CHECKPOINTS / name, dtype=torch.float32)
     right, blind = [], []

@@ -120,8 +120,8 @@ def test_training_and_evaluation_have_the_same_inputs(llava, kind):
     ("kind", "layers"),
     [
         ("llava", [0, 1, 1, 2]),
-        pytest.param("next", ALL, marks=pytest.mark.slow),
-        pytest.param("internvl", ALL, marks=pytest.mark.slow),
+        pytest.param("next", ALL, marks=pytest.mark.exhaustive),
+        pytest.param("internvl", ALL, marks=pytest.mark.exhaustive),
     ],
 )
 def test_training_writes_a_checkpoint_that_loads(tmp_path, kind, layers):

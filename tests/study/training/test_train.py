@@ -52,14 +52,14 @@ def test_a_checkpoint_is_compared_again_only_if_settings_or_files_changed(traine
         train_again(deepcopy(PARAMS) | {"training": PARAMS["training"] | {"seed": 1}})
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_how_a_training_is_run_does_not_matter(trained):
     params = deepcopy(PARAMS)
     params["training"]["language"]["compile"] = True
     assert recipe_of(FIRST, params, trained).fingerprint == recipe_of(FIRST, PARAMS, trained).fingerprint
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_changed_setting_seed_or_picture_changes_the_fingerprint(trained, monkeypatch):
     first = recipe_of(FIRST, PARAMS, trained)
     names = first.state_files(FIRST, trained)
@@ -78,7 +78,7 @@ def test_a_changed_setting_seed_or_picture_changes_the_fingerprint(trained, monk
     assert repainted["tower"]["weights"] == first.fingerprint["tower"]["weights"]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_other_weights_or_fresh_train_again(trained, tmp_path):
     (tmp_path / FIRST).mkdir()
     for file in (trained / FIRST).iterdir():
