@@ -41,6 +41,20 @@ def without_a_browser() -> str | None:
     return None
 
 
+def violations(page: Any, *rules: str) -> dict[str, list[str]]:
+    """By rule that axe-core finds broken, the first elements that break it.
+
+    Args:
+        rules: the rules to look at; none for all.
+    """
+    from axe_playwright_python.sync_playwright import Axe  # it is there only after `make browser`
+
+    # Style sheets beside a local page may not be read by a script, and no rule in use needs them.
+    options = {"preload": False, **({"runOnly": list(rules)} if rules else {})}
+    found = Axe().run(page, options=options).response["violations"]
+    return {rule["id"]: [node["html"][:200] for node in rule["nodes"][:5]] for rule in found}
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """A running headless Chromium; where there is none, the test is skipped. On the machines of CI it fails."""
@@ -63,6 +77,7 @@ def open_page(browser: Any) -> Iterator[Open]:
             viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light", reduced_motion="reduce"
         )
         contexts.append(context)
+        context.set_default_timeout(5000)
         found = Opened(context.new_page())
         found.page.on("console", lambda message: message.type == "error" and found.errors.append(message.text))
         found.page.on("pageerror", lambda error: found.errors.append(str(error)))

@@ -174,7 +174,7 @@ function step(by) {
 
 // What the address names, as far as there is such a picture, method and budget.
 function readAddress() {
-  const [benchmark, number, method, keep] = decodeURIComponent(location.hash.slice(1)).split("/");
+  const [benchmark, number, method, keep] = location.hash.slice(1).split("/");
   const changes = {};
   if (benchmarks.has(benchmark)) {
     const place = Number(number) - 1;
