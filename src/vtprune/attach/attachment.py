@@ -18,7 +18,9 @@ from vtprune.attach.kept import Kept
 from vtprune.attach.method_hooks import refuse_partial_prompts
 from vtprune.attach.prefix import Prefix
 from vtprune.attach.prompt import Prompt
+from vtprune.attach.recording import Recorded, Recording
 from vtprune.attach.setup import Setup
+from vtprune.attach.skipping import without_first
 from vtprune.attach.transformers_internals import forward_pre_hooks
 from vtprune.errors import UserError
 from vtprune.stages import Pruner
@@ -57,17 +59,19 @@ class Attachment:
     Images can be encoded before their prompts within the block. What methods use of the vision tower is remembered with
     the features (recognised by their `last_hidden_state`) as long as these live.
 
-    Hooks are added on entering and removed on leaving, also after an exception. Apart from hooks, two things change
-    within the block: the model's `get_image_features` and `generate` are wrapped, and during a forward that starts from
-    a prefix, `layers` of the decoder lacks the earlier layers. Call the model (or its `model`), not its decoder alone.
+    Hooks are added on entering and removed on leaving, also after an exception. Apart from hooks, three things change
+    within the block: the model's `get_image_features` and `generate` are wrapped; the attention of the layers that
+    scores are made from has a configuration of its own, which names a kernel that records; and during a forward that
+    starts from a prefix, the earlier `layers` of the decoder do nothing. Call the model (or its `model`), not its
+    decoder alone.
 
     Raises:
         UserError: on creation, if the model's family is not supported, lacks a layer, is so shallow that two stages
-            fall on one, or has a vision tower without the attention that the method uses; on entering, if the model is
-            being pruned already; in a forward, for a prompt without an image or without `input_ids`, padding on the
-            right, a static cache or one filled outside the block, tokens that continue a cache as if it were shorter,
-            or a cache cropped into its prompt; in `generate`, for drafts (a draft model, prompt lookup) and prompts in
-            chunks.
+            fall on one, asks for scores from a layer that does not see all tokens, or has a vision tower without the
+            attention that the method uses; on entering, if the model is being pruned already; in a forward, for a
+            prompt without an image or without `input_ids`, videos, padding on the right, a static cache or one filled
+            outside the block, tokens that continue a cache as if it were shorter, or a cache cropped into its prompt;
+            in `generate`, for drafts (a draft model, prompt lookup) and prompts in chunks.
     """
 
     def __init__(self, method: Pruner, model: nn.Module, prefix: Prefix | None = None) -> None:
@@ -166,11 +170,11 @@ class Attachment:
             if index == 0 or index >= setup.first_layer or self.prefix is not None:
                 before_layer = partial(self._before_layer, index)
                 handles.append(layer.register_forward_pre_hook(before_layer, with_kwargs=True))
+        handles.append(setup.decoder.register_forward_pre_hook(self._before_decoder, with_kwargs=True))
+        for index in range(setup.family.added_after(setup.config)):
+            handles.append(setup.layers[index].register_forward_hook(partial(self._after_layer, index)))
         for index, needs_all_queries in setup.scored_layers.items():
-            attention = cast(Any, setup.layers[index - 1]).self_attn
-            store_query = partial(self._capture, "q_proj", needs_all_queries)
-            handles.append(attention.q_proj.register_forward_hook(store_query))
-            handles.append(attention.k_proj.register_forward_hook(partial(self._capture, "k_proj", True)))
+            handles.append(Recording(setup.layers[index - 1], partial(self._capture, needs_all_queries)))
 
     def _end_forward(self) -> None:
         self._forward = None
@@ -189,7 +193,7 @@ class Attachment:
             return self._continue(call)
         forward = PromptForward.begin(self._setup, call, self._last, self._encodings)
         if forward.start is not None:
-            self._setup.decoder.layers = self._setup.layers[forward.begins_at :]
+            self._setup.decoder.layers = without_first(self._setup.layers, forward.begins_at)
         self._forward = forward
         return None
 
@@ -212,12 +216,19 @@ class Attachment:
             self._last = self._forward.prompt
         self._end_forward()
 
-    def _capture(
-        self, name: str, of_all_tokens: bool, module: nn.Module, args: tuple[Any, ...], output: torch.Tensor
-    ) -> None:
+    def _capture(self, all_queries: bool, recorded: Recorded) -> None:
         if isinstance(self._forward, PromptForward):
-            # If only the last token's tensor is needed, the copy lets the others be freed.
-            self._forward.capture(name, output if of_all_tokens else output[:, -1:].clone())
+            self._forward.capture(recorded if all_queries else recorded.with_last_query())
+
+    def _before_decoder(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        if not isinstance(self._forward, PromptForward):
+            return None
+        return args, {**kwargs, **self._forward.enter_decoder(kwargs)}
+
+    def _after_layer(self, index: int, module: nn.Module, args: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
+        return self._forward.after_layer(index, output) if isinstance(self._forward, PromptForward) else output
 
     def _before_layer(
         self, index: int, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -8,7 +8,7 @@ import torch
 from vtprune.attach.core_call import CoreCall
 from vtprune.attach.prompt import Prompt
 from vtprune.attach.setup import Setup
-from vtprune.attach.transformers_internals import causal_mask
+from vtprune.attach.transformers_internals import causal_mask, query_and_key_places, sliding_window
 
 
 class ContinuedForward:
@@ -24,7 +24,7 @@ class ContinuedForward:
 
     def __init__(self, setup: Setup, prompt: Prompt, call: CoreCall) -> None:
         self._setup, self._prompt, self._call = setup, prompt, call
-        self._masks: dict[int, torch.Tensor | None] = {}
+        self._masks: dict[tuple[int, int | None], torch.Tensor | None] = {}
 
     def position_ids(self) -> torch.Tensor | None:
         """The position ids of the tokens, where transformers cannot know them; None where it can.
@@ -58,13 +58,34 @@ class ContinuedForward:
         segment = self._prompt.segment(index)
         if segment is None:
             return hidden, {}
-        first, attended = segment
-        if first not in self._masks:
+        config = self._setup.decoder.config
+        window = sliding_window(config, index)
+        if (segment.first, window) not in self._masks:
             queries = hidden.shape[1]
-            since = kwargs["past_key_values"].get_seq_length(index) + queries - attended.shape[1]
-            attended = attended.to(hidden.device)
+            places = query_and_key_places(kwargs["past_key_values"], index, queries)
+            attended = segment.attended.to(hidden.device)
+            since = places[0] + queries - attended.shape[1]
             mask = self._call.attention_mask
             added = attended.new_ones(len(attended), since) if mask is None else mask[:, -since:].to(attended)
             keys = torch.cat((attended, added), dim=1)
-            self._masks[first] = causal_mask(self._setup.decoder.config, keys, queries, hidden.dtype)
-        return hidden, {"attention_mask": self._masks[first]}
+            self._masks[segment.first, window] = causal_mask(
+                config,
+                keys,
+                queries,
+                hidden.dtype,
+                window=window,
+                blocks=self._blocks(queries, keys.shape[1], keys.device),
+                places=places,
+            )
+        return hidden, {"attention_mask": self._masks[segment.first, window]}
+
+    def _blocks(self, queries: int, tokens: int, device: torch.device) -> torch.Tensor | None:
+        """`[b, tokens]` the blocks of the new tokens; those that are cached are in none of them."""
+        call = self._call
+        if call.input_ids is None:
+            return None
+        blocks = self._setup.family.blocks(self._setup.config, call.input_ids, call.arguments)
+        if blocks is None or not bool((blocks[:, -queries:] >= 0).any()):
+            return None
+        new = blocks[:, -queries:].to(device)
+        return torch.nn.functional.pad(new, (tokens - queries, 0), value=-1)

@@ -59,18 +59,13 @@ class CoreCall:
 
     @property
     def position_ids(self) -> torch.Tensor | None:
-        """`[1 or b, length]`."""
+        """`[1 or b, length]`, or `[3 or 4, b, length]` with a row for each axis (M-RoPE)."""
         return self.arguments.get("position_ids")
 
     @property
     def pixel_values(self) -> torch.Tensor | None:
         """The pixels, as the processor makes them."""
         return self.arguments.get("pixel_values")
-
-    @property
-    def image_sizes(self) -> torch.Tensor | None:
-        """`[images, 2]` (height, width) in pixels."""
-        return self.arguments.get("image_sizes")
 
     @property
     def image_features(self) -> object | None:
@@ -92,6 +87,12 @@ class CoreCall:
     def continues_cache(self) -> bool:
         """Whether the tokens continue a cache that holds some already."""
         return self.cache is not None and self.cache.get_seq_length() > 0
+
+    @property
+    def brings_videos(self) -> bool:
+        """Whether the call has videos, or features of videos."""
+        encoded = self.arguments.get("mm_encoder_outputs") or {}
+        return self.arguments.get("pixel_values_videos") is not None or encoded.get("video") is not None
 
     @property
     def brings_images(self) -> bool:

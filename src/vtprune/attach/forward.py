@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from vtprune.attach.captured import Captured
 from vtprune.attach.core_call import CoreCall
 from vtprune.attach.image_encodings import Encoding, Encodings
 from vtprune.attach.kept import Choice
 from vtprune.attach.layout import Layout
 from vtprune.attach.prefix import PrefixState
 from vtprune.attach.prompt import Prompt
+from vtprune.attach.recording import Recorded
 from vtprune.attach.setup import Setup
+from vtprune.attach.shortening import Shortening
 from vtprune.attach.stage_features import features_at
-from vtprune.attach.transformers_internals import Rotary, causal_mask
 from vtprune.errors import UserError
 from vtprune.features import Features
 from vtprune.ops.indexing import mask_from_indices, take
@@ -50,13 +52,10 @@ class PromptForward:
     ) -> None:
         self.prompt, self.start, self.repeated = prompt, start, repeated
         self._setup, self._encodings = setup, encodings
-        self._captured: dict[str, torch.Tensor] = {}
-        self._masks: dict[int, torch.Tensor | None] = {}
+        self._captured = Captured()
         self._shared = start  # the state whose features all methods of the prefix share
         self._goal: Goal | None = None
-        # Those of the shortened sequence; None until it is shortened.
-        self._rotary: Rotary | None = None
-        self._position_ids: torch.Tensor | None = None
+        self._shortening = Shortening(setup.decoder.config)
 
     @classmethod
     def begin(cls, setup: Setup, call: CoreCall, last: Prompt | None, encodings: Encodings) -> PromptForward:
@@ -71,9 +70,10 @@ class PromptForward:
         """
         ids, attended = _ids_and_attended(call)
         features, image_token = call.image_features, setup.config.image_token_id
+        blocks = setup.family.blocks(setup.config, ids, call.arguments)
         encodings.latest = encodings.of(features)  # without features, the forward itself may encode images
         if call.without_cache and last is not None and last.is_continued_by(ids, call.pixel_values, features):
-            prompt = Prompt.start(ids, last.layout, attended, image_token)
+            prompt = Prompt.start(ids, last.layout, attended, image_token, blocks)
             # The next step continues the prompt as well, so keep its ids, without the generated ones.
             prompt.input_ids, prompt.prompt_attended = last.input_ids, last.prompt_attended
             forward = cls(setup, prompt, encodings, repeated=last.choices)
@@ -82,7 +82,7 @@ class PromptForward:
             if setup.prefix is not None and call.pixel_values is None and features is None:
                 start = setup.prefix.start(ids, attended, setup.first_layer)
             layout = _layout(setup, call, ids, attended, encodings.latest) if start is None else start.layout
-            prompt = Prompt.start(ids, layout, attended, image_token)
+            prompt = Prompt.start(ids, layout, attended, image_token, blocks)
             forward = cls(setup, prompt, encodings, start=start)
         prompt.pixel_values = call.pixel_values
         prompt.image_features = None if features is None else weakref.ref(features)
@@ -93,10 +93,43 @@ class PromptForward:
         """The first layer that runs."""
         return 0 if self.start is None else self.start.layer
 
-    def capture(self, name: str, output: torch.Tensor) -> None:
-        """Remember a tensor that features are made from."""
+    def capture(self, recorded: Recorded) -> None:
+        """Remember the attention of a layer, which features are made from."""
         if self.repeated is None:
-            self._captured[name] = output
+            self._captured.attention = recorded
+
+    def enter_decoder(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Take from the decoder's arguments what belongs to image tokens.
+
+        Returns:
+            The arguments that replace its own.
+        """
+        position_ids = kwargs.get("position_ids")
+        if position_ids is not None and position_ids.ndim == 3:
+            last = position_ids[-3:].amax(dim=(0, 2)).to(self.prompt.attended.device)
+            self.prompt.ahead = (last + 1 - self.prompt.prompt_attended.sum(dim=1))[:, None]
+        added = kwargs.get("deepstack_visual_embeds")
+        if added is None:
+            return {}
+        self._captured.added = [self._by_token(part) for part in added]
+        return {"deepstack_visual_embeds": None, "visual_pos_masks": None}
+
+    def _by_token(self, flat: torch.Tensor) -> torch.Tensor:
+        """Sort what belongs to the image tokens of all prompts, in order, by prompt: `[b, n, d]`."""
+        valid = self.prompt.layout.valid
+        if len(flat) != int(valid.sum()):
+            raise UserError(f"{len(flat)} features for {int(valid.sum())} image tokens: they cannot be assigned")
+        return flat.new_zeros(*valid.shape, flat.shape[-1]).masked_scatter(valid.to(flat.device)[..., None], flat)
+
+    def after_layer(self, index: int, hidden: torch.Tensor) -> torch.Tensor:
+        """The hidden states that leave a layer, with what image tokens get added after it."""
+        if not self.begins_at <= index < len(self._captured.added):
+            return hidden
+        alive, slots = (part.to(hidden.device) for part in (self.prompt.alive, self.prompt.slots))
+        row, column = alive.nonzero(as_tuple=True)
+        added = self._captured.added[index].to(hidden.device, hidden.dtype)[row, column]
+        place = (row, slots[row, column])
+        return hidden.index_put(place, hidden[place] + added)
 
     def before_layer(
         self, index: int, hidden: torch.Tensor, kwargs: Mapping[str, Any]
@@ -117,20 +150,21 @@ class PromptForward:
         if index == self._setup.first_layer and cache is not None:
             self._hand_on(hidden, cache)
         if index in self._setup.stages:
-            hidden = self._run_stage(index, self._setup.stages[index], hidden, kwargs)
-        return hidden, self._shortened_arguments(index, hidden)
+            hidden = self._run_stage(index, self._setup.stages[index], hidden)
+        segment = self.prompt.segment(index)
+        return hidden, {} if segment is None else self._shortening.arguments(index, segment, hidden, kwargs)
 
     def _first_hidden(self, hidden: torch.Tensor, cache: Cache | None) -> torch.Tensor:
         """The hidden states that enter the first layer that runs. Captures what there is by then."""
         if self.start is None:
-            self._captured["embeddings"] = hidden
+            self._captured.embeddings = hidden
             encoding = self._encodings.latest
             if encoding is not None:
                 self.prompt.pixels = encoding.pixels
-                self._captured |= encoding.seen
+                self._captured.vision, self._captured.tower = encoding.vision, encoding.tower
             return hidden
         self.prompt.pixels = self.start.pixels
-        self._captured |= self.start.captured
+        self._captured = self.start.captured.copy()
         if cache is not None:
             self.start.fill(cache)
         return self.start.hidden
@@ -144,28 +178,23 @@ class PromptForward:
             self._shared = PrefixState.before(first_layer, self.prompt, hidden, self._captured, cache)
             prefix.state = self._shared
 
-    def _run_stage(self, index: int, stage: Stage, hidden: torch.Tensor, kwargs: Mapping[str, Any]) -> torch.Tensor:
+    def _run_stage(self, index: int, stage: Stage, hidden: torch.Tensor) -> torch.Tensor:
         """The hidden states without the tokens that the stage before layer `index` drops, and with its means."""
         prompt = self.prompt
         prompt.to(hidden.device)
-        cos, sin = self._rotary if self._rotary is not None else kwargs["position_embeddings"]
-        rows = len(hidden)
-        rotary = (cos.to(hidden.device).expand(rows, -1, -1), sin.to(hidden.device).expand(rows, -1, -1))
         if self.repeated is not None:
             choice = self.repeated[index].to(hidden.device)
         else:
-            choice = self._choose(stage, self._features_at(index, stage, hidden, rotary))
+            choice = self._choose(stage, self._features_at(index, stage, hidden))
         hidden = choice.merge(hidden, prompt.slots)
+        self._captured.added = [choice.merge_each(part) for part in self._captured.added]
         order = prompt.drop(index, choice)
         if order is None:
             return hidden
-        self._rotary = (take(rotary[0], order), take(rotary[1], order))
-        position_ids = self._position_ids if self._position_ids is not None else kwargs.get("position_ids")
-        if position_ids is not None:
-            self._position_ids = position_ids.to(hidden.device).expand(rows, -1).gather(1, order)
+        self._shortening.drop(order)
         return take(hidden, order)
 
-    def _features_at(self, index: int, stage: Stage, hidden: torch.Tensor, rotary: Rotary) -> Features:
+    def _features_at(self, index: int, stage: Stage, hidden: torch.Tensor) -> Features:
         """The features of a stage. Before the layer of the shared state, all methods of a prefix use the same ones."""
         shared = self._shared if self._shared is not None and self._shared.layer == index else None
         if shared is not None and shared.features is not None:
@@ -176,7 +205,6 @@ class PromptForward:
             stage.ranking,
             self.prompt,
             hidden,
-            rotary,
             setup.layers,
             setup.tower_attention,
             self._captured,
@@ -199,20 +227,6 @@ class PromptForward:
         chosen_alive = mask_from_indices(chosen, alive.shape[1]) & alive
         return Choice(chosen_alive, stage.ranking.merge(features, chosen_alive))
 
-    def _shortened_arguments(self, index: int, hidden: torch.Tensor) -> dict[str, Any]:
-        """The arguments of a layer that belong to the shortened sequence."""
-        segment = self.prompt.segment(index)
-        if segment is None:
-            return {}
-        first, attended = segment
-        if first not in self._masks:
-            self._masks[first] = causal_mask(self._setup.decoder.config, attended, hidden.shape[1], hidden.dtype)
-        return {
-            "attention_mask": self._masks[first],
-            "position_ids": self._position_ids,
-            "position_embeddings": self._rotary,
-        }
-
 
 def _ids_and_attended(call: CoreCall) -> tuple[torch.Tensor, torch.Tensor]:
     """The ids of a new prompt, and where they are no padding."""
@@ -229,11 +243,17 @@ def _layout(
     setup: Setup, call: CoreCall, ids: torch.Tensor, attended: torch.Tensor, encoding: Encoding | None
 ) -> Layout:
     """The layout of a new prompt."""
-    sizes = call.image_sizes
-    if setup.family.needs_sizes and call.image_features is not None and sizes is None:
-        if encoding is None:
-            raise UserError(
-                "image features that were computed outside the with block need the image_sizes passed with them"
-            )
-        sizes = encoding.sizes
-    return setup.family.layout(setup.config, ids, attended, sizes)
+    family = setup.family
+    if call.brings_videos:
+        raise UserError(
+            f"videos are not supported for {family.model_class} while a method is attached: pass frames as images"
+        )
+    arguments = call.arguments
+    if call.image_features is not None and encoding is not None:
+        arguments = {**encoding.arguments, **{name: value for name, value in arguments.items() if value is not None}}
+    if family.needs_sizes and call.image_features is not None and arguments.get(family.sizes_argument) is None:
+        raise UserError(
+            f"image features that were computed outside the with block need the {family.sizes_argument} passed with "
+            "them"
+        )
+    return family.layout_of_call(setup.config, ids, attended, arguments)

@@ -1,7 +1,7 @@
 """What hooks see of images while they are encoded, found again by the features that the images became."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -9,6 +9,7 @@ from torch import nn
 from torch.utils.weak import WeakIdKeyDictionary
 
 from vtprune.attach.method_hooks import MethodHook
+from vtprune.attach.recording import Recorded
 from vtprune.attach.vision_tower import TowerAttention
 
 
@@ -24,15 +25,16 @@ class Encoding:
     """What hooks saw during one call of `get_image_features`.
 
     Attributes:
-        sizes: sizes of the images in pixels, if the call had them.
+        arguments: of the call, by name, without the pixels.
         pixels: the input of the vision tower.
-        seen: the input of the projector (`vision`) and, where hooks listen to the tower's attention, its queries and
-            keys (`tower_query`, `tower_key`).
+        vision: the input of the projector.
+        tower: what the tower's attention got, where somebody listens to it.
     """
 
-    sizes: torch.Tensor | None
+    arguments: dict[str, Any]
     pixels: torch.Tensor | None
-    seen: dict[str, torch.Tensor]
+    vision: torch.Tensor | None
+    tower: list[Recorded] = field(default_factory=list)
 
 
 class Encodings:
@@ -46,7 +48,8 @@ class Encodings:
         self.latest: Encoding | None = None
         self._by_features = WeakIdKeyDictionary()  # keys are compared by identity: tensors compare element by element
         self._pixels: torch.Tensor | None = None
-        self._seen: dict[str, torch.Tensor] = {}
+        self._vision: torch.Tensor | None = None
+        self._tower: list[Recorded] = []
 
     def listen(
         self, core: nn.Module, vision_tower: nn.Module, projector: nn.Module, attention: TowerAttention | None
@@ -62,7 +65,7 @@ class Encodings:
             projector.register_forward_pre_hook(self._before_projector, with_kwargs=True),
         ]
         if attention is not None:
-            handles += attention.listen(self._seen)
+            handles.append(attention.listen(self._tower))
         return handles
 
     def of(self, features: object | None) -> Encoding | None:
@@ -76,12 +79,13 @@ class Encodings:
         self._pixels = args[0] if args else kwargs.get("pixel_values")
 
     def _before_projector(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._seen["vision"] = args[0] if args else next(iter(kwargs.values()))
+        self._vision = args[0] if args else next(iter(kwargs.values()))
 
     def _after_encoding(self, arguments: dict[str, Any], output: Any) -> None:
-        self.latest = Encoding(arguments.get("image_sizes"), self._pixels, dict(self._seen))
-        self._pixels = None
-        self._seen.clear()
+        sizes = {name: value for name, value in arguments.items() if name != "pixel_values"}
+        self.latest = Encoding(sizes, self._pixels, self._vision, list(self._tower))
+        self._pixels = self._vision = None
+        self._tower.clear()
         if not isinstance(output, tuple):  # the tuple of return_dict=False is no form in which a forward takes features
             self._by_features[identity_of(output)] = self.latest
 

@@ -69,6 +69,13 @@ class Choice(NamedTuple):
         row, column = is_target.gather(1, targets).nonzero(as_tuple=True)
         return hidden.index_put((row, slots.gather(1, targets)[row, column]), means[row, column].to(hidden.dtype))
 
+    def merge_each(self, tokens: torch.Tensor) -> torch.Tensor:
+        """The same for what belongs to the image tokens alone, `[b, n, d]`."""
+        if self.into is None:
+            return tokens
+        slots = torch.arange(tokens.shape[1], device=tokens.device).expand(tokens.shape[:2])
+        return self.to(tokens.device).merge(tokens, slots)
+
     def to(self, device: torch.device) -> "Choice":
         """The same choice on another device."""
         return Choice(self.alive.to(device), None if self.into is None else self.into.to(device))

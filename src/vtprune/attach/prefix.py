@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from vtprune.attach.captured import Captured
 from vtprune.attach.layout import Layout
 from vtprune.attach.prompt import Prompt
 from vtprune.attach.transformers_internals import cached_states
@@ -28,8 +29,7 @@ class PrefixState:
         layout: their image tokens.
         pixels: the input of the vision tower, if it was seen.
         hidden: `[b, length, d]` the hidden states that enter the layer.
-        captured: what hooks captured before the layer: the embeddings, the vision tower's output and attention, and
-            the queries and keys of the layer before.
+        captured: what hooks captured before the layer.
         cached: (keys, values) of each earlier layer.
         features: of the image tokens before `layer`, once a stage there has needed them.
     """
@@ -40,14 +40,12 @@ class PrefixState:
     layout: Layout
     pixels: torch.Tensor | None
     hidden: torch.Tensor
-    captured: dict[str, torch.Tensor]
+    captured: Captured
     cached: list[tuple[torch.Tensor, torch.Tensor]]
     features: Features | None = None
 
     @classmethod
-    def before(
-        cls, layer: int, prompt: Prompt, hidden: torch.Tensor, captured: Mapping[str, torch.Tensor], cache: Cache
-    ) -> PrefixState:
+    def before(cls, layer: int, prompt: Prompt, hidden: torch.Tensor, captured: Captured, cache: Cache) -> PrefixState:
         """The state of a prompt, of which nothing has been dropped yet, before `layer`."""
         return cls(
             layer,
@@ -56,7 +54,7 @@ class PrefixState:
             prompt.layout,
             prompt.pixels,
             hidden,
-            dict(captured),
+            captured.copy(),
             cached_states(cache, layer),
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -17,6 +17,20 @@ if TYPE_CHECKING:  # importing these takes seconds
     from transformers import Cache
 
 
+class Segment(NamedTuple):
+    """A run of layers that sees the same shortened sequence.
+
+    Attributes:
+        first: its first layer.
+        attended: `[b, length]` bool, False on padding.
+        blocks: `[b, length]` as in `Prompt`.
+    """
+
+    first: int
+    attended: torch.Tensor
+    blocks: torch.Tensor | None
+
+
 @dataclass
 class Prompt:
     """A batch of prompts, as far as the stages have shortened it. It lives as long as the cache that it filled.
@@ -27,10 +41,14 @@ class Prompt:
         prompt_attended: `[b, length]` bool, False on padding.
         attended: `[b, current length]` the same over the current sequence.
         text: `[b, current length]` bool, the tokens that are not image tokens.
+        blocks: `[b, current length]` numbers of the blocks of tokens that see one another, -1 for tokens of none; None
+            in models in which every token sees only itself and earlier ones.
         alive: `[b, n]` bool, the image tokens that are left.
         slots: `[b, n]` current position of each image token.
         choices: the choice of each stage, by its layer.
-        segments: (first layer, `attended`) of each run of layers that sees the same shortened sequence.
+        segments: each run of layers that sees the same shortened sequence.
+        ahead: `[b, 1]` by how much the position that follows the prompt is above the number of its tokens (M-RoPE gives
+            an image fewer positions than tokens); None where positions have one axis.
         pixels: the input of the vision tower, if it was seen.
         pixel_values: the pixels that the model was given, if any.
         image_features: reference to the image features that were computed before the forward, if any.
@@ -43,21 +61,30 @@ class Prompt:
     text: torch.Tensor
     alive: torch.Tensor
     slots: torch.Tensor
+    blocks: torch.Tensor | None = None
     choices: dict[int, Choice] = field(default_factory=dict)
-    segments: list[tuple[int, torch.Tensor]] = field(default_factory=list)
+    segments: list[Segment] = field(default_factory=list)
+    ahead: torch.Tensor | None = None
     pixels: torch.Tensor | None = None
     pixel_values: torch.Tensor | None = None
     image_features: weakref.ref[object] | None = None
 
     @classmethod
-    def start(cls, input_ids: torch.Tensor, layout: Layout, attended: torch.Tensor, image_token: int) -> Prompt:
+    def start(
+        cls,
+        input_ids: torch.Tensor,
+        layout: Layout,
+        attended: torch.Tensor,
+        image_token: int,
+        blocks: torch.Tensor | None = None,
+    ) -> Prompt:
         """A prompt of which nothing has been dropped.
 
         Args:
             image_token: id of the image token.
         """
         text = attended & (input_ids != image_token)
-        return cls(input_ids, layout, attended, attended, text, alive=layout.valid, slots=layout.index)
+        return cls(input_ids, layout, attended, attended, text, layout.valid, layout.index, blocks)
 
     def is_continued_by(
         self, input_ids: torch.Tensor, pixel_values: torch.Tensor | None, image_features: object | None
@@ -95,8 +122,9 @@ class Prompt:
         stay = self.attended & ~gone
         order = pack_right(stay)
         self.attended, self.text = stay.gather(1, order), self.text.gather(1, order)
+        self.blocks = None if self.blocks is None else self.blocks.gather(1, order)
         self.slots = inverse_of(order, length).gather(1, self.slots)
-        self.segments.append((layer, self.attended))
+        self.segments.append(Segment(layer, self.attended, self.blocks))
         return order
 
     def to(self, device: torch.device) -> None:
@@ -104,10 +132,11 @@ class Prompt:
         if self.alive.device != device:
             self.attended, self.text = self.attended.to(device), self.text.to(device)
             self.alive, self.slots = self.alive.to(device), self.slots.to(device)
+            self.blocks = None if self.blocks is None else self.blocks.to(device)
 
-    def segment(self, layer: int) -> tuple[int, torch.Tensor] | None:
+    def segment(self, layer: int) -> Segment | None:
         """The run of shortened layers that `layer` is part of; None before the first one."""
-        return next((segment for segment in reversed(self.segments) if segment[0] <= layer), None)
+        return next((segment for segment in reversed(self.segments) if segment.first <= layer), None)
 
     def check_grown(self, cache: Cache) -> None:
         """Check that the cache of every layer holds its prompt and, after it, equally many tokens.
@@ -115,7 +144,7 @@ class Prompt:
         Raises:
             UserError: if it does not.
         """
-        lengths = {0: self.input_ids.shape[1]} | {layer: attended.shape[1] for layer, attended in self.segments}
+        lengths = {0: self.input_ids.shape[1]} | {run.first: run.attended.shape[1] for run in self.segments}
         grown = {cache.get_seq_length(layer) - length for layer, length in lengths.items()}
         if self.segments and (len(grown) > 1 or min(grown) < 0):
             raise UserError(
@@ -135,20 +164,24 @@ class Prompt:
             tokens: number of tokens that continue the prompt.
             cached: length of the cache of layer 0.
             mask: `[b, length of all]` the attention mask of the call, if it has one.
-            positions: `[1 or b, tokens]` the position ids of the call, which are returned. If there are none, the
-                tokens follow the prompt and everything that was cached after it.
+            positions: `[1 or b, tokens]` the position ids of the call, or with several axes `[axes, 1 or b, tokens]`,
+                which are returned. If there are none, the tokens follow the prompt and everything that was cached
+                after it.
             unseen: whether the tokens contain image tokens without an image.
 
         Raises:
             UserError: if the mask, the positions or the image tokens show that the tokens begin earlier.
         """
-        since = cached - self.segments[0][1].shape[1]
+        since = cached - self.segments[0].attended.shape[1]
         past = self.input_ids.shape[1] + since
-        if positions is None:
-            positions = torch.arange(past, past + tokens, device=self.input_ids.device)[None]
         attended = self.prompt_attended.sum(dim=1) + since if mask is None else mask[:, :past].sum(dim=1)
+        first = attended if self.ahead is None else attended + self.ahead[:, 0].to(attended)
+        if positions is None:
+            new = torch.arange(tokens, device=self.input_ids.device)
+            positions = (past + new)[None] if self.ahead is None else first[:, None] + new
+        given = positions[-1] if positions.ndim == 3 else positions
         short = mask is not None and mask.shape[1] < past + tokens
-        if unseen or short or bool((positions[:, 0] < attended.to(positions.device)).any()):
+        if unseen or short or bool((given[:, 0] < first.to(given.device)).any()):
             raise UserError(
                 f"expected only tokens after position {past} (pruned tokens included), but the attention_mask, the "
                 "position_ids or the image tokens show that the input starts earlier: pass only the new tokens, with "

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from torch import nn
 
 from vtprune.attach.families import Family, family_of
 from vtprune.attach.prefix import Prefix
+from vtprune.attach.transformers_internals import attends_in_full
 from vtprune.attach.vision_tower import TowerAttention
 from vtprune.errors import UserError
 from vtprune.stages import Pruner, Stage, placed
@@ -54,7 +56,8 @@ class Setup:
 
         Raises:
             UserError: if the model's family is not supported, it lacks a layer of the method, two stages fall on one
-                of its layers, or its vision tower has no attention though the method needs it.
+                of its layers, scores cannot be made of the layer that the method asks, or its vision tower has no
+                attention though the method needs it.
         """
         family = family_of(model)
         model = cast("PreTrainedModel", model)
@@ -69,16 +72,32 @@ class Setup:
             layers=layers,
             vision_tower=vision_tower,
             projector=family.projector(model),
-            tower_attention=TowerAttention.of(vision_tower, model.config),
+            tower_attention=TowerAttention.of(
+                vision_tower, family.feature_layer(model.config), partial(family.picture_side, model.config)
+            ),
             stages=placed(method, len(layers)),
             prefix=prefix,
         )
         if setup.uses_tower and setup.tower_attention is None:
             raise UserError(
                 f"{method.name} needs the vision tower's attention, but {type(vision_tower).__name__} has no layer "
-                f"(with q_proj and k_proj) whose output vision_feature_layer {model.config.vision_feature_layer} is"
+                f"whose output vision_feature_layer {family.feature_layer(model.config)} is"
             )
+        setup._check_scored_layers()
         return setup
+
+    def _check_scored_layers(self) -> None:
+        """Check that the layers whose attention is scored attend to every earlier token."""
+        config, depth = self.decoder.config, len(self.layers)
+        for layer, stage in self.stages.items():
+            reason = attends_in_full(config, layer - 1) if stage.least_layer > 0 else None
+            if reason is not None:
+                full = [number + 1 for number in range(depth - 1) if attends_in_full(config, number) is None]
+                right = f"take a layer among {full}" if full else "take a method that needs no attention"
+                raise UserError(
+                    f"{self.method.name} before layer {layer} needs the attention of layer {layer - 1}, which is "
+                    f"{reason} and does not see every image token: {right}"
+                )
 
     @property
     def first_layer(self) -> int:

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 from torch import nn
-from torch.utils.hooks import RemovableHandle
 
-from vtprune.attach.layout import Layout, square_grid
+from vtprune.attach.layout import Layout
+from vtprune.attach.recording import Recorded, Recording
 from vtprune.errors import UserError
 from vtprune.features import Patches
 from vtprune.ops.indexing import take
-
-if TYPE_CHECKING:  # importing these takes seconds
-    from transformers import PreTrainedConfig
 
 
 def by_prompt(outputs: torch.Tensor | None, counts: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
     """Sort the vision tower's output by prompt.
 
     Args:
-        outputs: `[pictures, tokens, d]` of the pictures of all prompts, in order; None if hooks did not see the
-            projector at work. Beam search repeats prompts, not pictures.
-        counts: for each prompt, how many of the pictures it shows.
+        outputs: `[pictures, tokens, d]` of the pictures of all prompts, in order, or `[patches, d]` from towers that
+            have no pictures of one size; None if hooks did not see the projector at work. Beam search repeats prompts,
+            not pictures.
+        counts: for each prompt, how many of the pictures (or patches) are its own.
 
     Returns:
         `[b, m, d]`, padded to the prompt with most tokens, and `[b, m]` bool, False for padding.
@@ -37,6 +35,8 @@ def by_prompt(outputs: torch.Tensor | None, counts: list[int]) -> tuple[torch.Te
             "the vision tower's features were not seen: encode the images within the with block, or take "
             "features='projected'"
         )
+    if outputs.ndim == 2:
+        outputs = outputs[:, None]
     # A whole factor between both numbers means that beam search repeats each prompt.
     pictures = len(outputs) if outputs.ndim == 3 else 0
     beams = max(1, sum(counts) // max(1, pictures))
@@ -56,95 +56,119 @@ def by_prompt(outputs: torch.Tensor | None, counts: list[int]) -> tuple[torch.Te
     return padded.flatten(1, 2), valid.flatten(1)
 
 
+Side = Callable[[], tuple[int, int] | None]
+"""Says (height, width) of a picture in patches; None if pictures differ in size. It raises where there is no grid."""
+
+
 class TowerAttention:
     """The attention in the layer of the vision tower whose output the projector gets.
 
-    `vision_feature_layer` may name several layers; then it is the last one named.
-
     Args:
-        attention: the attention module of that layer.
-        config: the configuration of the model.
+        layer: that layer.
+        side: says (height, width) of a picture in patches; None if pictures differ in size.
     """
 
-    def __init__(self, attention: nn.Module, config: PreTrainedConfig) -> None:
-        self._attention, self._config = attention, config
+    def __init__(self, layer: nn.Module, side: Side) -> None:
+        self._layer, self._side = layer, side
 
     @classmethod
-    def of(cls, vision_tower: nn.Module, config: PreTrainedConfig) -> TowerAttention | None:
+    def of(cls, vision_tower: nn.Module, feature_layer: int | Sequence[int], side: Side) -> TowerAttention | None:
         """The attention of a vision tower; None if it has no such layer.
 
         Args:
-            config: the configuration of the model.
+            feature_layer: number of the hidden state that the projector gets. They are counted from the embeddings on:
+                number 1 is the output of the first layer. Of several, it is the last one named.
+            side: as of the class.
         """
-        modules = vision_tower.modules()
-        attentions = [module for module in modules if hasattr(module, "q_proj") and hasattr(module, "k_proj")]
-        named = config.vision_feature_layer
-        index = named if isinstance(named, int) else named[-1]
-        # Hidden states are counted from the embeddings on: number 1 is the output of the first layer.
-        index = index + len(attentions) if index < 0 else index - 1
-        return cls(attentions[index], config) if 0 <= index < len(attentions) else None
+        stacks = [module for module in vision_tower.modules() if isinstance(module, nn.ModuleList)]
+        layers = max(stacks, key=len, default=nn.ModuleList())
+        index = feature_layer if isinstance(feature_layer, int) else feature_layer[-1]
+        index = index + len(layers) if index < 0 else index - 1
+        return cls(layers[index], side) if 0 <= index < len(layers) else None
 
-    def listen(self, seen: dict[str, torch.Tensor]) -> list[RemovableHandle]:
-        """Put hooks on the layer that store the queries and keys of every picture in `seen`."""
+    def listen(self, seen: list[Recorded]) -> Recording:
+        """Record the layer's queries and keys of every picture in `seen`, a record for each call of the kernel."""
 
-        def store_query(module: nn.Module, args: tuple[Any, ...], output: torch.Tensor) -> None:
-            height, width = square_grid(self._config)
-            has_class_token = output.shape[1] == 1 + height * width
+        def store(recorded: Recorded) -> None:
             # Of a tower with a class token, only that token's query is needed: the others can be freed.
-            seen["tower_query"] = output[:, :1].clone() if has_class_token else output
+            side = self._side()
+            if side is not None and recorded.key.shape[2] == 1 + side[0] * side[1]:
+                first = recorded.query[:, :, :1].clone()
+                recorded = Recorded(first, recorded.key, recorded.scaling, special=recorded.special)
+            seen.append(recorded)
 
-        def store_key(module: nn.Module, args: tuple[Any, ...], output: torch.Tensor) -> None:
-            seen["tower_key"] = output
+        return Recording(self._layer, store)
 
-        return [
-            self._last_of("q_norm", "q_proj").register_forward_hook(store_query),
-            self._last_of("k_norm", "k_proj").register_forward_hook(store_key),
-        ]
-
-    def _last_of(self, norm: str, projection: str) -> nn.Module:
-        """The module that makes the final queries or keys: InternVL may normalise them after projecting."""
-        module = getattr(self._attention, norm, None) or getattr(self._attention, projection)
-        return cast(nn.Module, module)
-
-    def patches(self, layout: Layout, seen: Mapping[str, torch.Tensor]) -> Patches:
+    def patches(self, layout: Layout, seen: Sequence[Recorded]) -> Patches:
         """The attention and keys of the image tokens of a batch.
 
         Args:
             layout: of the batch.
-            seen: the queries and keys that `listen` stored.
+            seen: the records that `listen` stored.
 
         Raises:
-            UserError: if the hooks have not seen the batch's pictures, or the tower's tokens are not patches with at
-                most a class token before them.
+            UserError: if the batch's pictures were not seen, or the tower's tokens are not patches with at most a class
+                token before them.
         """
-        if "tower_key" not in seen:
+        if not seen:
             raise UserError("the vision tower's attention was not seen: encode the images within the with block")
-        side = square_grid(self._config)
-        count = side[0] * side[1]
-        heads = cast(int, self._attention.num_heads)
-        query, key = (torch.unflatten(seen[name], -1, (heads, -1)) for name in ("tower_query", "tower_key"))
-        if key.shape[1] - count not in (0, 1):
-            raise UserError(
-                f"a vision tower of {count} patches must have {count} or {count + 1} tokens, not {key.shape[1]}"
-            )
-        scale = cast(float, self._attention.scale)
-        attention = torch.cat([_received(q, k, scale) for q, k in zip(query, key, strict=True)])
-        values = torch.cat((attention[..., None], key.float().mean(dim=2)), dim=-1)[:, -count:]
-        values, _ = by_prompt(values, layout.pictures)
-        index = layout.patches(side).to(values.device)
+        values, _ = by_prompt(self._values(seen), layout.pictures)
+        index = layout.patches(self._side() or (1, 1)).to(values.device)
         present = (index >= 0).all(dim=2)
         by_patch = torch.unflatten(take(values, index.clamp(min=0).flatten(1)), 1, index.shape[1:])
         by_token = by_patch.mean(dim=2)
         by_token = by_token.masked_fill(~present[..., None], 0.0).to(layout.index.device)
         return Patches(by_token[..., 0], by_token[..., 1:], present.to(layout.index.device) & layout.valid)
 
+    def _values(self, seen: Sequence[Recorded]) -> torch.Tensor:
+        """Attention received and key of each patch: `[pictures, patches, 1 + d]`, or `[patches, 1 + d]`."""
+        pictures = [picture for recorded in seen for picture in _pictures(recorded)]
+        values = [_received_and_keys(picture) for picture in pictures]
+        side = self._side()
+        if side is None:
+            return torch.cat(values)
+        count = side[0] * side[1]
+        for value in values:
+            if len(value) - count not in (0, 1):
+                raise UserError(
+                    f"a vision tower of {count} patches must have {count} or {count + 1} tokens, not {len(value)}"
+                )
+        return torch.stack([value[-count:] for value in values])
 
-def _received(query: torch.Tensor, key: torch.Tensor, scale: float) -> torch.Tensor:
-    """`[1, length]` attention that each token of one picture receives, mean over heads and queries.
+
+def _pictures(recorded: Recorded) -> list[Recorded]:
+    """A record of several pictures as one record for each: in rows, or packed into one row."""
+    if recorded.special is not None:
+        raise UserError(f"the vision tower {recorded.special}, so scores cannot be made from its queries and keys")
+    query, key, scaling = recorded.query, recorded.key, recorded.scaling
+    if recorded.ends is not None:
+        spans = [slice(start, stop) for start, stop in pairwise(recorded.ends.tolist())]
+        return [Recorded(query[:, :, span], key[:, :, span], scaling) for span in spans]
+    masks = [None] * len(key) if recorded.mask is None else list(recorded.mask[:, None])
+    rows = zip(query[:, None], key[:, None], masks, strict=True)
+    return [Recorded(*row[:2], scaling, mask=row[2]) for row in rows]
+
+
+def _received_and_keys(picture: Recorded) -> torch.Tensor:
+    """`[length, 1 + d]` attention that each token of a picture receives, and its key, mean over heads."""
+    attention = _received(picture)
+    keys = picture.key[0].transpose(0, 1).float().mean(dim=1)
+    return torch.cat((attention[:, None], keys), dim=-1)
+
+
+def _received(picture: Recorded, block: int = 2048) -> torch.Tensor:
+    """`[length]` attention that each token of one picture receives, mean over heads and queries.
 
     Args:
-        query: `[queries, heads, head_dim]`.
-        key: `[length, heads, head_dim]`.
+        block: number of rows of attention that are held at a time.
     """
-    logits = query.float().transpose(0, 1) @ key.float().permute(1, 2, 0) * scale
-    return logits.softmax(dim=-1).mean(dim=(0, 1))[None]
+    query, key = picture.query[0].float(), picture.key[0].float()
+    mask = picture.mask
+    totals = []
+    for start in range(0, query.shape[1], block):
+        logits = query[:, start : start + block] @ key.transpose(-1, -2) * picture.scaling
+        if mask is not None and mask.ndim == 4:  # True or 0 where a patch is seen
+            rows = mask[0, :, start : start + block]
+            logits = logits.masked_fill(~rows, float("-inf")) if rows.dtype == torch.bool else logits + rows
+        totals.append(logits.softmax(dim=-1).mean(dim=(0, 1)) * (logits.shape[1] / query.shape[1]))
+    return totals[0] if len(totals) == 1 else torch.stack(totals).sum(dim=0)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from helpers.attaching import WIDE, PerRow, first_fast, generate, hooks, recompute
-from helpers.tiny_families import CASES, GRID, IMAGE, IMAGES, batch, build, flat, prompt, rows_of
+from helpers.tiny_families import CASES, GRID, IMAGE, IMAGES, VOCABULARY, batch, build, flat, prompt, ready, rows_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import LlavaConfig, LlavaForConditionalGeneration, MistralConfig, Qwen3Config
@@ -322,17 +322,32 @@ def test_an_image_with_a_part_of_a_tile_is_refused(models):
         model(**inputs)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (Qwen3Config, "Qwen3Model is not supported"),
-        (MistralConfig, "MistralModel .* sliding window"),
-    ],
-)
-def test_unsupported_decoders_are_refused(models, text, message):
-    small = {"vocab_size": 32, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2}
+def with_decoder(models, text, **options):
+    """A tiny LLaVA with a decoder of this configuration class."""
+    small = {"vocab_size": VOCABULARY, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 4}
     heads = {"num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 8}
     vision = models("llava", "qwen2").config.vision_config
-    config = LlavaConfig(vision_config=vision, text_config=text(**small, **heads), image_token_id=IMAGE)
-    with pytest.raises(ValueError, match=message):
-        FastV(0.5, layer=1).attach(LlavaForConditionalGeneration(config))
+    config = LlavaConfig(vision_config=vision, text_config=text(**small, **heads, **options), image_token_id=IMAGE)
+    torch.manual_seed(0)
+    return ready(LlavaForConditionalGeneration(config), "sdpa")
+
+
+def test_scores_of_sliding_layers_are_refused(models):
+    """But methods without scores prune such decoders, and layers that see everything can be scored."""
+    every = with_decoder(models, MistralConfig)
+    with pytest.raises(ValueError, match=r"fastv .* layer 1 needs .* layer 0, .* sliding attention .* needs no att"):
+        FastV(0.5, layer=1).attach(every)
+    assert RandomPruning(0.5, layer=1).attach(every).first_layer == 1
+    kinds = ["sliding_attention", "full_attention"] * 2
+    some = with_decoder(models, Qwen3Config, sliding_window=4, use_sliding_window=True, layer_types=kinds)
+    with pytest.raises(ValueError, match=r"fastv before layer 3 .* layer 2, .* take a layer among \[2\]"):
+        FastV(0.5, layer=3).attach(some)
+    assert FastV(0.5, layer=2).attach(some).first_layer == 2
+
+
+def test_decoders_with_layers_that_cannot_be_shortened_are_refused(models):
+    model = with_decoder(models, Qwen3Config, layer_types=["full_attention", "linear_attention"] * 2)
+    with pytest.raises(
+        ValueError, match=r"Qwen3Model has layers of linear attention, .* of full attention and sliding"
+    ):
+        RandomPruning(0.5, layer=1).attach(model)

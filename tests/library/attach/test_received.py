@@ -6,8 +6,10 @@ import weakref
 import pytest
 import torch
 from helpers.attaching import LENGTHS, first_fast, indices
+from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from vtprune.attach.attention import attention_received
+from vtprune.attach.recording import Recorded
 from vtprune.methods import FastV, FitPrune, Fraction, Method
 from vtprune.ops.ranking import highest
 from vtprune.stages import Stage
@@ -46,9 +48,11 @@ def test_received_equals_the_eager_models_attentions(tiny, kv_heads, block):
         handle = layer.self_attn.register_forward_pre_hook(lambda m, a, k, s=seen: s.update(k), with_kwargs=True)
         with torch.no_grad():
             whole = model(**inputs, output_attentions=True).attentions[index]
-            query, key = (proj(seen["hidden_states"]) for proj in (layer.self_attn.q_proj, layer.self_attn.k_proj))
+            projected = (proj(seen["hidden_states"]) for proj in (layer.self_attn.q_proj, layer.self_attn.k_proj))
+            by_head = (states.unflatten(-1, (-1, layer.self_attn.head_dim)).transpose(1, 2) for states in projected)
+            rotated = apply_rotary_pos_emb(*by_head, *seen["position_embeddings"])
             payers = torch.stack((text, image), dim=1)
-            got = attention_received(layer.self_attn, query, key, seen["position_embeddings"], attended, payers, block)
+            got = attention_received(Recorded(*rotated, layer.self_attn.scaling), attended, payers, block=block)
         handle.remove()
         for row in range(3):
             for group, want in enumerate(expected(whole[row], text[row], image[row])):
@@ -101,7 +105,7 @@ def test_a_class_token_pays_as_an_image_token_and_is_never_dropped(tiny):
     assert indices(pruned) == [[sorted(best.tolist())]]
 
 
-def test_queries_are_freed_for_methods_that_need_the_last_one_alone(tiny):
+def test_queries_are_freed_for_methods_that_need_the_last_one_alone(tiny, monkeypatch):
     model, queries, freed = tiny.build(kv_heads=2), [], []
 
     class Peek(FastV):
@@ -112,10 +116,13 @@ def test_queries_are_freed_for_methods_that_need_the_last_one_alone(tiny):
     class PeekAtAll(Peek):
         needs = frozenset({"attention", "received"})
 
-    def remember(module, args, output):
-        queries[:] = [weakref.ref(output)]
+    of = Recorded.of
 
-    handle = model.model.language_model.layers[1].self_attn.q_proj.register_forward_hook(remember)
+    def remember(query, *others):
+        queries[:] = [weakref.ref(query)]
+        return of(query, *others)
+
+    monkeypatch.setattr(Recorded, "of", remember)
     gc.disable()
     try:
         for method in (Peek(0.25), PeekAtAll(0.25)):
@@ -123,7 +130,6 @@ def test_queries_are_freed_for_methods_that_need_the_last_one_alone(tiny):
                 model(**tiny.prompts(LENGTHS))
     finally:
         gc.enable()
-        handle.remove()
     assert freed == [True, False]
 
 

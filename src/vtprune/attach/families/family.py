@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, cast
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 from torch import nn
 
-from vtprune.attach.layout import Layout
+from vtprune.attach.layout import Layout, square_grid
 
 if TYPE_CHECKING:  # importing these takes seconds
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -24,7 +25,13 @@ class Family(ABC):
     """Name of the transformers class, which checkpoints have as their architecture."""
 
     needs_sizes: ClassVar[bool] = False
-    """Whether the layout of a prompt depends on the sizes of its images in pixels."""
+    """Whether the layout of a prompt depends on the sizes of its images."""
+
+    sizes_argument: ClassVar[str] = "image_sizes"
+    """Name of the model's argument that holds these sizes."""
+
+    nested_images: ClassVar[bool] = False
+    """Whether the processor takes the images of several prompts only as a list for each prompt."""
 
     @abstractmethod
     def layout(
@@ -40,12 +47,19 @@ class Family(ABC):
             config: the model's configuration.
             input_ids: `[b, length]`, with as many image tokens as the processor makes.
             attended: `[b, length]` bool, False on padding.
-            image_sizes: `[images, 2]` (height, width) in pixels before any processing, for all images of all
-                prompts in order. Only families with `needs_sizes` read them.
+            image_sizes: what the model's argument `sizes_argument` holds, for all images of all prompts in order:
+                `[images, 2]` (height, width) in pixels before any processing, or as the family says. Only families
+                with `needs_sizes` read them.
 
         Raises:
             UserError: if a prompt has no image, or a number of image tokens that its images cannot have.
         """
+
+    def layout_of_call(
+        self, config: PreTrainedConfig, input_ids: torch.Tensor, attended: torch.Tensor, arguments: Mapping[str, Any]
+    ) -> Layout:
+        """As `layout`, from all arguments of a call by name, for families that need more than the sizes."""
+        return self.layout(config, input_ids, attended, arguments.get(self.sizes_argument))
 
     def core(self, model: PreTrainedModel) -> PreTrainedModel:
         """The module that gets `input_ids` and holds the other parts."""
@@ -62,3 +76,31 @@ class Family(ABC):
     def projector(self, model: PreTrainedModel) -> nn.Module:
         """The module that turns the vision tower's output into image tokens."""
         return cast(nn.Module, self.core(model).multi_modal_projector)
+
+    def feature_layer(self, config: PreTrainedConfig) -> int | Sequence[int]:
+        """The number of the vision tower's hidden state (or states) that the projector gets."""
+        return cast("int | Sequence[int]", config.vision_feature_layer)
+
+    def picture_side(self, config: PreTrainedConfig) -> tuple[int, int] | None:
+        """(height, width) in patches of a picture that the vision tower gets; None if pictures differ in size.
+
+        Raises:
+            UserError: if the tower has no grid that this family could work with.
+        """
+        return square_grid(config)
+
+    def added_after(self, config: PreTrainedConfig) -> int:
+        """After how many of the first decoder layers image tokens get something added (Qwen3-VL's DeepStack)."""
+        return 0
+
+    def blocks(
+        self, config: PreTrainedConfig, input_ids: torch.Tensor, arguments: Mapping[str, Any]
+    ) -> torch.Tensor | None:
+        """`[b, length]` numbers of the blocks of tokens that see one another, -1 for tokens of none.
+
+        None in families in which every token sees only itself and earlier ones.
+
+        Args:
+            arguments: of the call, by name.
+        """
+        return None
