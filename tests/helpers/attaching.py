@@ -1,5 +1,6 @@
 """Methods, prompt lengths and an independent oracle, shared by the tests of attaching."""
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -123,30 +124,66 @@ def recompute(model, inputs, kept: dict[int, list[int]], tokens=6, means=None):
         kept: by layer, the image tokens that are left from that layer on.
         means: by image token that enters the decoder as a mean, the tokens whose mean it is.
     """
-    core, decoder = model.model, model.model.language_model
+    core = model.model
+    decoder = getattr(core, "language_model", None) or core.text_model
     ids, generated, logits = inputs["input_ids"], [], []
     image_at = (ids[0] == model.config.image_token_id).nonzero().flatten()
-    images = {name: inputs[name] for name in ("pixel_values", "image_sizes") if name in inputs}
-    features = core.get_image_features(**images).pooler_output
-    for _ in range(tokens):
-        embeds = core.get_input_embeddings()(ids)
-        embeds[0, image_at] = torch.cat(list(features)).to(embeds)
-        where = torch.arange(ids.shape[1])
-        hidden = embeds.clone()
+    arguments = inspect.signature(core.get_image_features).parameters
+    encoded = core.get_image_features(**{name: inputs[name] for name in arguments if name in inputs})
+    features = torch.cat(list(encoded.pooler_output))
+    added = [torch.cat(list(part)) for part in getattr(encoded, "deepstack_features", None) or ()]
+    for part in (*added, features):
+        whole = part.clone()
         for target, members in (means or {}).items():
-            hidden[0, image_at[target]] = embeds[0, image_at[members]].mean(dim=0)
+            part[target] = whole[members].mean(dim=0)
+    for _ in range(tokens):
+        hidden = core.get_input_embeddings()(ids)
+        hidden[0, image_at] = features.to(hidden)
+        where, positions = torch.arange(ids.shape[1]), positions_of(core, ids, inputs)
         for index, layer in enumerate(decoder.layers):
             if index in kept:
                 dropped = set(image_at.tolist()) - {int(image_at[i]) for i in kept[index]}
                 stay = torch.tensor([slot for slot, at in enumerate(where.tolist()) if at not in dropped])
                 hidden, where = hidden[:, stay], where[stay]
-            length = len(where)
-            mask = torch.full((length, length), torch.finfo(hidden.dtype).min).triu(1)[None, None]
-            rotary = decoder.rotary_emb(hidden, position_ids=where[None])
-            hidden = layer(hidden, attention_mask=mask, position_embeddings=rotary)
+            mask = torch.zeros(len(where), len(where)).masked_fill(
+                ~sees(decoder.config, index, where, ids, inputs), -1e9
+            )
+            kind = [decoder.config.layer_types[index]] if decoder.config.model_type == "gemma3_text" else []
+            rotary = decoder.rotary_emb(hidden, positions[..., where], *kind)
+            hidden = layer(hidden, attention_mask=mask[None, None], position_embeddings=rotary)
+            if index < len(added):
+                for token, at in enumerate(image_at.tolist()):
+                    hidden[0, where == at] += added[index][token]
         step = model.lm_head(decoder.norm(hidden))[0, -1]
         logits.append(step.clone())
         step[model.generation_config.suppress_tokens] = -torch.inf
         generated.append(int(step.argmax()))
         ids = torch.cat((ids, torch.tensor([[generated[-1]]])), dim=1)
     return generated, torch.stack(logits)
+
+
+def positions_of(core, ids, inputs) -> torch.Tensor:
+    """The position ids of a sequence: `[1, length]`, or `[3, 1, length]` of Qwen's models."""
+    if not hasattr(core, "get_rope_index"):
+        return torch.arange(ids.shape[1])[None]
+    kinds = torch.nn.functional.pad(
+        inputs["mm_token_type_ids"], (0, ids.shape[1] - inputs["mm_token_type_ids"].shape[1])
+    )
+    return core.get_rope_index(ids, mm_token_type_ids=kinds, image_grid_thw=inputs["image_grid_thw"])[0]
+
+
+def sees(config, layer: int, where: torch.Tensor, ids: torch.Tensor, inputs) -> torch.Tensor:
+    """`[length, length]` bool, which of the tokens that are left each of them sees."""
+    slots = torch.arange(len(where))
+    visible = slots <= slots[:, None]
+    if "token_type_ids" in inputs:  # images see themselves in full
+        kinds = torch.nn.functional.pad(
+            inputs["token_type_ids"][0], (0, ids.shape[1] - inputs["token_type_ids"].shape[1])
+        )
+        image = torch.where(kinds == 1, (kinds.diff(prepend=kinds[:1] * 0) == 1).cumsum(dim=0), 0)[where]
+        visible |= (image == image[:, None]) & (image > 0)
+    kinds = getattr(config, "layer_types", None)
+    window = getattr(config, "sliding_window", None)
+    if window is not None and (kinds is None or kinds[layer] == "sliding_attention"):
+        visible &= slots > slots[:, None] - window
+    return visible

@@ -15,6 +15,8 @@ from transformers import (
     Qwen2Config,
 )
 
+from helpers.tiny_qwen import QWEN_IMAGES, build_qwen, qwen_pictures
+
 IMAGE, PAD, VOCABULARY = 3, 0, 60
 GRID, SIDE = 4, 32  # 4x4 tokens of a 32-pixel picture: 8-pixel patches, or 4-pixel ones shuffled
 PINPOINTS = [[32, 64], [64, 32], [64, 64], [96, 32], [32, 96]]
@@ -33,6 +35,17 @@ IMAGES = {
     "llava_next": [[(30, 70)], [(100, 20), (64, 64)], [(3, 90)]],
     "internvl": [[5], [1, 3], [13]],
 }
+QWEN = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
+IMAGES |= dict.fromkeys(QWEN, QWEN_IMAGES)
+_SHARED = {
+    "vocab_size": VOCABULARY,
+    "max_position_embeddings": 512,
+    "pad_token_id": PAD,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "initializer_range": 0.3,
+}
+BY_TOKEN = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids")
 TEMPLATE = (
     "{% for message in messages %}USER: {% for part in message['content'] %}"
     "{% if part['type'] == 'image' %}<image> {% else %}{{ part['text'] }}{% endif %}{% endfor %}"
@@ -48,17 +61,12 @@ def text_config(decoder: str, layers: int = 2, **options):
     if decoder == "mistral":
         options = {"sliding_window": None, **options}
     return DECODERS[decoder](
-        vocab_size=VOCABULARY,
         hidden_size=64,
         intermediate_size=64,
         num_hidden_layers=layers,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=512,
-        pad_token_id=PAD,
-        bos_token_id=1,
-        eos_token_id=2,
-        initializer_range=0.3,
+        **_SHARED,
         **options,
     )
 
@@ -93,18 +101,23 @@ def configuration(family: str, text):
     return InternVLConfig(vision_config=vision, text_config=text, image_token_id=IMAGE, image_seq_length=GRID**2)
 
 
-def build(family: str, decoder: str, attention: str = "sdpa", **options):
+def build(family: str, decoder: str = "", attention: str = "sdpa", layers: int = 2, **options):
+    """A model of a family; those of one decoder need not name it."""
     torch.manual_seed(0)
-    classes = (LlavaForConditionalGeneration, LlavaNextForConditionalGeneration, InternVLForConditionalGeneration)
-    kind = classes[list(IMAGES).index(family)]
-    return ready(kind(configuration(family, text_config(decoder, **options))), attention)
+    if family in QWEN:
+        model = build_qwen(family, layers, IMAGE, _SHARED, **options)
+    else:
+        classes = (LlavaForConditionalGeneration, LlavaNextForConditionalGeneration, InternVLForConditionalGeneration)
+        kind = classes[list(IMAGES).index(family)]
+        model = kind(configuration(family, text_config(decoder, layers, **options)))
+    return ready(model, attention)
 
 
 def ready(model, attention: str):
     """Prepare a new model for these tests."""
     model.eval().set_attn_implementation(attention)
     # Trained norms are not uniform; with uniform ones both readings' keys have the same directions.
-    for layer in model.model.language_model.layers:
+    for layer in decoder_of(model).layers:
         torch.nn.init.uniform_(layer.input_layernorm.weight, 0.2, 2.0)
     # No end of sequence: every row generates as many tokens as are asked for.
     model.generation_config.eos_token_id = None
@@ -114,27 +127,41 @@ def ready(model, attention: str):
     return model
 
 
+def decoder_of(model):
+    return getattr(model.model, "language_model", None) or model.model.text_model
+
+
 @torch.no_grad()
 def prompt(model, images, before=3, after=5, seed=0) -> dict[str, torch.Tensor]:
     """One prompt: text, the images with a word between them, text. The model says how many image tokens there are."""
     generator = torch.Generator().manual_seed(seed)
-    if isinstance(images[0], tuple):
+    inputs, pieces_of = pictures(model, images, generator)
+    text = torch.randint(6, VOCABULARY, (before + after + len(images),), generator=generator).split(1)
+    pieces = list(text[:before])
+    for number, piece in enumerate(pieces_of):
+        pieces += [piece, text[before + number]]
+    ids = torch.cat((*pieces, *text[before + len(images) :]))[None]
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), **inputs}
+    if model.config.model_type in QWEN:
+        inputs["mm_token_type_ids"] = (ids == IMAGE).int()
+    return inputs
+
+
+def pictures(model, images, generator) -> tuple[dict[str, torch.Tensor], list[torch.Tensor]]:
+    """The model's arguments for the images, and for each image the ids that stand for it."""
+    family = model.config.model_type
+    if family in QWEN:
+        inputs, counts = qwen_pictures(images, generator)
+    elif family == "llava_next":
         tiles = [1 + rows * columns for rows, columns in map(tiling, images)]
         pixels = torch.randn(len(images), max(tiles), 3, SIDE, SIDE, generator=generator)
         inputs = {"pixel_values": pixels, "image_sizes": torch.tensor(images)}
+        counts = [len(feature) for feature in model.get_image_features(**inputs).pooler_output]
     else:
-        tiles = images
         inputs = {"pixel_values": torch.randn(sum(images), 3, SIDE, SIDE, generator=generator)}
-    features = model.get_image_features(**inputs).pooler_output
-    counts = [len(feature) for feature in features]
-    if not isinstance(images[0], tuple):
-        counts = [tile_count * counts[0] for tile_count in tiles]
-    text = torch.randint(4, VOCABULARY, (before + after + len(images),), generator=generator).split(1)
-    pieces = list(text[:before])
-    for number, count in enumerate(counts):
-        pieces += [torch.full((count,), IMAGE), text[before + number]]
-    ids = torch.cat((*pieces, *text[before + len(images) :]))[None]
-    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), **inputs}
+        features = model.get_image_features(**inputs).pooler_output
+        counts = [tile_count * len(features[0]) for tile_count in images]
+    return inputs, [torch.full((count,), IMAGE) for count in counts]
 
 
 def tiling(size: tuple[int, int]) -> tuple[int, int]:
@@ -154,15 +181,15 @@ def batch(rows: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
     """The prompts in one batch, padded on the left; fewer tiles are padded with pictures that the model ignores."""
     longest = max(row["input_ids"].shape[1] for row in rows)
     joined = {}
-    for name in ("input_ids", "attention_mask"):
-        padded = [torch.nn.functional.pad(row[name], (longest - row[name].shape[1], 0), value=PAD) for row in rows]
-        joined[name] = torch.cat(padded)
-    pixels = [row["pixel_values"] for row in rows]
-    if pixels[0].ndim == 5:
-        most = max(part.shape[1] for part in pixels)
-        pixels = [torch.nn.functional.pad(part, (0,) * 7 + (most - part.shape[1],)) for part in pixels]
-        joined["image_sizes"] = torch.cat([row["image_sizes"] for row in rows])
-    return {**joined, "pixel_values": torch.cat(pixels)}
+    for name in rows[0]:
+        parts = [row[name] for row in rows]
+        if name in BY_TOKEN:
+            parts = [torch.nn.functional.pad(part, (longest - part.shape[1], 0), value=PAD) for part in parts]
+        elif parts[0].ndim == 5:
+            most = max(part.shape[1] for part in parts)
+            parts = [torch.nn.functional.pad(part, (0,) * 7 + (most - part.shape[1],)) for part in parts]
+        joined[name] = torch.cat(parts)
+    return joined
 
 
 def rows_of(model, family: str) -> list[dict[str, torch.Tensor]]:

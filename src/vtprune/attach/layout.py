@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -22,13 +22,16 @@ class Part:
 
     Attributes:
         image: index of the image in its prompt.
-        name: `image` (LLaVA-1.5), `base` and `any-res` (LLaVA-NeXT), `tile` and `thumbnail` (InternVL).
+        name: `image` (LLaVA-1.5, Qwen), `base` and `any-res` (LLaVA-NeXT), `tile` and `thumbnail` (InternVL).
         grid: (height, width) in tokens.
         lead: number of tokens before the grid that have no place on it.
         tiles: (rows, columns) of the pictures from which the vision tower makes the part.
         cut: (rows, columns) of patches above and left of the grid that are padding.
         newline: whether the last column of the grid is newline tokens, which come from no patch.
         merged: number of patches along each side of a token (InternVL's pixel shuffle merges 2 x 2).
+        own_size: whether the vision tower takes the part's patches as they are, those of a token one after the other,
+            instead of pictures of one size (Qwen's towers).
+        order: for towers with `own_size` that sort the tokens: for each token, its place among those of the part.
     """
 
     image: int
@@ -39,6 +42,8 @@ class Part:
     cut: tuple[int, int] = (0, 0)
     newline: bool = False
     merged: int = 1
+    own_size: bool = False
+    order: tuple[int, ...] | None = None
 
     @property
     def tokens(self) -> int:
@@ -47,15 +52,18 @@ class Part:
 
     @property
     def pictures(self) -> int:
-        """Number of pictures from which the vision tower makes the part."""
-        return self.tiles[0] * self.tiles[1]
+        """Number of pictures from which the vision tower makes the part; of patches, where it has its own size."""
+        return self.tokens * self.merged**2 if self.own_size else self.tiles[0] * self.tiles[1]
 
     def patches(self, side: tuple[int, int]) -> torch.Tensor:
         """`[tokens, merged ** 2]` indices of the patches that each token is made of, -1 for none.
 
         Args:
-            side: (height, width) of a picture in patches.
+            side: (height, width) of a picture in patches; (1, 1) where each has its own size.
         """
+        if self.own_size:
+            places = torch.arange(self.tokens) if self.order is None else torch.tensor(self.order)
+            return places[:, None] * self.merged**2 + torch.arange(self.merged**2)
         height, width, times = self.grid[0], self.grid[1] - self.newline, self.merged
         row = self.cut[0] + torch.arange(height * times)[:, None]
         column = self.cut[1] + torch.arange(width * times)
@@ -145,6 +153,42 @@ def assemble_layout(places: Sequence[torch.Tensor], rows: list[list[Part]], devi
         positions=table[..., 4:6],
         grids=table[..., 6:].clamp(min=1),  # padding has no grid, and nobody may divide by 0
     )
+
+
+def parts_by_prompt(
+    places: Sequence[torch.Tensor], images: Sequence[list[Part]], sizes_argument: str
+) -> list[list[Part]]:
+    """Distribute the images over the prompts, by how many image tokens each prompt has.
+
+    Prompts that repeat one another (beam search) may share their images.
+
+    Args:
+        places: for each prompt, the positions of its image tokens.
+        images: the parts of every image of the batch, in order.
+        sizes_argument: name of the argument from which the parts were made, for messages.
+
+    Raises:
+        UserError: if they do not fit.
+    """
+    sizes = [sum(part.tokens for part in parts) for parts in images]
+    repeats = max(1, sum(map(len, places)) // max(1, sum(sizes)))
+    rows, start = [], 0
+    for row, place in enumerate(places):
+        end, tokens = start, 0
+        while tokens < len(place) and end < len(sizes):
+            tokens, end = tokens + sizes[end], end + 1
+        if tokens != len(place):
+            raise UserError(
+                f"prompt {row} of the batch has {len(place)} image tokens, "
+                f"but the {sizes_argument} of its images make {tokens}"
+            )
+        numbered = enumerate(images[start:end])
+        rows.append([replace(part, image=number) for number, parts in numbered for part in parts])
+        if row % repeats == repeats - 1:
+            start = end
+    if start != len(images):
+        raise UserError(f"there are {len(images)} {sizes_argument}, but the prompts show {start} images")
+    return rows
 
 
 def square_grid(config: PreTrainedConfig) -> tuple[int, int]:

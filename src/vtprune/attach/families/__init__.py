@@ -6,11 +6,15 @@ from vtprune.attach.families.family import Family
 from vtprune.attach.families.internvl import InternVL
 from vtprune.attach.families.llava import Llava
 from vtprune.attach.families.llava_next import LlavaNext
+from vtprune.attach.families.qwen2_vl import Qwen2VL, Qwen25VL
+from vtprune.attach.families.qwen3_vl import Qwen3VL
 from vtprune.errors import UserError
 
 __all__ = ["FAMILIES", "Family", "family_of"]
 
-FAMILIES: dict[str, Family] = {family.model_class: family for family in (Llava(), LlavaNext(), InternVL())}
+FAMILIES: dict[str, Family] = {
+    family.model_class: family for family in (Llava(), LlavaNext(), InternVL(), Qwen2VL(), Qwen25VL(), Qwen3VL())
+}
 """The supported families by the name of their transformers class."""
 
 LAYER_KINDS = ("full_attention", "sliding_attention")

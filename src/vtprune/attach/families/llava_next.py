@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 
 from vtprune.attach.families.family import Family
-from vtprune.attach.layout import Layout, Part, assemble_layout, has_class_token, image_token_places, square_grid
+from vtprune.attach.layout import (
+    Layout,
+    Part,
+    assemble_layout,
+    has_class_token,
+    image_token_places,
+    parts_by_prompt,
+    square_grid,
+)
 from vtprune.errors import UserError
 
 if TYPE_CHECKING:  # importing these takes seconds
@@ -50,7 +56,7 @@ class LlavaNext(Family):
         if image_sizes is None:
             raise UserError("pruning LLaVA-NeXT needs the image_sizes that its processor returns")
         images = [_parts(config, size) for size in torch.as_tensor(image_sizes).tolist()]
-        return assemble_layout(places, _parts_by_prompt(places, images), input_ids.device)
+        return assemble_layout(places, parts_by_prompt(places, images, self.sizes_argument), input_ids.device)
 
 
 def _parts(config: PreTrainedConfig, size: list[int]) -> list[Part]:
@@ -71,26 +77,3 @@ def _parts(config: PreTrainedConfig, size: list[int]) -> list[Part]:
         Part(0, "base", (height, width)),
         Part(0, "any-res", (rows, columns + 1), tiles=(down, across), cut=cut, newline=True),
     ]
-
-
-def _parts_by_prompt(places: Sequence[torch.Tensor], images: list[list[Part]]) -> list[list[Part]]:
-    """Distribute the images over the prompts, by how many image tokens each prompt has."""
-    sizes = [sum(part.tokens for part in parts) for parts in images]
-    repeats = max(1, sum(map(len, places)) // max(1, sum(sizes)))
-    rows, start = [], 0
-    for row, place in enumerate(places):
-        end, tokens = start, 0
-        while tokens < len(place) and end < len(sizes):
-            tokens, end = tokens + sizes[end], end + 1
-        if tokens != len(place):
-            raise UserError(
-                f"prompt {row} of the batch has {len(place)} image tokens, "
-                f"but the image_sizes of its images make {tokens}"
-            )
-        numbered = enumerate(images[start:end])
-        rows.append([replace(part, image=number) for number, parts in numbered for part in parts])
-        if row % repeats == repeats - 1:
-            start = end
-    if start != len(images):
-        raise UserError(f"there are {len(images)} image_sizes, but the prompts show {start} images")
-    return rows
