@@ -13,14 +13,16 @@ from transformers import (
     LlavaNextForConditionalGeneration,
     MistralConfig,
     Qwen2Config,
+    Qwen3Config,
 )
 
 from helpers.tiny_qwen import QWEN_IMAGES, build_qwen, qwen_pictures
+from helpers.tiny_siglip import SIGLIP_IMAGES, build_siglip, siglip_pictures
 
 IMAGE, PAD, VOCABULARY = 3, 0, 60
 GRID, SIDE = 4, 32  # 4x4 tokens of a 32-pixel picture: 8-pixel patches, or 4-pixel ones shuffled
 PINPOINTS = [[32, 64], [64, 32], [64, 64], [96, 32], [32, 96]]
-DECODERS = {"llama": LlamaConfig, "mistral": MistralConfig, "qwen2": Qwen2Config}
+DECODERS = {"llama": LlamaConfig, "mistral": MistralConfig, "qwen2": Qwen2Config, "qwen3": Qwen3Config}
 CASES = [
     ("llava", "mistral"),
     ("llava", "qwen2"),
@@ -28,6 +30,7 @@ CASES = [
     ("llava_next", "mistral"),
     ("internvl", "llama"),
     ("internvl", "qwen2"),
+    ("internvl", "qwen3"),
 ]
 # The images of three prompts by family: (height, width) for LLaVA-NeXT, the number of tiles for InternVL.
 IMAGES = {
@@ -36,7 +39,7 @@ IMAGES = {
     "internvl": [[5], [1, 3], [13]],
 }
 QWEN = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
-IMAGES |= dict.fromkeys(QWEN, QWEN_IMAGES)
+IMAGES |= dict.fromkeys(QWEN, QWEN_IMAGES) | SIGLIP_IMAGES
 _SHARED = {
     "vocab_size": VOCABULARY,
     "max_position_embeddings": 512,
@@ -106,6 +109,8 @@ def build(family: str, decoder: str = "", attention: str = "sdpa", layers: int =
     torch.manual_seed(0)
     if family in QWEN:
         model = build_qwen(family, layers, IMAGE, _SHARED, **options)
+    elif family in SIGLIP_IMAGES:
+        model = build_siglip(family, layers, IMAGE, _SHARED, PINPOINTS, **options)
     else:
         classes = (LlavaForConditionalGeneration, LlavaNextForConditionalGeneration, InternVLForConditionalGeneration)
         kind = classes[list(IMAGES).index(family)]
@@ -144,6 +149,8 @@ def prompt(model, images, before=3, after=5, seed=0) -> dict[str, torch.Tensor]:
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), **inputs}
     if model.config.model_type in QWEN:
         inputs["mm_token_type_ids"] = (ids == IMAGE).int()
+    if model.config.model_type == "gemma3":
+        inputs["token_type_ids"] = (ids == IMAGE).int()
     return inputs
 
 
@@ -152,6 +159,8 @@ def pictures(model, images, generator) -> tuple[dict[str, torch.Tensor], list[to
     family = model.config.model_type
     if family in QWEN:
         inputs, counts = qwen_pictures(images, generator)
+    elif family in SIGLIP_IMAGES:
+        return siglip_pictures(model, images, IMAGE, tiling, generator)
     elif family == "llava_next":
         tiles = [1 + rows * columns for rows, columns in map(tiling, images)]
         pixels = torch.randn(len(images), max(tiles), 3, SIDE, SIDE, generator=generator)

@@ -22,13 +22,16 @@ class Part:
 
     Attributes:
         image: index of the image in its prompt.
-        name: `image` (LLaVA-1.5, Qwen), `base` and `any-res` (LLaVA-NeXT), `tile` and `thumbnail` (InternVL).
+        name: `image` (LLaVA-1.5, Qwen), `base` and `any-res` (LLaVA-NeXT), `newline` (LLaVA-OneVision),
+            `tile` and `thumbnail` (InternVL, Idefics3).
         grid: (height, width) in tokens.
         lead: number of tokens before the grid that have no place on it.
         tiles: (rows, columns) of the pictures from which the vision tower makes the part.
         cut: (rows, columns) of patches above and left of the grid that are padding.
         newline: whether the last column of the grid is newline tokens, which come from no patch.
         merged: number of patches along each side of a token (InternVL's pixel shuffle merges 2 x 2).
+        shrunk_from: (height, width) in patches of the grid that was shrunk to this one by bilinear interpolation
+            (LLaVA-OneVision's large images).
         own_size: whether the vision tower takes the part's patches as they are, those of a token one after the other,
             instead of pictures of one size (Qwen's towers).
         order: for towers with `own_size` that sort the tokens: for each token, its place among those of the part.
@@ -42,6 +45,7 @@ class Part:
     cut: tuple[int, int] = (0, 0)
     newline: bool = False
     merged: int = 1
+    shrunk_from: tuple[int, int] | None = None
     own_size: bool = False
     order: tuple[int, ...] | None = None
 
@@ -56,7 +60,7 @@ class Part:
         return self.tokens * self.merged**2 if self.own_size else self.tiles[0] * self.tiles[1]
 
     def patches(self, side: tuple[int, int]) -> torch.Tensor:
-        """`[tokens, merged ** 2]` indices of the patches that each token is made of, -1 for none.
+        """`[tokens, p]` indices of the patches that each token is made of, -1 for none.
 
         Args:
             side: (height, width) of a picture in patches; (1, 1) where each has its own size.
@@ -65,13 +69,24 @@ class Part:
             places = torch.arange(self.tokens) if self.order is None else torch.tensor(self.order)
             return places[:, None] * self.merged**2 + torch.arange(self.merged**2)
         height, width, times = self.grid[0], self.grid[1] - self.newline, self.merged
-        row = self.cut[0] + torch.arange(height * times)[:, None]
-        column = self.cut[1] + torch.arange(width * times)
+        down, across = self.shrunk_from or (height * times, width * times)
+        row, column = self.cut[0] + torch.arange(down)[:, None], self.cut[1] + torch.arange(across)
         picture = row // side[0] * self.tiles[1] + column // side[1]
         index = (picture * side[0] + row % side[0]) * side[1] + column % side[1]
-        index = index.view(height, times, width, times).transpose(1, 2)
-        index = torch.nn.functional.pad(index, (0, 0, 0, 0, 0, int(self.newline)), value=-1)
-        return torch.nn.functional.pad(index.reshape(-1, times**2), (0, 0, self.lead, 0), value=-1)
+        if self.shrunk_from is not None:
+            index = index[_taps(height, down)[:, :, None, None], _taps(width, across)].transpose(1, 2)
+        else:
+            index = index.view(height, times, width, times).transpose(1, 2)
+        index = index.reshape(height, width, -1) if index.numel() else index.new_zeros(height, width, times**2)
+        index = torch.nn.functional.pad(index, (0, 0, 0, int(self.newline)), value=-1)
+        return torch.nn.functional.pad(index.flatten(0, 1), (0, 0, self.lead, 0), value=-1)
+
+
+def _taps(count: int, whole: int) -> torch.Tensor:
+    """`[count, 2]` the values from which bilinear interpolation makes each of `count` out of `whole` values."""
+    centres = (torch.arange(count) + 0.5) * whole / max(1, count) - 0.5
+    lower = centres.floor().long().clamp(min=0)
+    return torch.stack((lower, (lower + 1).clamp(max=whole - 1)), dim=1)
 
 
 @dataclass(frozen=True)
@@ -111,10 +126,16 @@ class Layout:
         for parts in self.parts:
             # The patches of a part are counted from those of the parts before it.
             starts = accumulate((part.pictures * side[0] * side[1] for part in parts[:-1]), initial=0)
-            indices = [part.patches(side) for part in parts]
+            indices = _equally_wide([part.patches(side) for part in parts])
             shifted = [index.where(index < 0, index + start) for index, start in zip(indices, starts, strict=True)]
             rows.append(torch.cat(shifted))
         return pad_sequence(rows, batch_first=True, padding_value=-1).to(self.index.device)
+
+
+def _equally_wide(indices: list[torch.Tensor]) -> list[torch.Tensor]:
+    """The same `[tokens, p]`, all with the largest p: the patches of a token are repeated, which keeps their mean."""
+    most = max(index.shape[1] for index in indices)
+    return [index.repeat(1, most // index.shape[1]) for index in indices]
 
 
 def image_token_places(config: PreTrainedConfig, input_ids: torch.Tensor, attended: torch.Tensor) -> list[torch.Tensor]:

@@ -3,9 +3,12 @@
 from torch import nn
 
 from vtprune.attach.families.family import Family
+from vtprune.attach.families.gemma3 import Gemma3
+from vtprune.attach.families.idefics3 import Idefics3, SmolVLM
 from vtprune.attach.families.internvl import InternVL
 from vtprune.attach.families.llava import Llava
 from vtprune.attach.families.llava_next import LlavaNext
+from vtprune.attach.families.llava_onevision import LlavaOnevision
 from vtprune.attach.families.qwen2_vl import Qwen2VL, Qwen25VL
 from vtprune.attach.families.qwen3_vl import Qwen3VL
 from vtprune.errors import UserError
@@ -13,7 +16,19 @@ from vtprune.errors import UserError
 __all__ = ["FAMILIES", "Family", "family_of"]
 
 FAMILIES: dict[str, Family] = {
-    family.model_class: family for family in (Llava(), LlavaNext(), InternVL(), Qwen2VL(), Qwen25VL(), Qwen3VL())
+    family.model_class: family
+    for family in (
+        Llava(),
+        LlavaNext(),
+        LlavaOnevision(),
+        InternVL(),
+        Qwen2VL(),
+        Qwen25VL(),
+        Qwen3VL(),
+        Idefics3(),
+        SmolVLM(),
+        Gemma3(),
+    )
 }
 """The supported families by the name of their transformers class."""
 

@@ -55,11 +55,11 @@ class LlavaNext(Family):
         places = image_token_places(config, input_ids, attended)
         if image_sizes is None:
             raise UserError("pruning LLaVA-NeXT needs the image_sizes that its processor returns")
-        images = [_parts(config, size) for size in torch.as_tensor(image_sizes).tolist()]
+        images = [anyres_parts(config, size) for size in torch.as_tensor(image_sizes).tolist()]
         return assemble_layout(places, parts_by_prompt(places, images, self.sizes_argument), input_ids.device)
 
 
-def _parts(config: PreTrainedConfig, size: list[int]) -> list[Part]:
+def anyres_parts(config: PreTrainedConfig, size: list[int]) -> list[Part]:
     """Both sequences of an image of that (height, width) in pixels, by the model's own functions."""
     # Last checked with transformers 5.23. A LLaVA-NeXT model has imported this module already.
     from transformers.models.llava_next.modeling_llava_next import get_anyres_image_grid_shape, unpad_image
