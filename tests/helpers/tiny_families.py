@@ -23,6 +23,9 @@ IMAGE, PAD, VOCABULARY = 3, 0, 60
 GRID, SIDE = 4, 32  # 4x4 tokens of a 32-pixel picture: 8-pixel patches, or 4-pixel ones shuffled
 PINPOINTS = [[32, 64], [64, 32], [64, 64], [96, 32], [32, 96]]
 DECODERS = {"llama": LlamaConfig, "mistral": MistralConfig, "qwen2": Qwen2Config, "qwen3": Qwen3Config}
+QWEN = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
+# The other families, with the decoder that each has.
+TODAY = [*((family, "") for family in (*QWEN, *SIGLIP_IMAGES)), ("internvl", "qwen3")]
 CASES = [
     ("llava", "mistral"),
     ("llava", "qwen2"),
@@ -30,7 +33,7 @@ CASES = [
     ("llava_next", "mistral"),
     ("internvl", "llama"),
     ("internvl", "qwen2"),
-    ("internvl", "qwen3"),
+    *TODAY,
 ]
 # The images of three prompts by family: (height, width) for LLaVA-NeXT, the number of tiles for InternVL.
 IMAGES = {
@@ -38,7 +41,6 @@ IMAGES = {
     "llava_next": [[(30, 70)], [(100, 20), (64, 64)], [(3, 90)]],
     "internvl": [[5], [1, 3], [13]],
 }
-QWEN = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
 IMAGES |= dict.fromkeys(QWEN, QWEN_IMAGES) | SIGLIP_IMAGES
 _SHARED = {
     "vocab_size": VOCABULARY,

@@ -57,8 +57,8 @@ def build_siglip(family: str, layers: int, image: int, text: dict, pinpoints: li
         return LlavaOnevisionForConditionalGeneration(config)
     if family == "gemma3":
         vision = {"image_size": SIDE, "patch_size": 4, **_TOWER, "vision_use_head": False}
-        kinds = (["full_attention", "sliding_attention"] * layers)[:layers]
-        decoder |= {"head_dim": 16, "sliding_window": 9, "layer_types": kinds, "query_pre_attn_scalar": 16}
+        kinds = ["full_attention"] * (layers - 1) + ["sliding_attention"]
+        decoder = {"layer_types": kinds, **decoder, "head_dim": 16, "sliding_window": 9, "query_pre_attn_scalar": 16}
         config = Gemma3Config(vision_config=vision, text_config=decoder, mm_tokens_per_image=16, image_token_id=image)
         model = Gemma3ForConditionalGeneration(config)
         torch.nn.init.normal_(model.model.multi_modal_projector.mm_input_projection_weight)  # it is made of zeros

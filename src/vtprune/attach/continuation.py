@@ -29,12 +29,16 @@ class ContinuedForward:
     def position_ids(self) -> torch.Tensor | None:
         """The position ids of the tokens, where transformers cannot know them; None where it can.
 
+        It takes the length of the past from the cache of layer 0, which may be shortened. With M-RoPE it takes one
+        position for each value of the attention mask, which a call by hand has for the past as well.
+
         Raises:
             UserError: if the tokens begin before the end of what is cached.
         """
         call = self._call
         new = call.inputs_embeds if call.input_ids is None else call.input_ids
-        if new is None or call.cache is None or self._prompt.segment(0) is None:
+        shortened = self._prompt.segment(0) is not None
+        if new is None or call.cache is None or not (shortened or self._prompt.ahead is not None):
             return None
         return self._prompt.next_positions(
             new.shape[1],

@@ -79,7 +79,8 @@ class Encodings:
         self._pixels = args[0] if args else kwargs.get("pixel_values")
 
     def _before_projector(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._vision = args[0] if args else next(iter(kwargs.values()))
+        # A tensor of its own: where the projector gets the features' `last_hidden_state` itself, that must not be kept.
+        self._vision = (args[0] if args else next(iter(kwargs.values()))).detach()
 
     def _after_encoding(self, arguments: dict[str, Any], output: Any) -> None:
         sizes = {name: value for name, value in arguments.items() if name != "pixel_values"}

@@ -155,10 +155,11 @@ class Prompt:
     def next_positions(
         self, tokens: int, cached: int, mask: torch.Tensor | None, positions: torch.Tensor | None, *, unseen: bool
     ) -> torch.Tensor:
-        """The positions of tokens that continue a prompt of which layer 0 has cached only a part.
+        """The positions of tokens that continue a prompt of which layer 0 has perhaps cached only a part.
 
-        transformers takes the length of the past from the cache of layer 0. The positions that it would fill in
-        are then too low, and ids that a caller cuts off by that length begin with tokens that are cached already.
+        transformers takes the length of the past from the cache of layer 0. Where it has a part, the positions that it
+        would fill in are too low, and ids that a caller cuts off by that length begin with tokens that are cached
+        already.
 
         Args:
             tokens: number of tokens that continue the prompt.
@@ -172,7 +173,8 @@ class Prompt:
         Raises:
             UserError: if the mask, the positions or the image tokens show that the tokens begin earlier.
         """
-        since = cached - self.segments[0].attended.shape[1]
+        begun = self.segment(0)
+        since = cached - (self.input_ids if begun is None else begun.attended).shape[1]
         past = self.input_ids.shape[1] + since
         attended = self.prompt_attended.sum(dim=1) + since if mask is None else mask[:, :past].sum(dim=1)
         first = attended if self.ahead is None else attended + self.ahead[:, 0].to(attended)

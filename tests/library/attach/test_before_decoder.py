@@ -3,11 +3,11 @@
 import pytest
 import torch
 from helpers.attaching import PerRow, first_fast, generate, merged, recompute
-from helpers.tiny_families import IMAGE, IMAGES, batch, build, flat, prompt, rows_of
+from helpers.tiny_families import IMAGE, IMAGES, TODAY, batch, build, flat, prompt, rows_of
 
 from vtprune.methods import BeforeDecoder, methods
 
-FAMILIES = [("llava_next", "llama"), ("internvl", "qwen2"), ("llava", "mistral")]
+FAMILIES = [("llava_next", "llama"), ("internvl", "qwen2"), ("llava", "mistral"), *TODAY]
 METHODS = [cls(0.3) for cls in methods().values() if issubclass(cls, BeforeDecoder)]
 by_family = pytest.mark.parametrize(("family", "decoder"), first_fast(FAMILIES, unpack=True))
 by_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)

@@ -3,7 +3,20 @@
 import pytest
 import torch
 from helpers.attaching import WIDE, PerRow, first_fast, generate, hooks, recompute
-from helpers.tiny_families import CASES, GRID, IMAGE, IMAGES, VOCABULARY, batch, build, flat, prompt, ready, rows_of
+from helpers.tiny_families import (
+    CASES,
+    GRID,
+    IMAGE,
+    IMAGES,
+    TODAY,
+    VOCABULARY,
+    batch,
+    build,
+    flat,
+    prompt,
+    ready,
+    rows_of,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import LlavaConfig, LlavaForConditionalGeneration, MistralConfig, Qwen3Config
@@ -13,7 +26,7 @@ from vtprune.methods import VTW, AdaptPrune, FastV, RandomPruning
 from vtprune.ops import adaptive_nms_reference, centre_prior, paper_positions
 
 METHODS = [FastV(0.25, layer=1), RandomPruning(0.4, layer=1), AdaptPrune(0.3, layer=1, **WIDE)]
-FAMILIES = [("llava_next", "llama"), ("internvl", "qwen2")]
+FAMILIES = [("llava_next", "llama"), ("internvl", "qwen2"), *TODAY]
 by_case = pytest.mark.parametrize(("family", "decoder"), first_fast(CASES, unpack=True))
 by_family = pytest.mark.parametrize(("family", "decoder"), first_fast(FAMILIES, unpack=True))
 by_method = pytest.mark.parametrize("method", first_fast(METHODS), ids=lambda method: method.name)

