@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from PIL import Image
 
+from vtprune.attach.families import FAMILIES
 from vtprune.errors import UserError
 
 if TYPE_CHECKING:  # importing these takes seconds
@@ -50,14 +51,20 @@ def encode(model: PreTrainedModel, processor: ProcessorMixin, questions: Iterabl
     texts, begin = [question.text for question in questions], processor.tokenizer.bos_token
     # Some chat templates begin with the begin-of-sequence token, which the tokenizer must not add again.
     has_begin = begin is not None and all(text.startswith(begin) for text in texts)
+    by_prompt: list[list[Image.Image]] = [list(question.images) for question in questions]
     inputs = processor(
-        images=[image for question in questions for image in question.images],
+        images=by_prompt if _takes_images_by_prompt(model) else [image for images in by_prompt for image in images],
         text=texts,
         padding=True,
         return_tensors="pt",
         **({"add_special_tokens": False} if has_begin else {}),
     )
     return cast("BatchFeature", inputs.to(model.device, model.dtype))
+
+
+def _takes_images_by_prompt(model: PreTrainedModel) -> bool:
+    """Whether the processor of a model needs a list of images for each prompt; those of LLaVA take one list of all."""
+    return any(FAMILIES[cls.__name__].nested_images for cls in type(model).__mro__ if cls.__name__ in FAMILIES)
 
 
 def as_seen(processor: ProcessorMixin, pixels: torch.Tensor) -> Image.Image:

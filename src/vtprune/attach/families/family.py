@@ -31,7 +31,7 @@ class Family(ABC):
     """Name of the model's argument that holds these sizes."""
 
     nested_images: ClassVar[bool] = False
-    """Whether the processor takes the images of several prompts only as a list for each prompt."""
+    """Whether the processor must be given the images of several prompts as a list for each prompt."""
 
     @abstractmethod
     def layout(

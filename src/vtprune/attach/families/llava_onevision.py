@@ -33,6 +33,7 @@ class LlavaOnevision(Family):
 
     model_class = "LlavaOnevisionForConditionalGeneration"
     needs_sizes = True
+    nested_images = True
 
     def layout(
         self,
