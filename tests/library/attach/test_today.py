@@ -7,7 +7,7 @@ from helpers.tiny_families import IMAGE, IMAGES, QWEN, TODAY, batch, build, deco
 from transformers import DynamicCache
 
 from vtprune.attach import Prefix, attach, attach_all
-from vtprune.attach.families import FAMILIES, family_of
+from vtprune.attach.families import family_of
 from vtprune.attach.recording import Recording
 from vtprune.methods import AdaptPrune, FastV, Fraction, Method, RandomPruning, VisionZip
 from vtprune.ops.ranking import highest
@@ -56,15 +56,8 @@ def test_kept_tokens_keep_the_three_axes_of_their_positions(family):
         image_grid_thw=inputs["image_grid_thw"],
     )
     seen = []
-    handle = (
-        decoder_of(model)
-        .layers[1]
-        .register_forward_pre_hook(
-            lambda module, args, kwargs: seen.append(kwargs["position_embeddings"]), with_kwargs=True
-        )
-    )
     with torch.no_grad(), FastV(0.3, layer=1).attach(model) as pruned:
-        handle.remove()  # hooks run in the order of their registration: this one must see what pruning has made
+        # Hooks run in the order of their registration: this one sees what pruning has made.
         handle = (
             decoder_of(model)
             .layers[1]
@@ -125,12 +118,8 @@ def test_shared_prefixes_give_the_same_bits(family):
     """Also from layers that add features, and from a mixture of full and sliding layers."""
     model = build(family, layers=4)
     inputs = batch(rows_of(model, family))
-    methods = [
-        VisionZip(0.4, contextual=0.4),
-        RandomPruning(0.3, layer=1),
-        FastV(0.3, layer=1),
-        AdaptPrune(0.3, layer=3),
-    ]
+    at_0, at_1 = VisionZip(0.4, contextual=0.4), [RandomPruning(0.3, layer=1), FastV(0.3, layer=1)]
+    methods = [at_0, *at_1, AdaptPrune(0.3, layer=3)]
     prefix = Prefix(inputs)
     for index, attachment in attach_all(methods, model, prefix):
         with attachment:
@@ -176,31 +165,27 @@ class Spy(Method):
         return highest(self.seen.attention, counts, features.valid)
 
 
+def attention_and_keys(recorded) -> torch.Tensor:
+    """`[pictures, patches, 1 + d]` of one call of the tower's attention: received, mean over all; keys, over heads."""
+    weights = (recorded.query @ recorded.key.mT * recorded.scaling).softmax(dim=-1).mean(dim=(1, 2))
+    return torch.cat((weights[..., None], recorded.key.mean(dim=1)), dim=-1)
+
+
 @torch.no_grad()
-def patches_and_expected(model, inputs, monkeypatch, per_token):
-    """What a method gets of the tower, and the same made by the model: its projector passes attention and keys on.
+def patches_and_expected(model, inputs, monkeypatch, join):
+    """What a method gets of the tower, and the same as the model puts it in order: its projector passes it on.
 
     Args:
-        per_token: number of values of the projector's input that it joins.
+        join: makes the projector's output of the values of all calls of the tower's attention.
     """
-    family, recorded = family_of(model), []
-    spy = Spy()
+    family, recorded, spy = family_of(model), [], Spy()
     with attach(spy, model):
         model(**inputs)
     stacks = [part for part in family.vision_tower(model).modules() if isinstance(part, torch.nn.ModuleList)]
     recording = Recording(max(stacks, key=len)[-1], recorded.append)
-
-    def projector(values):
-        rows = []
-        for call in recorded:
-            weights = (call.query @ call.key.mT * call.scaling).softmax(dim=-1).mean(dim=(1, 2))
-            rows.append(torch.cat((weights[..., None], call.key.mean(dim=1)), dim=-1))
-        made = torch.cat(rows, dim=1 if len(rows) > 1 else 0)
-        if values.ndim == 2:
-            return made[0].unflatten(0, (-1, per_token)).mean(dim=1)
-        return made
-
-    monkeypatch.setattr(family.projector(model), "forward", projector)
+    monkeypatch.setattr(
+        family.projector(model), "forward", lambda values: join([attention_and_keys(call) for call in recorded])
+    )
     arguments = {name: inputs[name] for name in ("pixel_values", "image_sizes", "image_grid_thw") if name in inputs}
     expected = torch.cat(list(model.get_image_features(**arguments).pooler_output))
     recording.remove()
@@ -210,8 +195,12 @@ def patches_and_expected(model, inputs, monkeypatch, per_token):
 @pytest.mark.parametrize("family", list(QWEN))
 def test_patches_of_qwens_towers_are_those_of_the_image_tokens(family, monkeypatch):
     """Qwen2.5-VL's tower sorts them by windows."""
-    model = build(family, attention="sdpa")
-    patches, expected = patches_and_expected(model, prompt(model, [(5, 3), (3, 4)]), monkeypatch, per_token=4)
+
+    def join(values):
+        return torch.cat(values, dim=1)[0].unflatten(0, (-1, 4)).mean(dim=1)
+
+    model = build(family)
+    patches, expected = patches_and_expected(model, prompt(model, [(5, 3), (3, 4)]), monkeypatch, join)
     torch.testing.assert_close(patches.attention[0], expected[:, 0])
     torch.testing.assert_close(patches.keys[0], expected[:, 1:])
     assert patches.present.all()
@@ -221,38 +210,17 @@ def test_patches_of_shrunk_images_are_those_between_which_a_token_lies(monkeypat
     """Shrunk to a half, the four patches have equal weights in the model's interpolation, too."""
     model = build("llava_onevision")
     model.config.vision_aspect_ratio = "anyres_max_1"
-    model.model.image_newline.data = torch.zeros(1 + 16)  # as wide as attention and keys
-    inputs = None
-    with torch.no_grad():
-        width = build("llava_onevision").model.image_newline.shape
-        model.model.image_newline.data = torch.zeros(width)
-        inputs = prompt(model, [(64, 64)])
-        spy = Spy()
-        with attach(spy, model):
-            model(**inputs)
-        model.model.image_newline.data = torch.zeros(1 + 8)
-    assert [
-        part.shrunk_from
-        for part in FAMILIES["LlavaOnevisionForConditionalGeneration"]
-        .layout(model.config, inputs["input_ids"], inputs["attention_mask"].bool(), inputs["image_sizes"])
-        .parts[0]
-    ] == [None, (8, 8)]
-    patches = spy.seen
-    recorded = []
-    recording = Recording(model.model.vision_tower.encoder.layers[-1], recorded.append)
 
-    def projector(values):
-        call = recorded[0]
-        weights = (call.query @ call.key.mT * call.scaling).softmax(dim=-1).mean(dim=(1, 2))
-        return torch.cat((weights[..., None], call.key.mean(dim=1)), dim=-1)
+    def join(values):
+        model.model.image_newline.data = torch.zeros(values[0].shape[-1])
+        return values[0]
 
-    monkeypatch.setattr(model.model.multi_modal_projector, "forward", projector)
-    with torch.no_grad():
-        expected = model.get_image_features(inputs["pixel_values"], inputs["image_sizes"]).pooler_output[0]
-    recording.remove()
+    inputs = prompt(model, [(64, 64)])
+    patches, expected = patches_and_expected(model, inputs, monkeypatch, join)
+    assert len(expected) == 16 + 4 * 5  # 8 x 8 patches have become 4 x 4 tokens, with newlines
     torch.testing.assert_close(patches.attention[0], expected[:, 0])
     torch.testing.assert_close(patches.keys[0], expected[:, 1:])
-    newline = torch.zeros(16 + 20, dtype=torch.bool)
+    newline = torch.zeros(len(expected), dtype=torch.bool)
     newline[16 + 4 :: 5] = True
     assert torch.equal(~patches.present[0], newline)
 
@@ -285,8 +253,6 @@ def test_a_sub_image_with_a_part_missing_is_refused():
     model = build("smolvlm")
     inputs = prompt(model, [(1, 2)])
     inputs["input_ids"][0, 8] = 9
-    with (
-        RandomPruning(0.5, layer=1).attach(model),
-        pytest.raises(ValueError, match="sub-image of prompt 0 .* not the 16"),
-    ):
+    message = "sub-image of prompt 0 .* not the 16"
+    with RandomPruning(0.5, layer=1).attach(model), pytest.raises(ValueError, match=message):
         model(**inputs)
