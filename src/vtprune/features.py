@@ -19,13 +19,13 @@ def _not_recorded() -> NoReturn:
 class Patches(NamedTuple):
     """The image tokens in the vision tower, at the layer whose output the projector gets.
 
-    A token that is made of several patches (InternVL's pixel shuffle) has their mean.
+    A token that is made of several patches (pixel shuffle, pooling) has their mean.
 
     Attributes:
         attention: `[b, n]` float32, the attention that the tower's class token pays to the token's patches: softmax
-            over its full row, mean over heads. In a tower without a class token, it is the attention that all patches
-            pay to them, mean over the paying patches too.
-        keys: `[b, n, d]` the keys of the patches, mean over heads.
+            over its full row, mean over heads. In a tower without a class token (SigLIP, Qwen's), it is the attention
+            that all patches of the picture pay to them, mean over the paying patches too.
+        keys: `[b, n, d]` the keys of the patches, mean over heads; rotated where the tower rotates them (Qwen's).
         present: `[b, n]` bool, which tokens are made of patches. LLaVA-NeXT's newline tokens are not; their attention
             and keys are 0.
     """
@@ -66,10 +66,11 @@ class Features:
             earlier: softmax over its full row, mean over heads; 0 where not valid.
         received: `() -> ([b, n], [b, n])` float32, the attention that all text tokens, and all image tokens, pay to
             each image token one layer earlier: softmax over their full rows, the largest over heads, summed over the
-            paying tokens; 0 where not valid. A token pays only to itself and to earlier tokens.
+            paying tokens; 0 where not valid. A token pays only to itself and to earlier tokens (in Gemma 3, also to
+            later ones of its image).
         keys: `(normalised) -> [b, n, d]` this layer's key projection of the hidden states that enter it, before rotary
-            embedding, all heads concatenated. With `True`, the hidden states pass the layer's input norm first; with
-            `False`, they do not.
+            embedding, all heads concatenated. With `True`, the hidden states pass the layer's input norm first, and the
+            keys its key norm, where it has one (Qwen3, Gemma 3); with `False`, neither.
         embeddings: `() -> [b, n, d]` the image tokens as they entered the language model.
         fingerprint: `() -> list[bytes]` for each row, bytes of its prompt ids and pixels. They are the same in whatever
             batch the row is, so a seeded ranking can derive its choice from them.

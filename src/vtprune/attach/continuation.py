@@ -9,6 +9,7 @@ from vtprune.attach.core_call import CoreCall
 from vtprune.attach.prompt import Prompt
 from vtprune.attach.setup import Setup
 from vtprune.attach.transformers_internals import causal_mask, query_and_key_places, sliding_window
+from vtprune.errors import UserError
 
 
 class ContinuedForward:
@@ -33,9 +34,15 @@ class ContinuedForward:
         position for each value of the attention mask, which a call by hand has for the past as well.
 
         Raises:
-            UserError: if the tokens begin before the end of what is cached.
+            UserError: if the tokens begin before the end of what is cached, or bring images whose positions (with
+                several axes) nobody has computed.
         """
         call = self._call
+        if self._prompt.ahead is not None and call.brings_images and call.position_ids is None:
+            raise UserError(
+                "images that continue a cache need position_ids with this model (get_rope_index makes them), because "
+                "otherwise it would take them for text"
+            )
         new = call.inputs_embeds if call.input_ids is None else call.input_ids
         shortened = self._prompt.segment(0) is not None
         if new is None or call.cache is None or not (shortened or self._prompt.ahead is not None):

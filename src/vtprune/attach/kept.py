@@ -19,8 +19,8 @@ class Kept:
         positions: `[k, 2]` their (row, column).
         grid: (height, width) of the grid. The last column of an `any-res` grid is its newline tokens.
         image: index of the image in its prompt.
-        part: `image` (LLaVA-1.5), `base` or `any-res` (LLaVA-NeXT), `tile` or `thumbnail` (InternVL, tiles row by
-            row).
+        part: `image` (one grid an image), `base` or `any-res` (LLaVA-NeXT, LLaVA-OneVision), `newline` (the one after
+            an image of one tile), `tile` or `thumbnail` (InternVL, Idefics3, SmolVLM; tiles row by row).
         merged: `[k]` bool, which of the tokens are means of the tokens that were merged there (VisionZip's
             contextual tokens). The other tokens are unchanged.
     """

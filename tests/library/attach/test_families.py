@@ -8,10 +8,12 @@ from helpers.tiny_families import (
     GRID,
     IMAGE,
     IMAGES,
+    QWEN,
     TODAY,
     VOCABULARY,
     batch,
     build,
+    decoder_of,
     flat,
     prompt,
     ready,
@@ -139,7 +141,7 @@ def test_the_random_choice_depends_on_every_tile(models, family, decoder):
     model = models(family, decoder)
     inputs = prompt(model, IMAGES[family][0])
     other = {**inputs, "pixel_values": inputs["pixel_values"].clone()}
-    other["pixel_values"].view(-1, 3, 32, 32)[-1] += 1
+    other["pixel_values"].view(-1, inputs["pixel_values"].shape[-1])[-1] += 1
     with RandomPruning(0.25, layer=1).attach(model) as pruned:
         choices = []
         for arguments in (inputs, other, inputs):
@@ -198,6 +200,13 @@ def test_extreme_aspect_ratios_of_llava_next(models, size, grid):
         assert tokens[0].tolist() == recompute(model, inputs, {1: kept}, tokens=3)[0]
 
 
+# What a picture of a prompt may be: its pixels, its tokens or its sub-images, by family; else its number of tiles.
+PIXELS = st.tuples(st.integers(1, 200), st.integers(1, 200))
+A_PICTURE = {"llava_next": PIXELS, "llava_onevision": PIXELS}
+A_PICTURE |= dict.fromkeys(QWEN, st.tuples(st.integers(1, 9), st.integers(1, 9)))
+A_PICTURE |= dict.fromkeys(("smolvlm", "idefics3"), st.sampled_from([(0, 0), (1, 1), (2, 1), (2, 3)]))
+
+
 @pytest.mark.slow
 @by_family
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -205,14 +214,15 @@ def test_extreme_aspect_ratios_of_llava_next(models, size, grid):
 def test_one_exact_budget_and_suppression_within_each_grid(models, family, decoder, data):
     """The tokens kept of a grid are those that Algorithm 1 chooses on that grid alone."""
     model = models(family, decoder, attention="eager")
-    size = st.tuples(st.integers(1, 200), st.integers(1, 200))
-    images = data.draw(st.lists(size if family == "llava_next" else st.integers(1, 6), min_size=1, max_size=2))
+    images = data.draw(st.lists(A_PICTURE.get(family, st.integers(1, 6)), min_size=1, max_size=2))
     keep = data.draw(st.floats(0.02, 1.0))
     inputs = prompt(model, images, seed=data.draw(st.integers(0, 1000)))
-    image_at = inputs["input_ids"][0] == IMAGE
+    image_at, entering, layer = inputs["input_ids"][0] == IMAGE, [], decoder_of(model).layers[1]
+    handle = layer.register_forward_pre_hook(lambda module, args: entering.append(args[0]))
     with torch.no_grad():
-        whole = model(**inputs, output_attentions=True, output_hidden_states=True)
-        keys = model.model.language_model.layers[1].self_attn.k_proj(whole.hidden_states[1][0, image_at])
+        whole = model(**inputs, output_attentions=True)
+        handle.remove()
+        keys = layer.self_attn.k_proj(entering[0][0, image_at])
         with AdaptPrune(keep, layer=1, sigma_d=9.0, sigma_s=0.5, radius=18.0).attach(model) as pruned:
             model(**inputs)
     scores = whole.attentions[0][0, :, -1].mean(dim=0)[image_at]

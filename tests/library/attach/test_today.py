@@ -256,3 +256,35 @@ def test_a_sub_image_with_a_part_missing_is_refused():
     message = "sub-image of prompt 0 .* not the 16"
     with RandomPruning(0.5, layer=1).attach(model), pytest.raises(ValueError, match=message):
         model(**inputs)
+
+
+def test_an_image_in_a_later_turn_sees_itself_in_gemma():
+    """The cache of the first prompt is shortened; the tokens of the second image see one another."""
+    model = build("gemma3", layers=3)
+    whole, first = prompt(model, [1, 1]), 3 + 16 + 1  # the first turn ends with the word after the first image
+    turns = [
+        {**whole, "input_ids": whole["input_ids"][:, :first]},
+        {**whole, "input_ids": whole["input_ids"][:, first:]},
+    ]
+    turns[0] |= {name: whole[name][:, :first] for name in ("attention_mask", "token_type_ids")}
+    for turn, pixels in zip(turns, whole["pixel_values"].split(1), strict=True):
+        turn["pixel_values"] = pixels
+    for layer in (0, 1):
+        cache = DynamicCache(config=model.config.text_config)
+        with torch.no_grad(), RandomPruning(0.4, layer=layer).attach(model) as pruned:
+            model(**turns[0], past_key_values=cache)
+            kept = [*flat(pruned.kept[0]), *range(16, 32)]
+            logits = model(**turns[1], past_key_values=cache).logits[:, -1]
+        expected = recompute(model, whole, {layer: kept}, tokens=1)[1]
+        torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_images_in_later_turns_of_qwen_need_positions():
+    model = build("qwen2_5_vl")
+    inputs = prompt(model, IMAGES["qwen2_5_vl"][0])
+    cache = DynamicCache(config=model.config.text_config)
+    with torch.no_grad(), RandomPruning(0.4, layer=1).attach(model):
+        model(**inputs, past_key_values=cache)
+        del inputs["attention_mask"]
+        with pytest.raises(ValueError, match="images that continue a cache need position_ids"):
+            model(**inputs, past_key_values=cache)
