@@ -4,7 +4,7 @@ import pytest
 import torch
 from helpers.attaching import first_fast, generate, merged, recompute
 from helpers.tiny_families import IMAGE, IMAGES, QWEN, TODAY, batch, build, decoder_of, flat, prompt, rows_of
-from transformers import DynamicCache
+from transformers import AttentionInterface, DynamicCache
 
 from vtprune.attach import Prefix, attach, attach_all
 from vtprune.attach.families import family_of
@@ -223,6 +223,27 @@ def test_patches_of_shrunk_images_are_those_between_which_a_token_lies(monkeypat
     newline = torch.zeros(len(expected), dtype=torch.bool)
     newline[16 + 4 :: 5] = True
     assert torch.equal(~patches.present[0], newline)
+
+
+def test_pictures_that_a_kernel_gets_packed_are_told_apart():
+    """As FlashAttention gets them: all pictures in one row, with their ends beside it."""
+
+    def packed(module, query, key, value, attention_mask, cu_seq_lens_q, scaling, **kwargs):
+        lengths = cu_seq_lens_q.diff().tolist()
+        parts = zip(*(part.split(lengths, dim=2) for part in (query, key, value)), strict=True)
+        outputs = [((q @ k.mT * scaling).softmax(dim=-1) @ v).transpose(1, 2) for q, k, v in parts]
+        return torch.cat(outputs, dim=1), None
+
+    AttentionInterface.register("test_flash_packed", packed)
+    model, spies = build("qwen2_5_vl"), []
+    inputs = batch(rows_of(model, "qwen2_5_vl"))
+    for implementation in ("sdpa", "test_flash_packed"):
+        model.model.visual.config._attn_implementation_internal = implementation
+        spies.append(Spy())
+        with torch.no_grad(), attach(spies[-1], model):
+            model(**inputs)
+    for one, other in zip(spies[0].seen, spies[1].seen, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 # ---- what is refused
