@@ -1,5 +1,7 @@
 """Every method on every family: it runs, or it refuses with a reason."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from helpers.attaching import first_fast
@@ -12,6 +14,12 @@ from vtprune.methods import get_method, methods
 
 def test_every_family_has_a_tiny_model():
     assert {type(build(*case)).__name__ for case in CASES} == set(FAMILIES)
+
+
+def test_the_page_of_the_families_lists_them_all():
+    page = (Path(__file__).parents[3] / "docs" / "families.md").read_text()
+    rows = [line.split("`")[1] for line in page.splitlines() if line.startswith("| `")]
+    assert sorted(rows) == sorted(FAMILIES)
 
 
 @pytest.mark.parametrize(("family", "decoder"), first_fast(CASES, unpack=True))
