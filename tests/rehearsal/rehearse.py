@@ -43,6 +43,7 @@ def few_questions(params: dict[str, Any]) -> None:
     for name in ("figure1", "figure2", "figure3", "energy", "sensitivity"):
         if name in params["experiments"]:
             params["experiments"][name]["limit"] = 4
+    params["experiments"]["methods"] = {"keeps": [0.1], "limit": {"default": 2, "mme": None}}
     params["spectra"] |= {"calibration": 3, "limit": 4}
     params["timing"] = {"rounds": 2, "budget_rounds": 2}
 
