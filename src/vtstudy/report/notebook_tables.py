@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from vtstudy.report import formatting
-from vtstudy.report.captions import captioned, embedded
+from vtstudy.report.captions import ENDINGS, captioned, embedded
 from vtstudy.report.errors import ReportError
 from vtstudy.report.labels import ROUTE_LABELS, benchmark_label, metric_label, term_label
 from vtstudy.results_table import DIFFERENCE, MEAN
@@ -206,7 +206,8 @@ def figures(pattern: str) -> HTML:
     """Every figure whose file matches the pattern, with the report's caption.
 
     Args:
-        pattern: such as `../reports/miniature/figures/differences_*.png`, from where the notebook runs.
+        pattern: such as `../reports/miniature/figures/differences_*.png`, from where the notebook runs; a figure with
+            the other ending matches, too.
 
     Raises:
         ReportError: if there is none.
@@ -214,7 +215,7 @@ def figures(pattern: str) -> HTML:
     from IPython.display import HTML
 
     folder, name = Path(pattern).parent, Path(pattern).name
-    paths = sorted(folder.glob(name))
+    paths = sorted(path for ending in ENDINGS for path in folder.glob(Path(name).with_suffix(ending).name))
     if not paths:
         raise ReportError(f"{folder} holds no figure {name}; run the report first.")
     return HTML(

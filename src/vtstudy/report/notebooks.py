@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import jinja2
 
 from vtlaunch import available_cpus
-from vtstudy.report.captions import captioned, embedded
+from vtstudy.report.captions import captioned, drawn, embedded
 from vtstudy.report.errors import ReportError
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _read(path: Path, reports: str, without: Collection[str]) -> NotebookNode:
         cell.source = cell.source.replace(f"{REPORTS}/", f"{reports}/")
         if cell.cell_type == "markdown":
             for image in _IMAGE.finditer(cell.source):
-                if not (path.parent / image["target"]).is_file():
+                if not drawn(path.parent / image["target"]).is_file():
                     raise ReportError(f"{path} shows {image['target']}, which does not exist; run the report first.")
     return notebook
 

@@ -41,13 +41,14 @@ def ratio_curves(results: Results, model: str, folder: Path, name: str, interval
     figure.supylabel("score, in each panel's unit", fontsize=9)
     unpruned_handle = Line2D([], [], color=GREEN, linestyle="--", linewidth=1.6, label="Unpruned")
     legend_below(figure, [*_handles(), unpruned_handle], 4)
-    save(figure, folder, name)
+    file = save(figure, folder, name)
     return Chart(
         name,
         "Scores at different pruning ratios",
         f"{model}; bands are {interval:g} % intervals over the images. Axes start at different values. The "
         "paper's figure prints no values to set beside these.",
         "Line charts of the score against the share of pruned tokens, by benchmark",
+        file=file,
     )
 
 
@@ -69,7 +70,7 @@ def redundancy(results: Results, model: str, folder: Path, name: str, interval: 
     _finish(axes, axes.size, "image tokens pruned, %")
     everything = Line2D([], [], color=INK, linestyle=":", linewidth=1, label="All tokens")
     legend_below(figure, [*_handles(), everything], 4)
-    save(figure, folder, name)
+    file = save(figure, folder, name)
     return Chart(
         name,
         "How redundant the kept tokens are",
@@ -77,6 +78,7 @@ def redundancy(results: Results, model: str, folder: Path, name: str, interval: 
         "the language model (no method selects by these) and of the keys (AdaptPrune's own yardstick). Lower: "
         f"kept tokens with another one among their eight neighbours. Bands: {interval:g} % intervals over images.",
         "Line charts of the similarity and adjacency of kept tokens against the share of pruned tokens",
+        file=file,
     )
 
 

@@ -55,7 +55,7 @@ def retention(percent: PercentTable, folder: Path, name: str, interval: float) -
     handles.append(Line2D([], [], color=INK, linewidth=1, label="Unpruned = 100 %"))
     lines = math.ceil(len(handles) / 5)
     legend_below(figure, handles, math.ceil(len(handles) / lines))
-    save(figure, folder, name)
+    file = save(figure, folder, name)
     where = "all models"
     if percent.table:
         where = f"Table {percent.table}, {percent.model} beside {percent.ours}"
@@ -66,6 +66,7 @@ def retention(percent: PercentTable, folder: Path, name: str, interval: float) -
         f"Each model against its own unpruned score, at {100 * KEEP:g} % of the image tokens. "
         f"Bars: {interval:g} % intervals of ours; the paper prints none.",
         f"Dot plot of the percent of the unpruned score for {methods}",
+        file=file,
     )
 
 
@@ -125,7 +126,7 @@ def forest(
         xlabel="difference,\n% of the unpruned score" if scaled else "difference, points",
         rule=MEAN in benchmarks and len(benchmarks) > 1,
     )
-    save(figure, folder, name)
+    file = save(figure, folder, name)
     first = compared[0].differences[0]
     if scaled:
         units = "Scaled by the unpruned score of each benchmark, so that benchmarks share an axis."
@@ -138,6 +139,7 @@ def forest(
         title,
         f"Paired over the same questions; bars are {interval:g} % intervals. {units}",
         f"Forest plot of {formatting.listed([comparison.label for comparison in compared])}",
+        file=file,
     )
 
 
@@ -182,7 +184,7 @@ def ablation(percent: PercentTable, folder: Path, name: str, interval: float) ->
         Line2D([], [], color=BLUE, marker="o", label=our_label),
     ]
     legend_below(figure, handles, 2)
-    save(figure, folder, name)
+    file = save(figure, folder, name)
     methods = formatting.listed([method_label(method) for method in percent.methods])
     return Chart(
         name,
@@ -190,6 +192,7 @@ def ablation(percent: PercentTable, folder: Path, name: str, interval: float) ->
         f"{methods}; each includes the ones before it. Band: {interval:g} % interval of ours. Axes start at different "
         "values.",
         "Line charts of the ablation's four rows by benchmark",
+        file=file,
     )
 
 

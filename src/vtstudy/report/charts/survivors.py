@@ -156,7 +156,7 @@ def compare(
         _frame_handle(f"kept at this position in at least {fixed} of the images", FIXED, 1.6),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
-    save(figure, folder, name)
+    file = save(figure, folder, name)
     return Chart(
         name,
         title,
@@ -164,6 +164,7 @@ def compare(
         f"at least {fixed} of the benchmark's images.",
         "Images with the tokens that FastV (upper row) and AdaptPrune (lower row) keep, at "
         f"{formatting.listed([formatting.percent(1 - k) for k in keeps])} pruned",
+        file=file,
     )
 
 

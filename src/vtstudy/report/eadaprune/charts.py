@@ -74,7 +74,7 @@ def decay(data: SpectralData, folder: Path) -> Chart:
         sns.despine(ax=axis)
     axes[0].set_ylabel(r"energy beyond the first k, $1 - \tau_k$")
     axes[0].legend(frameon=False)
-    save(figure, folder, "spectra_decay")
+    file = save(figure, folder, "spectra_decay")
     return Chart(
         "spectra_decay",
         "Decay of the spectra",
@@ -82,6 +82,7 @@ def decay(data: SpectralData, folder: Path) -> Chart:
         f"language model: median and quartiles over images{which if len(thirds) > 1 else ''}. A budget is where the "
         "line falls below 1 − τ.",
         "Line charts of the remaining spectral energy against the number of components",
+        file=file,
     )
 
 
@@ -115,7 +116,7 @@ def distribution(data: SpectralData, folder: Path) -> Chart:
     axis.set_xlabel("image tokens kept of each image")
     axis.grid(axis="x", color=GRID, linewidth=0.7)
     sns.despine(ax=axis, left=True)
-    save(figure, folder, "spectra_budgets")
+    file = save(figure, folder, "spectra_budgets")
     return Chart(
         "spectra_budgets",
         "Spectral budgets by benchmark",
@@ -123,6 +124,7 @@ def distribution(data: SpectralData, folder: Path) -> Chart:
         "(dotted: the fixed budget). "
         "Boxes: quartiles with the median; whiskers: 5 to 95 % of the images; diamonds: means.",
         "Box plots of the number of tokens kept, by benchmark",
+        file=file,
     )
 
 
@@ -155,7 +157,7 @@ def scatter(data: SpectralData, folder: Path) -> Chart:
         axis.grid(color=GRID, linewidth=0.7)
         sns.despine(ax=axis)
     axes[0].set_ylabel("image tokens kept")
-    save(figure, folder, "spectra_density")
+    file = save(figure, folder, "spectra_density")
     return Chart(
         "spectra_density",
         "Budget against known density",
@@ -163,6 +165,7 @@ def scatter(data: SpectralData, folder: Path) -> Chart:
         f"{100 * data.target:g} % of the tokens, in each panel "
         "to whose kind it holds anything; line: mean budget. The world recorded what it drew.",
         "Scatter plots of tokens kept against objects, characters and chart parts",
+        file=file,
     )
 
 
@@ -182,13 +185,14 @@ def examples(data: SpectralData, folder: Path) -> Chart:
             axis.set_title(
                 f"{formatting.counted(int(row.tokens), 'token')}\n{benchmark_label(row.benchmark)}", fontsize=8.5
             )
-    save(figure, folder, "spectra_examples")
+    file = save(figure, folder, "spectra_examples")
     return Chart(
         "spectra_examples",
         "Images at both ends",
         "Above: the smallest spectral budgets, below: the largest, one image a benchmark, at the energy matched to "
         f"{100 * data.target:g} % of the tokens.",
         "Example images with few and with many tokens kept",
+        file=file,
     )
 
 
@@ -208,13 +212,14 @@ def matched(data: SpectralData, folder: Path, interval: float) -> Chart:
         xlabel="spectral − fixed,\n% of the unpruned score",
         ylabel="tokens kept, on average",
     )
-    save(figure, folder, "eadaprune_mean")
+    file = save(figure, folder, "eadaprune_mean")
     return Chart(
         "eadaprune_mean",
         "Spectral against fixed budgets at matched averages",
         "Mean over the benchmarks of the percent of the unpruned score, paired over the same questions; bars: "
         f"{interval:g} % intervals.",
         "Dot plots of the paired difference between spectral and fixed budgets by host and budget",
+        file=file,
     )
 
 
@@ -239,13 +244,14 @@ def by_benchmark(data: SpectralData, folder: Path, keep: float, interval: float)
         xlabel="spectral − fixed,\n% of the unpruned score",
         rule=True,
     )
-    save(figure, folder, "eadaprune_benchmarks")
+    file = save(figure, folder, "eadaprune_benchmarks")
     return Chart(
         "eadaprune_benchmarks",
         f"By benchmark, {100 * keep:g} % kept on average",
         f"Paired over the same questions; bars: {interval:g} % intervals. Scaled by the unpruned score of each "
         "benchmark.",
         "Dot plots of the paired difference between spectral and fixed budgets by host and benchmark",
+        file=file,
     )
 
 
@@ -279,7 +285,7 @@ def sweep(data: SpectralData, folder: Path, interval: float) -> Chart:
     handles.append(Line2D([], [], color=INK, marker="x", linestyle="--", linewidth=0.9, label="fixed budgets"))
     handles.append(Line2D([], [], color=GREY, linestyle=":", linewidth=1, label="Unpruned"))
     legend_below(figure, handles, 4)
-    save(figure, folder, "energy_sweep")
+    file = save(figure, folder, "energy_sweep")
     return Chart(
         "energy_sweep",
         "The energy threshold",
@@ -287,6 +293,7 @@ def sweep(data: SpectralData, folder: Path, interval: float) -> Chart:
         f"leaves on the benchmark; bands: {interval:g} % intervals over the images. Dashed: the same host with fixed "
         "budgets. Axes start at different values.",
         "Line charts of the score against average tokens for several energy thresholds, by benchmark",
+        file=file,
     )
 
 
@@ -375,7 +382,7 @@ def sensitivity(data: SpectralData, folder: Path, interval: float) -> Chart:
     score_axis.set_xlabel("difference from the assumed reading,\n% of the unpruned score")
     budget_axis.set_xlabel("Spearman’s correlation with\nthe assumed reading’s budgets")
     sign_legend(figure, (dot.sign for dot in dots))
-    save(figure, folder, "sensitivity")
+    file = save(figure, folder, "sensitivity")
     return Chart(
         "sensitivity",
         "Other readings of the method",
@@ -383,6 +390,7 @@ def sensitivity(data: SpectralData, folder: Path, interval: float) -> Chart:
         "pruned layer’s input; centred or not; singular values squared or plain (s^1); limits on k. Bars: "
         f"{interval:g} % intervals, paired.",
         "Dot plots of the difference in score, and of the correlation of budgets, for each variant",
+        file=file,
     )
 
 
@@ -426,7 +434,7 @@ def latency(data: SpectralData, folder: Path) -> Chart:
         for route, (colour, marker) in ROUTES.items()
     ]
     legend_below(figure, handles, 2)
-    save(figure, folder, "spectra_latency")
+    file = save(figure, folder, "spectra_latency")
     return Chart(
         "spectra_latency",
         "What a budget costs",
@@ -434,6 +442,7 @@ def latency(data: SpectralData, folder: Path) -> Chart:
         "whose lines coincide, n·d·t + t²·d for the randomised one at the rank that settled it (a route that had to "
         "take all energies costs as much as the full ones).",
         "Line charts of milliseconds and of theoretical cost against tokens, width and target rank",
+        file=file,
     )
 
 
