@@ -448,7 +448,7 @@ def report(
     params: Params = PARAMS,
     out: Out = None,
     published: Annotated[Path, typer.Option(help="Folder of the papers' values and claims.")] = Path("data/published"),
-    readme: Annotated[Path | None, typer.Option(help="A README whose table of results is filled, too.")] = None,
+    readme: Annotated[Path | None, typer.Option(help="A README whose marked parts are filled, too.")] = None,
 ) -> None:
     """Write the report from the collected results: index.html, README.md, verdicts and figures."""
     from vtstudy.config import load

@@ -16,7 +16,7 @@ from vtstudy.report.inputs import Folders, load
 from vtstudy.report.links import EXPLORER, NOTEBOOKS, links, pages_of, to_html_address
 from vtstudy.report.method_table import markdown_table
 from vtstudy.report.page_tables import block_table, published_table
-from vtstudy.report.readme import fill_readme
+from vtstudy.report.readme import fill_readme, readme_blocks
 from vtstudy.report.rendering import fill, page
 from vtstudy.report.verdicts.claims import claims_frame, comparisons_frame
 from vtstudy.report.verdicts.printed_values import printed_values_frame
@@ -44,7 +44,7 @@ def build_report(
         published: folder of the papers' printed values and claims.
         params: the file that declares the tolerances and the models.
         out: where the report is written; by default the folder `reports`.
-        readme: a README whose table of results is filled, too.
+        readme: a README whose marked parts are filled, too.
 
     Returns:
         The path of index.html.
@@ -63,7 +63,7 @@ def build_report(
     for name, text in pages(view).items():
         (out / name).write_text(text, encoding="utf-8")
     if readme is not None:
-        fill_readme(Path(readme), inputs)
+        fill_readme(Path(readme), readme_blocks(view, Path(reports).as_posix()))
     return out / "index.html"
 
 
