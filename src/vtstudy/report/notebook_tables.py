@@ -183,6 +183,8 @@ def _without_repeats(labels: list[Column]) -> list[Column]:
 def _html_table(labels: list[Column], columns: list[Column], name: str) -> str:
     """Row labels and columns as HTML; class "left" on those that hold anything but numbers and intervals.
 
+    The table is in a box that the keyboard can scroll.
+
     Args:
         labels: the columns of row labels.
         columns: the other columns.
@@ -193,13 +195,15 @@ def _html_table(labels: list[Column], columns: list[Column], name: str) -> str:
     heads = [f"<th{css}>{html.escape(head)}</th>" for css, (head, _) in zip(classes, every, strict=True)]
     rows = [f"<tr>{''.join(heads)}</tr>"]
     if labels and name:
-        above = f'<th colspan="{len(labels)}"></th>'
+        above = f'<td colspan="{len(labels)}"></td>'
         rows.insert(0, f'<tr>{above}<th class="left" colspan="{len(columns)}">{html.escape(name)}</th></tr>')
     rows.append("</thead>\n<tbody>")
     for row in zip(*(texts for _, texts in every), strict=True):
         cells = [f"<td{css}>{html.escape(text)}</td>" for css, text in zip(classes, row, strict=True)]
         rows.append(f"<tr>{''.join(cells)}</tr>")
-    return "\n".join(["<table>\n<thead>", *rows, "</tbody>\n</table>"])
+    label = html.escape(", ".join(head for head, _ in every))
+    box = f'<div class="scroll" role="group" tabindex="0" aria-label="Table: {label}">'
+    return "\n".join([f"{box}<table>\n<thead>", *rows, "</tbody>\n</table></div>"])
 
 
 def figures(pattern: str) -> HTML:
