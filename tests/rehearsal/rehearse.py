@@ -45,8 +45,8 @@ def few_questions(params: dict[str, Any]) -> None:
             params["experiments"][name]["limit"] = 4
     fewer = {
         "figure5": {"keeps": [0.5, 0.1], "limit": {"default": 3, "mme": None}},
-        "methods": {"keeps": [0.1], "limit": {"default": 2, "mme": None}},
-        "eadaprune": {"limit": {"default": 3, "mme": None}},
+        "methods": {"keeps": [0.1], "limit": {"default": 2, "mme": 4}},
+        "eadaprune": {"limit": {"default": 2, "mme": 4}},
         "energy": {"energies": [0.9, 0.98]},
         "sensitivity": {"benchmarks": ["vqav2", "textvqa"]},
     }
