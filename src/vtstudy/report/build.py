@@ -83,6 +83,7 @@ def pages(view: View) -> dict[str, str]:
     written |= _both("README", "index", main, view, nav)
     parts: list[tuple[str, str, dict[str, object]]] = [
         ("claims", "claims.md.j2", {}),
+        ("figures", "figures.md.j2", {}),
         ("printed-values", "printed.md.j2", {}),
         ("costs", "costs.md.j2", {}),
         ("eadaprune", "eadaprune.md.j2", {}),
@@ -107,7 +108,7 @@ def _markdown(view: View, template: str, **more: object) -> str:
     return fill(
         template,
         **shown,
-        failing_on_paper=view.failing_on_paper,
+        contradictions=view.contradictions,
         links=links(),
         notebooks=list(NOTEBOOKS.items()),
         explorer=EXPLORER if view.has_explorer else "",

@@ -23,6 +23,8 @@ CUES = {"(a)": 0, "(b)": 1, "(c)": 2, "(d)": 3}
 """Rows of Table 4, and how many of the three cues each has."""
 CUE_NAMES = ("Correction", "Distance", "Similarity")
 CHECK = "✓"
+PARTS = (6, 7, 8)
+"""The tables of parts of benchmarks."""
 NOT_RUN = "It was not run."
 
 
@@ -67,7 +69,7 @@ def exhibits(
         _costs(inputs),
         _ablation(inputs, _of(studies, 4), page_of),
         _strategies(inputs, _of(studies, 5), page_of),
-        *[_parts(inputs, _of(studies, table), table, page_of) for table in (6, 7, 8)],
+        _parts([study for study in studies if study.table in PARTS], page_of),
         _survivors(inputs, by_id["figure1"]),
         _attention(inputs, by_id["figure2"]),
         _redundancy(inputs, by_id["figure3"]),
@@ -234,21 +236,23 @@ def _strategies(inputs: Inputs, study: Study | None, page_of: dict[str, str]) ->
     return Exhibit(title, sentence, [], [table], page_of[study.ours])
 
 
-def _parts(inputs: Inputs, study: Study | None, table: int, page_of: dict[str, str]) -> Exhibit:
-    """Tables 6 to 8: AdaptPrune against FastV on the parts of a benchmark."""
-    link = TABLE_LINKS[table]
-    title = f"Table {table}: {link.title}"
-    if study is None:
-        return Exhibit(title, NOT_RUN)
+def _parts(studies: Sequence[Study], page_of: dict[str, str]) -> Exhibit:
+    """Tables 6 to 8: AdaptPrune against FastV on the parts of two benchmarks."""
+    title = f"Tables {PARTS[0]} to {PARTS[-1]}: parts of MMBench and MME"
     sentences = []
-    for comparison in study.compared:
-        if comparison.methods == ("adaptprune", "fastv"):
-            up, down = comparison.count(HIGHER), comparison.count(LOWER)
-            sentences.append(
-                f"With {formatting.percent(comparison.keep or KEEP)} kept, AdaptPrune is above FastV on {up} of "
-                f"{formatting.counted(len(comparison.items), link.noun)} and below on {down}."
-            )
-    return Exhibit(title, " ".join(sentences) or NOT_RUN, study.charts[-1:], [], page_of[study.ours])
+    for study in studies:
+        link = TABLE_LINKS[study.table]
+        for comparison in study.compared:
+            if comparison.methods == ("adaptprune", "fastv") and comparison.keep in (None, KEEP):
+                up, down = comparison.count(HIGHER), comparison.count(LOWER)
+                sentences.append(
+                    f"Table {study.table}: AdaptPrune’s interval over FastV lies above zero on {up} of "
+                    f"{formatting.counted(len(comparison.items), link.noun)} and below on {down}."
+                )
+    if not sentences:
+        return Exhibit(title, NOT_RUN)
+    charts = [study.charts[-1] for study in studies if study.charts]
+    return Exhibit(title, " ".join(sentences), charts, [], page_of[studies[0].ours])
 
 
 def _survivors(inputs: Inputs, section: Section) -> Exhibit:
@@ -256,7 +260,7 @@ def _survivors(inputs: Inputs, section: Section) -> Exhibit:
     title = "Figures 1, 6 and 7: which tokens stay"
     if not section.charts:
         return Exhibit(title, NOT_RUN)
-    return Exhibit(title, " ".join(section.sentences), section.charts)
+    return Exhibit(title, section.sentences[0], section.charts)
 
 
 def _attention(inputs: Inputs, section: Section) -> Exhibit:

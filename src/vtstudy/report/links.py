@@ -45,6 +45,7 @@ def pages_of(view: View) -> list[tuple[str, str]]:
         ("What holds", "README.md"),
         ("Claims", "pages/claims.md"),
         ("Printed values", "pages/printed-values.md"),
+        ("Figures", "pages/figures.md"),
         *((model.title[0].upper() + model.title[1:], f"pages/{model.name}.md") for model in view.model_pages),
         ("E-AdaPrune", "pages/eadaprune.md"),
         ("Costs", "pages/costs.md"),

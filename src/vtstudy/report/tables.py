@@ -231,7 +231,7 @@ def overview_table(inputs: Inputs, methods: Sequence[str]) -> PercentTable | Non
         return None
     rows = [(model, [_pair(numbers[model, method]) for method in methods]) for model in models]
     stand_ins = any(not inputs.is_papers(model) for model in models)
-    ours = "stand-ins for the models on the left" if stand_ins else "the same checkpoints"
+    ours = "stand-ins for these models" if stand_ins else "the same checkpoints"
     return PercentTable(0, "mean over the benchmarks", ours, list(methods), rows, numbers)
 
 

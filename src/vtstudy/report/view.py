@@ -28,7 +28,7 @@ from vtstudy.report.sanity import SanityRow
 from vtstudy.report.studies import Overview, Study, overview_of, study_tables
 from vtstudy.report.table_links import KEY_MODEL
 from vtstudy.report.tables import Block, blocks
-from vtstudy.report.verdicts.audit import Finding, audit
+from vtstudy.report.verdicts.audit import DISAGREE, Finding, audit
 from vtstudy.report.verdicts.claims import ClaimResult, judge_claims
 from vtstudy.report.verdicts.printed_values import PrintedValue, judge_printed_values
 
@@ -105,9 +105,15 @@ class View:
         return [*self.claims, *self.second.claims]
 
     @property
-    def failing_on_paper(self) -> list[ClaimResult]:
-        """The claims that the paper's own numbers contradict."""
-        return [claim for claim in self.claims if claim.paper == INCONSISTENT and claim.kind != Kind.EXACT]
+    def contradictions(self) -> list[tuple[str, str, str]]:
+        """What the papers' printed numbers contradict: what it is, where, and what was found."""
+        cells = [(finding.check, finding.where, finding.found) for finding in self.audit if finding.verdict == DISAGREE]
+        claims = [
+            (f"[{claim.id}](#{claim.id})", claim.place, claim.paper_detail)
+            for claim in self.claims
+            if claim.paper == INCONSISTENT and claim.kind != Kind.EXACT
+        ]
+        return [*cells, *claims]
 
     @property
     def charts(self) -> list[Chart]:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from vtstudy.report import formatting
+from vtstudy.report.charts import messages
 from vtstudy.report.charts.dot_plot import Dot, Panel, dot_plot, share_scale
 from vtstudy.report.charts.style import (
     BLUE,
@@ -59,13 +60,12 @@ def retention(percent: PercentTable, folder: Path, name: str, interval: float) -
     where = "all models"
     if percent.table:
         where = f"Table {percent.table}, {percent.model} beside {percent.ours}"
-    methods = formatting.listed([method_label(method) for method in percent.methods])
     return Chart(
         name,
         f"How much of the unpruned score is left: {where}",
         f"Each model against its own unpruned score, at {100 * KEEP:g} % of the image tokens. "
         f"Bars: {interval:g} % intervals of ours; the paper prints none.",
-        f"Dot plot of the percent of the unpruned score for {methods}",
+        messages.of_percents(percent),
         file=file,
     )
 
@@ -138,7 +138,7 @@ def forest(
         name,
         title,
         f"Paired over the same questions; bars are {interval:g} % intervals. {units}",
-        f"Forest plot of {formatting.listed([comparison.label for comparison in compared])}",
+        messages.of_comparisons(compared),
         file=file,
     )
 
@@ -191,7 +191,7 @@ def ablation(percent: PercentTable, folder: Path, name: str, interval: float) ->
         f"What each cue of the ablation adds: Table {percent.table}, {percent.model} beside {percent.ours}",
         f"{methods}; each includes the ones before it. Band: {interval:g} % interval of ours. Axes start at different "
         "values.",
-        "Line charts of the ablation's four rows by benchmark",
+        messages.of_percents(percent),
         file=file,
     )
 

@@ -51,8 +51,8 @@ METHOD_STYLE = {
 """Colour and marker of each method."""
 FONTS = b"'DejaVu Sans', Verdana, sans-serif"
 """Fonts of nearly the same widths, so that an SVG file's layout holds wherever it is opened."""
-SHORT = 30_000
-"""An SVG file of at most so many bytes is not drawn again to see whether PNG would be smaller."""
+SHORT, FEW_PANELS = 30_000, 3
+"""An SVG file of fewer bytes is not drawn as PNG, too; one of more panels is larger than PNG, and not drawn."""
 DOTS, COLOURS = 150, 128
 """Dots an inch, and colours, of a PNG file."""
 SPARE_STYLES = [(GREEN, "^"), (RED, "P"), (PINK, "v"), (SKY, "D")]
@@ -101,15 +101,16 @@ class Chart:
 
 
 def save(figure: Figure, folder: Path, name: str) -> str:
-    """Write a figure as SVG, or as PNG where that is smaller or shows pictures; returns the file's name.
+    """Write a figure as SVG, or as PNG where that is smaller; returns the file's name.
 
     No date and no version gets in, so that the same results give the same bytes. An SVG file keeps its text as text.
     """
     folder.mkdir(parents=True, exist_ok=True)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # the layout is found once, not for each format
-    svg = b"" if any(axis.images for axis in figure.axes) else _svg(figure)
-    png = _png(figure) if not svg or len(svg) > SHORT else b""
+    pictures = any(axis.images for axis in figure.axes)
+    svg = b"" if pictures or len(figure.axes) > FEW_PANELS else _svg(figure)
+    png = b"" if 0 < len(svg) < SHORT else _png(figure)
     ending, drawn = ("png", png) if png and (not svg or len(png) < len(svg)) else ("svg", svg)
     for other in ("svg", "png"):
         (folder / f"{name}.{other}").unlink(missing_ok=True)

@@ -48,6 +48,7 @@ class EAdaPruneSection:
         parts: what was measured, question by question.
         answer: whether spectral budgets win.
         elsewhere: what spectral budgets gain on other models.
+        density: what the budgets follow.
     """
 
     claims: list[ClaimResult]
@@ -55,10 +56,11 @@ class EAdaPruneSection:
     parts: list[Part]
     answer: str
     elsewhere: list[str]
+    density: str
 
     @property
     def findings(self) -> list[str]:
-        return [self.answer, *self.elsewhere]
+        return [text for text in (self.answer, *self.elsewhere, self.density) if text]
 
     def published_frame(self) -> pd.DataFrame:
         """verdicts_eadaprune.csv: one row for each published number."""
@@ -86,6 +88,7 @@ def eadaprune_section(inputs: Inputs, model: str | None, out: Path) -> EAdaPrune
         _parts(data, out),
         sentences.whether_spectral_wins(data),
         sentences.gains_elsewhere(inputs, model),
+        sentences.density_in_brief(data),
     )
 
 

@@ -250,6 +250,22 @@ def density(data: SpectralData) -> list[str]:
     return sentences
 
 
+def density_in_brief(data: SpectralData) -> str:
+    """What the budget follows over all images: objects, characters or parts of charts; "" if that is not known."""
+    if "correlation" not in data.tables or "calibration" not in data.tables:
+        return ""
+    rows = data.of_assumed("correlation")
+    rows = rows[(rows["benchmark"] == "all") & (rows["target"] == data.target)].set_index("measure")["spearman"]
+    named = {"objects": "objects", "characters": "characters", "chart_parts": "parts of charts"}
+    if not set(named) <= set(rows.index):
+        return ""
+    listed = [f"{formatting.signed(rows[measure], 2)} with the number of {name}" for measure, name in named.items()]
+    return (
+        f"Over all images, budgets matched to {100 * data.target:g} % correlate by {formatting.listed(listed)} "
+        "(Spearman)."
+    )
+
+
 def agreement(data: SpectralData) -> str:
     """How often the randomised budget is the exact one."""
     rows = data.of_assumed("agreement")
