@@ -76,17 +76,23 @@ def slug(heading: str) -> str:
 
 
 def _with_heads(tokens: list[Token]) -> list[Token]:
-    """Headings have ids, heads of columns and lines have scopes."""
-    first_cell, seen = False, dict[str, int]()
+    """Headings have ids, heads of columns and lines have scopes, and cells know the heads of their columns."""
+    first_cell, seen, heads, column = False, dict[str, int](), list[str](), 0
     for place, token in enumerate(tokens):
         if token.type == "heading_open":
             name = slug(_plain(tokens[place + 1]))
             seen[name] = seen.get(name, 0) + 1
             token.attrSet("id", name if seen[name] == 1 else f"{name}-{seen[name] - 1}")
+        elif token.type == "table_open":
+            heads = []
         elif token.type == "th_open":
             token.attrSet("scope", "col")
+            heads.append(_plain(tokens[place + 1]))
         elif token.type == "tr_open":
-            first_cell = True
+            first_cell, column = True, 0
+        elif token.type == "td_open" and not first_cell:
+            column += 1
+            token.attrSet("data-label", heads[column])
         elif token.type in ("td_open", "td_close") and first_cell:
             token.tag = "th"
             if token.type == "td_open":
@@ -125,7 +131,8 @@ def _with_captions(tokens: list[Token]) -> list[Token]:
 def _table(tokens: list[Token], start: int, caption: Token | None, label: str, arranged: list[Token]) -> int:
     """Add a table in its box; returns the place after it."""
     end = next(place for place in range(start, len(tokens)) if tokens[place].type == "table_close") + 1
-    box = f'<div class="scroll" role="region" tabindex="0" aria-label="{html.escape(label)}">'
+    kind = "scroll" if any(token.attrGet("style") for token in tokens[start:end]) else "scroll text"
+    box = f'<div class="{kind}" role="region" tabindex="0" aria-label="{html.escape(label)}">'
     arranged += [_raw(box), tokens[start]]
     if caption:
         arranged += [_raw("<caption>"), caption, _raw("</caption>")]

@@ -23,6 +23,13 @@ def test_heads_have_scopes():
     assert page.count('scope="col"') == 2 and page.count('scope="row"') == 2 and page.count("<td") == 2
 
 
+def test_cells_know_the_heads_of_their_columns():
+    """A phone shows tables of text line by line, each cell after its head; tables of numbers scroll."""
+    page = to_html("| A | B | C |\n| --- | --- | --- |\n| a | b | c |\n| d | e | f |\n")
+    assert page.count('data-label="B"') == page.count('data-label="C"') == 2 and 'class="scroll text"' in page
+    assert 'class="scroll text"' not in to_html("| A | B |\n| --- | ---: |\n| a | 1 |\n")
+
+
 def test_a_picture_stands_in_a_figure_with_its_caption():
     page = to_html("![what is seen](a.png)\n\n*How to read it.*\n\nMore.\n")
     assert "<figcaption><em>How to read it.</em></figcaption></figure>" in page
