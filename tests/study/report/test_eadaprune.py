@@ -52,6 +52,21 @@ def test_whether_spectral_budgets_win(second, gain, answer, verdict, counts):
     assert verdicts["spectral-beats-fixed"] == verdict and verdicts["spectral-mmvet"] == "not run"
 
 
+def test_a_benchmark_that_only_the_sweep_asks_about_has_no_fixed_budgets(second, tmp_path):
+    """The profiles of the papers' checkpoints sweep `pope`, and compare on `pope_f1`."""
+    rows = synthetic.spectral_rows(2.0)
+    alone = [row for row in rows if (row["experiment"], row["benchmark"]) != ("eadaprune", "pope")]
+    assert len(alone) < len(rows)
+    files = synthetic.write(tmp_path, synthetic.rows() + alone)
+    synthetic_data.write_spectral(tmp_path / "results")
+    counted = tmp_path / "results/eadaprune/tokens.csv"
+    pd.read_csv(counted).query("benchmark != 'pope'").to_csv(counted, index=False)
+    section = eadaprune_section(
+        load(Folders(files["reports"], files["published"], files["params"])), synthetic.MODEL, tmp_path / "figures"
+    )
+    assert any(chart.name == "energy_sweep" for part in section.parts for chart in part.charts)
+
+
 def test_averages_are_in_both_conventions(second):
     section = second()
     assert "108 to 121 %" in text(section, "matched") and "first 20 of each benchmark" in text(section, "matched")

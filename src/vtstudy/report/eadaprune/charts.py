@@ -363,9 +363,12 @@ def _draw_sweep_panel(axis: Axes, data: SpectralData, name: str, tokens: pd.Data
 
 
 def _fixed_points(data: SpectralData, host: str, name: str) -> list[tuple[float, Measurement]]:
-    """Average tokens and score of the fixed budgets."""
-    points = [(data.tokens(host, keep, name)[0], data.score("eadaprune", host, name, keep)) for keep in data.keeps]
-    return [(tokens, score) for tokens, score in points if score]
+    """Average tokens and score of the fixed budgets; none on a benchmark that only the sweep asks about."""
+    return [
+        (data.tokens(host, keep, name)[0], score)
+        for keep in data.keeps
+        if data.counted(host, keep, name) and (score := data.score("eadaprune", host, name, keep))
+    ]
 
 
 @styled
