@@ -31,6 +31,15 @@ def test_the_answer_on_spectral_budgets_follows_the_sign(view, gain, verdict):
     assert next(answer for answer in shown.answers if "E-AdaPrune" in answer.question).verdict == verdict
 
 
+@pytest.mark.parametrize(("gain", "up", "down"), [(12, (12, 3), (0, 0)), (-12, (0, 0), (12, 3)), (0, (0, 0), (0, 0))])
+def test_the_sentences_above_the_tables_turn_with_the_sign(view, gain, up, down):
+    shown = {exhibit.title.partition(":")[0]: exhibit for exhibit in view(synthetic.rows(gain=gain)).exhibits}
+    counts = re.search(r"on (\d+) of (\d+) benchmarks .* on (\d+)", shown["Tables 1 and 2"].sentence)
+    assert tuple(map(int, counts.groups())) == (up[0], 12, down[0])
+    steps = re.search(r"Of (\d+) steps, (\d+) .* and (\d+) .* for (\d+) ", shown["Table 4"].sentence)
+    assert tuple(map(int, steps.groups())) == (3, up[1], down[1], 3 - up[1] - down[1])
+
+
 def test_the_answer_on_a_lite_run_is_of_the_checkpoint(view):
     assert view(synthetic.rows(gain=12, model=synthetic.HUB_MODEL), "lite").answers[0].verdict == REPRODUCED
     assert view(synthetic.rows(gain=-12, model=synthetic.HUB_MODEL), "lite").answers[0].verdict == DIFFERS

@@ -54,7 +54,7 @@ def whether_spectral_wins(data: SpectralData) -> str:
     budgets = formatting.listed([f"{100 * keep:g}" for keep in data.keeps])
     return (
         f"Do spectral budgets beat fixed ones of the same average? {_answer(total, len(better), len(worse))}. On "
-        f"{data.inputs.title(KEY_MODEL)} and the mean of the benchmarks, spectral budgets are clearly better in "
+        f"{data.inputs.named(KEY_MODEL)} and the mean of the benchmarks, spectral budgets are clearly better in "
         f"{len(better)} of {formatting.counted(total, 'comparison')}{_where(better, total)} and clearly worse in "
         f"{len(worse)}{_where(worse, total)} ({hosts} at {budgets} % of the tokens; corrected for the number of "
         "comparisons)."
@@ -84,7 +84,7 @@ def gains_elsewhere(inputs: Inputs, model: str | None) -> list[str]:
             sides = clear_sides([gain for _, _, gain in gains], inputs.interval / 100)
             host, keep, gain = max(gains, key=lambda entry: entry[2].value)
             sentences.append(
-                f"On {inputs.title(paper)} spectral budgets are clearly better in {sides.count(HIGHER)} of "
+                f"On {inputs.named(paper)} spectral budgets are clearly better in {sides.count(HIGHER)} of "
                 f"{formatting.counted(len(gains), 'comparison')} and clearly worse in {sides.count(LOWER)}; the "
                 f"largest gain is {gain.text(sign=True)} percentage points, {method_label(host)} at {100 * keep:g} % "
                 "of the tokens."
