@@ -487,7 +487,8 @@ def notebooks(
     from vtstudy.report.notebooks import render_notebooks
 
     config = load(params)
-    tags = {"world": config.world is None, "several-models": len(config.models) == 1}
+    several = len(config.models) > 1
+    tags = {"world": config.world is None, "several-models": not several, "one-model": several}
     without = [tag for tag, absent in tags.items() if absent]
     print(*render_notebooks(folder, out or config.reports, without), sep="\n")
 

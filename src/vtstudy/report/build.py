@@ -13,8 +13,10 @@ from vtstudy.report.captions import CAPTIONS
 from vtstudy.report.claim_rows import items_table
 from vtstudy.report.explorer import write_explorer
 from vtstudy.report.inputs import Folders, load
-from vtstudy.report.links import EXPLORER, NOTEBOOKS, links, pages_of, to_html_address
+from vtstudy.report.links import EXPLORER, NOTEBOOK_OF, links, pages_of, to_html_address
 from vtstudy.report.method_table import markdown_table
+from vtstudy.report.notebook_answers import FILE as ANSWERS
+from vtstudy.report.notebook_answers import write_answers
 from vtstudy.report.page_tables import block_table, published_table
 from vtstudy.report.readme import fill_readme, readme_blocks
 from vtstudy.report.rendering import fill, page
@@ -37,6 +39,7 @@ def build_report(
 
     Each page is written as Markdown, too: the first as README.md. The first paper's verdicts are in verdicts.csv,
     claims.csv and claim_items.csv; the second paper's files end in `_eadaprune`.
+    notebook_answers.json holds what the notebooks answer.
 
     Args:
         reports: folder of results.csv, provenance.json and `results/`, the experiments' other files. What an
@@ -62,6 +65,7 @@ def build_report(
         frame.to_csv(out / name, index=False, lineterminator="\n")
     for name, text in pages(view).items():
         (out / name).write_text(text, encoding="utf-8")
+    write_answers(view.notebooks, out / ANSWERS)
     if readme is not None:
         fill_readme(Path(readme), readme_blocks(view, Path(reports).as_posix()))
     return out / "index.html"
@@ -110,7 +114,7 @@ def _markdown(view: View, template: str, **more: object) -> str:
         **shown,
         contradictions=view.contradictions,
         links=links(),
-        notebooks=list(NOTEBOOKS.items()),
+        notebook_of=NOTEBOOK_OF,
         explorer=EXPLORER if view.has_explorer else "",
         method_rows=markdown_table(view.methods).markdown() if view.methods.rows else "",
         items=lambda claim: items_table(claim).markdown(),

@@ -14,12 +14,20 @@ NOTEBOOKS = {
     "02-survivors": "Which tokens survive?",
     "03-redundancy": "Are the kept tokens redundant?",
     "04-ratio-curves": "How much can be pruned?",
-    "05-main-tables": "The paper’s tables",
+    "05-main-tables": "Is AdaptPrune ahead on every model?",
     "06-spectra": "How many tokens does an image need?",
     "07-matched-budgets": "Do spectral budgets beat fixed ones?",
     "08-assumptions": "Which assumptions matter?",
 }
 """By file name, the question of each notebook."""
+NOTEBOOK_OF = {
+    "Tables 1 and 2": "05-main-tables",
+    "Figures 1, 6 and 7": "02-survivors",
+    "Figures 2, 8 and 9": "01-positional-bias",
+    "Figure 3": "03-redundancy",
+    "Figure 5": "04-ratio-curves",
+}
+"""By the paper's tables and figures, as the report's headings begin, the notebook that is about them."""
 EXPLORER = "explorer/index.html"
 _HERE = "../../README.md"
 """Where the code is, as seen from the report, if the package names no address of its repository."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -204,6 +205,41 @@ def _html_table(labels: list[Column], columns: list[Column], name: str) -> str:
     label = html.escape(", ".join(head for head, _ in every))
     box = f'<div class="scroll" role="group" tabindex="0" aria-label="Table: {label}">'
     return "\n".join([f"{box}<table>\n<thead>", *rows, "</tbody>\n</table></div>"])
+
+
+def answer(path: str | Path, notebook: str) -> HTML:
+    """What a notebook answers, as the report computed it, with links to the report.
+
+    Args:
+        path: of the report's file of answers, from where the notebook runs.
+        notebook: its name, such as `03-redundancy`.
+
+    Raises:
+        ReportError: if the report has no answer for it.
+    """
+    from IPython.display import HTML
+
+    path = Path(path)
+    if not path.is_file():
+        raise ReportError(f"{path} does not exist; run the report first.")
+    found = json.loads(path.read_text(encoding="utf-8")).get(notebook)
+    if found is None:
+        raise ReportError(f"{path} holds no answer for the notebook {notebook}.")
+    report = path.parent.as_posix()
+    sentences = "".join(f"<li>{html.escape(text)}</li>" for text in found["sentences"])
+    claims = "".join(
+        f'<li>{html.escape(claim["statement"])} <a href="{report}/README.md#{claim["id"]}">'
+        f"{html.escape(claim['verdict'])}</a></li>"
+        for claim in found["claims"]
+    )
+    lines = [
+        "<h2>Answer</h2>",
+        f"<p>{html.escape(found['about'])}: <strong>{html.escape(found['verdict'])}</strong>.</p>",
+        f"<ul>{sentences}</ul>" if sentences else "",
+        f"<p>The papers’ claims:</p><ul>{claims}</ul>" if claims else "",
+        f'<p><a href="{report}/{found["place"]}">The same in the report</a></p>',
+    ]
+    return HTML("\n".join(line for line in lines if line))
 
 
 def figures(pattern: str) -> HTML:

@@ -21,6 +21,7 @@ from vtstudy.report.inputs import Inputs
 from vtstudy.report.labels import benchmark_label, method_label, term_label
 from vtstudy.report.limits import Gap, gaps, limitations
 from vtstudy.report.method_table import MethodTable, budget_name, choice, method_table, picture_title
+from vtstudy.report.notebook_answers import NotebookAnswer, notebook_answers
 from vtstudy.report.paper_figures import Section, sections
 from vtstudy.report.provenance import provenance_lines, run_line
 from vtstudy.report.published import PrintedNumbers
@@ -86,6 +87,7 @@ class View:
     blocks: list[Block]
     model_pages: list[ModelPage]
     audit: list[Finding]
+    notebooks: list[NotebookAnswer]
     gaps: list[Gap]
     limitations: list[str]
     costs: Costs
@@ -151,6 +153,7 @@ def build_view(inputs: Inputs, figures: Path) -> View:
         printed = PrintedNumbers(inputs.published)
         picture = method_curves(methods, printed, inputs.title(KEY_MODEL), picture_title(methods), figures)
     both = [*claims, *second.claims]
+    shown = exhibits(inputs, studies, overview, drawn, {page.ours: f"pages/{page.name}.md" for page in pages})
     return View(
         profile=inputs.profile,
         interval=inputs.interval,
@@ -167,7 +170,8 @@ def build_view(inputs: Inputs, figures: Path) -> View:
         controls=checked,
         claims=claims,
         groups=claim_groups(inputs, both, CLAIMS_PAGE),
-        exhibits=exhibits(inputs, studies, overview, drawn, {page.ours: f"pages/{page.name}.md" for page in pages}),
+        exhibits=shown,
+        notebooks=notebook_answers(inputs, both, checked, [exhibit.title for exhibit in shown]),
         printed_values=printed_values,
         printed_sentence=sentences.printed_values_sentence(printed_values),
         studies=studies,
