@@ -28,7 +28,7 @@ METHOD_LABELS = {
     "random3x3": "Random 3x3",
     "maxpool3x3": "Max-pooling 3x3",
     "avgpool3x3": "Average-pooling",
-    "last": "The last 10%",
+    "last": "Last tokens",
     "pyramiddrop": "PyramidDrop",
     "visionzip": "VisionZip",
     "divprune": "DivPrune",
@@ -89,7 +89,7 @@ _IN_SENTENCES = {
     "Blank image": "the model given a blank image",
     "Max-pooling 3x3": "max-pooling 3x3",
     "Average-pooling": "average-pooling",
-    "The last 10%": "keeping the last tokens",
+    "Last tokens": "keeping the last tokens",
     "Smaller picture": "a smaller picture",
 }
 
