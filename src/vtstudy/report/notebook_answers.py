@@ -102,8 +102,8 @@ class Evidence:
     def named(self, sentence: str) -> str:
         """A sentence of the report with every stand-in's name in results.csv beside what it stands in for."""
         for paper in self.inputs.models:
-            title, full = self.inputs.title(paper), self.title(paper)
-            if full != title:
+            title, full = self.inputs.named(paper), self.title(paper)
+            if not self.inputs.is_papers(paper):
                 sentence = sentence.replace(f"On {title}", f"On the {full}")
         return sentence
 
