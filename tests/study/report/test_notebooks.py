@@ -62,8 +62,8 @@ def test_figures_of_the_report_have_their_captions(folder):
     )
     figures = place / "reports/lite/figures"
     figures.mkdir(parents=True)
-    for name in "abc":
-        Image.new("RGB", (2, 2), (9, 9, 9)).save(figures / f"{name}.png")
+    for number, name in enumerate("abc"):
+        Image.new("RGB", (2, 2), (9, 9, number)).save(figures / f"{name}.png")
     (figures / "captions.csv").write_text(
         "name,title,caption,alt\na,Curves,Bars: 95 % intervals.,Line charts\nb,Points & more,In points.,Dots\n"
     )
