@@ -9,7 +9,7 @@ RUN    := PATH="$(CURDIR)/$(BIN):$$PATH"
 PROFILE ?= miniature
 PIPELINE = $(if $(filter miniature,$(PROFILE)),dvc.yaml,profiles/$(PROFILE)/dvc.yaml)
 
-.PHONY: help install browser reproduce test test-fast rehearse check check-reports benchmarks lock clean distclean
+.PHONY: help install browser reproduce test test-fast test-exhaustive rehearse check check-reports benchmarks lock clean distclean
 
 help:
 	@echo "make install        make $(VENV) with every locked package"

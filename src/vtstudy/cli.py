@@ -448,7 +448,7 @@ def report(
     params: Params = PARAMS,
     out: Out = None,
     published: Annotated[Path, typer.Option(help="Folder of the papers' values and claims.")] = Path("data/published"),
-    readme: Annotated[Path | None, typer.Option(help="A README whose table of results is filled, too.")] = None,
+    readme: Annotated[Path | None, typer.Option(help="A README whose marked parts are filled, too.")] = None,
 ) -> None:
     """Write the report from the collected results: index.html, README.md, verdicts and figures."""
     from vtstudy.config import load
@@ -487,7 +487,8 @@ def notebooks(
     from vtstudy.report.notebooks import render_notebooks
 
     config = load(params)
-    tags = {"world": config.world is None, "several-models": len(config.models) == 1}
+    several = len(config.models) > 1
+    tags = {"world": config.world is None, "several-models": not several, "one-model": several}
     without = [tag for tag, absent in tags.items() if absent]
     print(*render_notebooks(folder, out or config.reports, without), sep="\n")
 

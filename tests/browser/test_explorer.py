@@ -87,12 +87,14 @@ def test_the_answers_stand_beside_the_references_with_their_verdicts(page):
     assert pruned[1:] == ["“pooled at 0.25”", "partly right, 0.3 of 1"]
     by_method = {row[0]: row[1:] for row in answers(page, "all")}
     assert len(by_method) == len(METHODS) and by_method["FastV"] == ["4", "“fastv at 0.25”", "wrong"]
+    assert f"Right answers: 1 of {len(METHODS)}." in page.locator("#all-caption").inner_text()
 
 
 def test_a_caption_has_its_cider_and_markup_in_answers_is_text(page):
     page.locator("#benchmark").select_option("nocaps")
     (_, reference), unpruned, _, _ = answers(page)
     assert reference == "“a <b>dog</b> & a cat”" and unpruned[2] == "CIDEr 100"
+    assert "Right answers" not in page.locator("#all-caption").inner_text()
 
 
 def test_an_empty_answer_is_named(page):

@@ -36,13 +36,23 @@ WORDS_OF_THE_MINIATURE = ("miniature", "stand-in", "12 × 12", "12 x 12", "6 × 
 def few_questions(params: dict[str, Any]) -> None:
     """Change a profile's parameters so that few questions are asked, in the precision that CPUs are fast in."""
     evaluation = params["evaluation"]
-    evaluation |= {"limit": QUESTIONS, "dtype": "float32", "batch_size": 8, "max_new_tokens": 12, "resamples": 50}
+    evaluation |= {"limit": QUESTIONS, "dtype": "float32", "batch_size": 8, "max_new_tokens": 3, "resamples": 50}
     for key, model in params["models"].items():
         if key != "llava-7b":  # Tables 3 to 8 are of that one
             model["limit"] = {"default": 3, "mme": None}
     for name in ("figure1", "figure2", "figure3", "energy", "sensitivity"):
         if name in params["experiments"]:
             params["experiments"][name]["limit"] = 4
+    fewer = {
+        "figure5": {"keeps": [0.5, 0.1], "limit": {"default": 3, "mme": None}},
+        "methods": {"keeps": [0.1], "limit": {"default": 2, "mme": 4}},
+        "eadaprune": {"hosts": ["fastv", "pyramiddrop"], "keeps": [0.1112], "limit": {"default": 2, "mme": 4}},
+        "energy": {"energies": [0.9, 0.98]},
+        "sensitivity": {"benchmarks": ["vqav2", "textvqa"]},
+    }
+    for name, section in fewer.items():
+        if name in params["experiments"]:
+            params["experiments"][name] |= section
     params["spectra"] |= {"calibration": 3, "limit": 4}
     params["timing"] = {"rounds": 2, "budget_rounds": 2}
 

@@ -82,6 +82,16 @@ def test_the_other_experiments_depend_on_all_their_settings(stages, kind):
             assert {CONFIG.models["llava-7b"].checkpoint, CONFIG.evaluation.data} <= deps_of(stage)
 
 
+def test_the_explorer_is_made_after_the_answers_that_it_shows(stages):
+    stage = stages["explorer"]
+    assert {f"{SCORES}/methods.csv", CONFIG.models["llava-7b"].checkpoint, CONFIG.evaluation.data} <= deps_of(stage)
+    wanted = {"profile", "evaluation", "experiments.methods", "experiments.explorer", "models.llava-7b"}
+    assert wanted <= params_of(stage)
+    assert outs_of(stage) == {"reports/miniature/results/explorer"}
+    assert "reports/miniature/results" in deps_of(stages["report"])
+    assert "reports/miniature/explorer" in outs_of(stages["report"])
+
+
 def test_all_settings_of_an_evaluation_are_in_one_section():
     """So that the stages, which depend on this section, depend on all of them."""
     assert set(CONFIG.evaluation.model_fields_set) <= set(Evaluation.model_fields)

@@ -1,56 +1,62 @@
-"""The numbers in README.md are those of the committed results."""
+"""README.md says what the committed results and the code say, and is short."""
 
-import re
+import dataclasses
 
 import pytest
 from helpers import ROOT
 
 from vtstudy.report import ReportError
-from vtstudy.report.eadaprune.data import SpectralData
 from vtstudy.report.inputs import Folders, load
-from vtstudy.report.readme import BEGIN, END, fill_readme, marked_block, results_table
-from vtstudy.report.results import HIGHER, LOWER
+from vtstudy.report.readme import fill_readme, marked_block, methods_table, readme_blocks
+from vtstudy.report.view import View, build_view
 
 README = ROOT / "README.md"
+REPORTS = "reports/miniature"
+MOST_LINES = 150
 
 
 @pytest.fixture(scope="module")
-def inputs():
-    return load(Folders(ROOT / "reports/miniature", ROOT / "data/published", ROOT / "params.yaml"))
+def view(tmp_path_factory) -> View:
+    inputs = load(Folders(ROOT / REPORTS, ROOT / "data/published", ROOT / "params.yaml"))
+    return build_view(inputs, tmp_path_factory.mktemp("figures"))
 
 
-def test_the_table_of_results_is_that_of_the_report(inputs):
-    """After a change of the results, `vtstudy report --readme README.md` writes it anew."""
-    assert marked_block(README) == results_table(inputs)
+@pytest.mark.slow
+def test_its_results_are_those_of_the_report(view):
+    """After a change of the results, `vtstudy report --readme README.md` writes them anew."""
+    assert marked_block(README, "answers") == readme_blocks(view, REPORTS)["answers"]
+    assert (ROOT / REPORTS / "figures" / view.picture.file).is_file()
 
 
-def test_the_table_has_a_line_for_each_model_that_was_run(inputs):
-    lines = results_table(inputs).splitlines()
-    models = [model for model in inputs.models if inputs.results.model_for(model)]
-    assert [line.split(" | ")[0].removeprefix("| ") for line in lines[2:]] == models
-    assert len({line.count("|") for line in lines}) == 1
+@pytest.mark.slow
+def test_another_result_changes_it(view):
+    other = [dataclasses.replace(answer, verdict="other words") for answer in view.answers]
+    changed = readme_blocks(dataclasses.replace(view, answers=other, choices=[("all", "nothing")]), REPORTS)["answers"]
+    assert changed.count("other words") == len(view.answers) > 4
+    assert "nothing" in changed and view.choices[0][1] not in changed
 
 
-def test_counts_of_spectral_comparisons(inputs):
-    """Where README.md counts the comparisons of spectral and fixed budgets, the counts are right."""
-    data = SpectralData.read(inputs, inputs.results.model_for("LLaVA-1.5-7B"))
-    sides = [data.gain(host, "mean", keep).side for host in data.hosts for keep in data.keeps]
-    counts = (sides.count(HIGHER), len(sides), sides.count(LOWER))
-    found = re.findall(r"better in (\d+) of (\d+) comparisons, worse in (\d+)", README.read_text())
-    assert all(tuple(map(int, numbers)) == counts for numbers in found)
+def test_its_methods_are_those_of_the_library():
+    assert marked_block(README, "methods") == methods_table()
 
 
-def test_only_the_marked_block_is_written(inputs, tmp_path):
+def test_it_is_short():
+    assert len(README.read_text().splitlines()) <= MOST_LINES
+
+
+def test_only_the_marked_part_is_written(tmp_path):
     readme = tmp_path / "README.md"
-    readme.write_text(f"above\n{BEGIN}\nold\n{END}\nbelow\n")
-    fill_readme(readme, inputs)
-    assert marked_block(readme) == results_table(inputs)
-    text = readme.read_text()
-    assert text.startswith("above\n") and text.endswith(f"{END}\nbelow\n") and "old" not in text
-    fill_readme(readme, inputs)
-    assert readme.read_text() == text
+    readme.write_text("above\n<!-- a -->\nold\n<!-- /a -->\nbelow\n")
+    for _ in range(2):
+        fill_readme(readme, {"a": "new"})
+        assert readme.read_text() == "above\n<!-- a -->\nnew\n<!-- /a -->\nbelow\n"
 
 
-def test_a_readme_without_marks_is_refused(inputs, tmp_path):
+def test_a_readme_without_marks_is_refused_and_kept(tmp_path):
     with pytest.raises(ReportError, match="README"):
-        fill_readme(tmp_path / "README.md", inputs)
+        fill_readme(tmp_path / "README.md", {"a": "new"})
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- a -->\nold\n<!-- /a -->\n")
+    with pytest.raises(ReportError, match="b"):
+        fill_readme(readme, {"a": "new", "b": "new"})
+    assert "old" in readme.read_text()

@@ -8,6 +8,7 @@ import pandas as pd
 
 CAPTIONS = "captions.csv"
 """The file beside the figures that holds their captions; the report writes it."""
+ENDINGS = (".svg", ".png")
 
 
 def captioned(path: Path) -> str:
@@ -23,8 +24,15 @@ def captioned(path: Path) -> str:
 
 
 def embedded(path: Path) -> str:
-    """A PNG file as a data URI, so that a page is one file that opens anywhere."""
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+    """A picture as a data URI, so that a page is one file that opens anywhere; the figure may have either ending."""
+    path = drawn(path)
+    kind = "svg+xml" if path.suffix == ".svg" else "png"
+    return f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def drawn(path: Path) -> Path:
+    """The file of a figure, which the report writes as SVG or as PNG, whichever is smaller."""
+    return next((other for ending in ENDINGS if (other := path.with_suffix(ending)).is_file()), path)
 
 
 def _captions(folder: Path) -> dict[str, tuple[str, str, str]]:

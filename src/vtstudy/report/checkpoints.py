@@ -55,6 +55,11 @@ class RunModel:
         return None not in (wanted, self.source) and str(self.source).casefold() == str(wanted).casefold()
 
     @property
+    def title(self) -> str:
+        """What readers call it: only the paper's own checkpoint has the paper's model's name."""
+        return self.paper if self.is_papers else f"stand-in for {self.paper}"
+
+    @property
     def is_miniature(self) -> bool:
         """Whether this repository trained it."""
         return self.source is None and checkpoint_name(self.checkpoint).startswith(_MINIATURE)

@@ -94,6 +94,15 @@ class Inputs:
         """Whether a model that this repository trained is run in the place of a model of the papers."""
         return model in self.models and self.models[model].is_miniature
 
+    def title(self, model: str) -> str:
+        """What readers call that which is run in the place of one of the papers' models."""
+        return self.models[model].title if model in self.models else model
+
+    def named(self, model: str) -> str:
+        """The same inside a sentence: "the stand-in for LLaVA-1.5-7B"."""
+        title = self.title(model)
+        return title if title == model else f"the {title}"
+
     def run_models(self) -> list[RunModel]:
         """The models that have results."""
         return [model for model in self.models.values() if self.results.model_for(model.paper)]

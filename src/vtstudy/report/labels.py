@@ -28,9 +28,16 @@ METHOD_LABELS = {
     "random3x3": "Random 3x3",
     "maxpool3x3": "Max-pooling 3x3",
     "avgpool3x3": "Average-pooling",
-    "last": "The last 10%",
+    "last": "Last tokens",
     "pyramiddrop": "PyramidDrop",
     "visionzip": "VisionZip",
+    "divprune": "DivPrune",
+    "fastervlm": "FasterVLM",
+    "holov": "HoloV",
+    "pooled": "Smaller picture",
+    "prumergeplus": "PruMerge+",
+    "scope": "SCOPE",
+    "vispruner": "VisPruner",
     "none": "All tokens",
     # What is measured besides scores stands in the column of methods, too.
     "budget_by_content": "Budget by content",
@@ -82,7 +89,8 @@ _IN_SENTENCES = {
     "Blank image": "the model given a blank image",
     "Max-pooling 3x3": "max-pooling 3x3",
     "Average-pooling": "average-pooling",
-    "The last 10%": "keeping the last 10 %",
+    "Last tokens": "keeping the last tokens",
+    "Smaller picture": "a smaller picture",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from vtstudy.report import formatting
-from vtstudy.report.captions import captioned, embedded
+from vtstudy.report.captions import ENDINGS, captioned, embedded
 from vtstudy.report.errors import ReportError
 from vtstudy.report.labels import ROUTE_LABELS, benchmark_label, metric_label, term_label
 from vtstudy.results_table import DIFFERENCE, MEAN
@@ -183,6 +184,8 @@ def _without_repeats(labels: list[Column]) -> list[Column]:
 def _html_table(labels: list[Column], columns: list[Column], name: str) -> str:
     """Row labels and columns as HTML; class "left" on those that hold anything but numbers and intervals.
 
+    The table is in a box that the keyboard can scroll.
+
     Args:
         labels: the columns of row labels.
         columns: the other columns.
@@ -193,20 +196,58 @@ def _html_table(labels: list[Column], columns: list[Column], name: str) -> str:
     heads = [f"<th{css}>{html.escape(head)}</th>" for css, (head, _) in zip(classes, every, strict=True)]
     rows = [f"<tr>{''.join(heads)}</tr>"]
     if labels and name:
-        above = f'<th colspan="{len(labels)}"></th>'
+        above = f'<td colspan="{len(labels)}"></td>'
         rows.insert(0, f'<tr>{above}<th class="left" colspan="{len(columns)}">{html.escape(name)}</th></tr>')
     rows.append("</thead>\n<tbody>")
     for row in zip(*(texts for _, texts in every), strict=True):
         cells = [f"<td{css}>{html.escape(text)}</td>" for css, text in zip(classes, row, strict=True)]
         rows.append(f"<tr>{''.join(cells)}</tr>")
-    return "\n".join(["<table>\n<thead>", *rows, "</tbody>\n</table>"])
+    label = html.escape(", ".join(head for head, _ in every))
+    box = f'<div class="scroll" role="group" tabindex="0" aria-label="Table: {label}">'
+    return "\n".join([f"{box}<table>\n<thead>", *rows, "</tbody>\n</table></div>"])
+
+
+def answer(path: str | Path, notebook: str) -> HTML:
+    """What a notebook answers, as the report computed it, with links to the report.
+
+    Args:
+        path: of the report's file of answers, from where the notebook runs.
+        notebook: its name, such as `03-redundancy`.
+
+    Raises:
+        ReportError: if the report has no answer for it.
+    """
+    from IPython.display import HTML
+
+    path = Path(path)
+    if not path.is_file():
+        raise ReportError(f"{path} does not exist; run the report first.")
+    found = json.loads(path.read_text(encoding="utf-8")).get(notebook)
+    if found is None:
+        raise ReportError(f"{path} holds no answer for the notebook {notebook}.")
+    report = path.parent.as_posix()
+    sentences = "".join(f"<li>{html.escape(text)}</li>" for text in found["sentences"])
+    claims = "".join(
+        f'<li>{html.escape(claim["statement"])} <a href="{report}/README.md#{claim["id"]}">'
+        f"{html.escape(claim['verdict'])}</a></li>"
+        for claim in found["claims"]
+    )
+    lines = [
+        "<h2>Answer</h2>",
+        f"<p>{html.escape(found['about'])}: <strong>{html.escape(found['verdict'])}</strong>.</p>",
+        f"<ul>{sentences}</ul>" if sentences else "",
+        f"<p>The papers’ claims:</p><ul>{claims}</ul>" if claims else "",
+        f'<p><a href="{report}/{found["place"]}">The same in the report</a></p>',
+    ]
+    return HTML("\n".join(line for line in lines if line))
 
 
 def figures(pattern: str) -> HTML:
     """Every figure whose file matches the pattern, with the report's caption.
 
     Args:
-        pattern: such as `../reports/miniature/figures/differences_*.png`, from where the notebook runs.
+        pattern: such as `../reports/miniature/figures/differences_*.png`, from where the notebook runs; a figure with
+            the other ending matches, too.
 
     Raises:
         ReportError: if there is none.
@@ -214,7 +255,7 @@ def figures(pattern: str) -> HTML:
     from IPython.display import HTML
 
     folder, name = Path(pattern).parent, Path(pattern).name
-    paths = sorted(folder.glob(name))
+    paths = sorted(path for ending in ENDINGS for path in folder.glob(Path(name).with_suffix(ending).name))
     if not paths:
         raise ReportError(f"{folder} holds no figure {name}; run the report first.")
     return HTML(

@@ -1,4 +1,4 @@
-"""Execute the notebooks and write each as one self-contained page."""
+"""Execute the notebooks and write each as a page that links to the report beside it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import os
 import re
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jinja2
 
 from vtlaunch import available_cpus
-from vtstudy.report.captions import captioned, embedded
+from vtstudy.report.captions import ENDINGS, captioned, drawn, embedded
 from vtstudy.report.errors import ReportError
+from vtstudy.report.links import to_html_address
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -32,7 +34,8 @@ def render_notebooks(
 ) -> list[Path]:
     """Execute every notebook of a folder, in the folder, and write `<reports>/notebooks/<name>.html` without code.
 
-    The notebooks themselves stay unchanged. They name the miniature's report; the report of another profile is read in
+    A page shows the report's figures from their folder; other pictures are in the page itself. The notebooks stay
+    unchanged. They name the miniature's report; the report of another profile is read in
     its place. The same notebooks and reports give the same bytes: no times, no random identifiers, nothing from the
     network.
 
@@ -63,7 +66,7 @@ def render_notebooks(
     pages = []
     # Each notebook runs in a process of its own; the threads here only wait for these.
     with ThreadPoolExecutor(max_workers=available_cpus()) as pool:
-        made = pool.map(_body, paths, read.values())
+        made = pool.map(_body, paths, read.values(), repeat(place))
         for path, body in zip(paths, tqdm(made, "notebooks", len(paths), unit="notebook"), strict=True):
             page = out / f"{path.stem}.html"
             page.write_text(template.render(name=path.stem, titles=titles, body=body), encoding="utf-8")
@@ -84,7 +87,7 @@ def _read(path: Path, reports: str, without: Collection[str]) -> NotebookNode:
         cell.source = cell.source.replace(f"{REPORTS}/", f"{reports}/")
         if cell.cell_type == "markdown":
             for image in _IMAGE.finditer(cell.source):
-                if not (path.parent / image["target"]).is_file():
+                if not drawn(path.parent / image["target"]).is_file():
                     raise ReportError(f"{path} shows {image['target']}, which does not exist; run the report first.")
     return notebook
 
@@ -95,8 +98,8 @@ def _title(notebook: NotebookNode) -> str:
     return html.escape(next((line.removeprefix("# ") for line in lines if line.startswith("# ")), ""))
 
 
-def _body(path: Path, notebook: NotebookNode) -> str:
-    """The executed notebook as HTML, its images embedded, figures of the report with their captions."""
+def _body(path: Path, notebook: NotebookNode, reports: str) -> str:
+    """The executed notebook as HTML, with its links as the page needs them."""
     # These take seconds to import, and only this command needs them.
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
@@ -120,7 +123,23 @@ def _body(path: Path, notebook: NotebookNode) -> str:
         exclude_anchor_links=True,
     )
     body, _ = exporter.from_notebook_node(notebook, resources)
-    return body
+    return _linked(body, path.parent, reports)
+
+
+def _linked(body: str, folder: Path, reports: str) -> str:
+    """The page with links to the report's pages, to other notebooks' pages, and to the report's figures.
+
+    Args:
+        body: as the notebook has it; figures are embedded.
+        folder: of the notebooks.
+        reports: folder of the report, as seen from there.
+    """
+    for figure in sorted((folder / reports / "figures").glob("*.*")):
+        if figure.suffix in ENDINGS:
+            body = body.replace(embedded(figure), f"../figures/{figure.name}")
+    to_report = re.compile(rf'href="{re.escape(reports)}/([^"]*)"')
+    body = to_report.sub(lambda link: f'href="../{to_html_address(link[1])}"', body)
+    return re.sub(r'href="([\w-]+)\.ipynb"', r'href="\1.html"', body)
 
 
 def _as_html(image: re.Match[str], folder: Path) -> str:

@@ -11,6 +11,9 @@ from vtstudy.report.charts.style import Chart
 from vtstudy.report.errors import ReportError
 from vtstudy.report.inputs import Inputs
 from vtstudy.report.labels import benchmark_label, method_label
+from vtstudy.report.published import PrintedNumbers
+from vtstudy.report.results import Measurement
+from vtstudy.report.table_links import KEEP, KEY_MODEL
 from vtstudy.results_table import MEAN, read_data
 
 ATTENTION = ("benchmark", "layer", "row", "column", "attention")
@@ -50,10 +53,20 @@ def sections(inputs: Inputs, model: str | None, out: Path) -> list[Section]:
     ratios = Section("figure5", "Figure 5: pruning ratios")
     redundancy = Section("figure3", "Figure 3: redundancy of the kept tokens")
     if model and "figure3" in inputs.results.experiments:
+        redundancy.charts.extend(_neighbours(inputs, out))
         redundancy.charts.append(curves.redundancy(inputs.results, model, out, "figure3", inputs.interval))
         redundancy.sentences.extend(_redundancy_sentences(inputs, model))
     if model and "figure5" in inputs.results.experiments:
-        ratios.charts.append(curves.ratio_curves(inputs.results, model, out, "figure5", inputs.interval))
+        ratios.charts.append(
+            curves.ratio_curves(
+                inputs.results,
+                PrintedNumbers(inputs.published),
+                model,
+                inputs.title(KEY_MODEL),
+                out,
+                inputs.interval,
+            )
+        )
         ratios.sentences.extend(_ratio_sentences(inputs, model))
     return [
         _survivors(inputs, model, out),
@@ -69,13 +82,7 @@ def _survivors(inputs: Inputs, model: str | None, out: Path) -> Section:
     folder = inputs.folders.data / "figure1"
     if not (model and folder.is_dir()):
         return section
-    try:
-        fixed = float(inputs.provenance["parameters"]["fixed"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ReportError(
-            f"{inputs.folders.provenance} does not say with which share 'parameters.fixed' figure1 was run."
-        ) from error
-    data = survivors.Survivors.read(folder, fixed)
+    data = _read_survivors(inputs, folder)
     examples, keeps = list(data.by_benchmark().values()), data.keeps
     title = "FastV and AdaptPrune at different pruning ratios"
     section.charts.append(survivors.compare(data, examples[0][:1], keeps, out, "figure1", title))
@@ -83,8 +90,39 @@ def _survivors(inputs: Inputs, model: str | None, out: Path) -> Section:
     section.charts.append(survivors.compare(data, second_of_each, keeps, out, "figure6", "Survivors by task"))
     title = f"More of {benchmark_label(examples[-1][0].benchmark)}"
     section.charts.append(survivors.compare(data, examples[-1], keeps[:3], out, "figure7", title, columns=2))
+    section.sentences.append(_halves_sentence(data, examples[0][0].benchmark, keeps[-1]))
     section.sentences.extend(_overlap_sentences(inputs, model))
     return section
+
+
+def _halves_sentence(data: survivors.Survivors, benchmark: str, keep: float) -> str:
+    """Where in the picture the methods keep tokens; the paper says that FastV keeps the lower part."""
+    fastv, adaptprune = (data.lower_half(benchmark, method, keep) for method in survivors.METHODS)
+    return (
+        f"FastV takes {formatting.number(fastv, 0)} % of its tokens from the lower half of the picture, AdaptPrune "
+        f"{formatting.number(adaptprune, 0)} % ({benchmark_label(benchmark)}, {formatting.percent(1 - keep)} pruned); "
+        "the paper shows FastV in the lower part."
+    )
+
+
+def _neighbours(inputs: Inputs, out: Path) -> list[Chart]:
+    """The picture of Figure 3, if the kept tokens of some pictures were recorded."""
+    folder = inputs.folders.data / "figure1"
+    if not folder.is_dir():
+        return []
+    data = _read_survivors(inputs, folder)
+    keep = min(data.keeps, key=lambda ratio: abs(ratio - KEEP))
+    return [survivors.neighbours(data, data.examples[0], keep, out, "figure3_tokens")]
+
+
+def _read_survivors(inputs: Inputs, folder: Path) -> survivors.Survivors:
+    try:
+        fixed = float(inputs.provenance["parameters"]["fixed"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ReportError(
+            f"{inputs.folders.provenance} does not say with which share 'parameters.fixed' figure1 was run."
+        ) from error
+    return survivors.Survivors.read(folder, fixed)
 
 
 def _overlap_sentences(inputs: Inputs, model: str) -> list[str]:
@@ -119,11 +157,19 @@ def _attention(inputs: Inputs, model: str | None, out: Path) -> Section:
         section.charts.append(attention_maps.agreement(lines, out, "figure2_correlation", inputs.interval))
         alike = inputs.results.score("figure2", model, "benchmarks alike", MEAN)
         if alike:
-            section.sentences.append(
-                f"Correlation of two benchmarks' maps, mean over pairs and layers: {alike.text(2)}."
-            )
+            section.sentences.append(_alike_sentence(inputs, model, alike))
     section.sentences.extend(_attention_sentences(inputs, model))
     return section
+
+
+def _alike_sentence(inputs: Inputs, model: str, alike: Measurement) -> str:
+    """Whether maps of different benchmarks are as alike as maps of one benchmark."""
+    halves = [half.value for half in inputs.results.measurements("figure2", model, "halves alike")]
+    text = f"Maps of two benchmarks correlate by {alike.text(2)}"
+    if not halves:
+        return f"{text}, mean over pairs and layers."
+    spread = f"{formatting.number(min(halves), 2)} to {formatting.number(max(halves), 2)}"
+    return f"{text}; two halves of one benchmark’s questions by {spread}. The paper’s maps look almost the same."
 
 
 def _attention_sentences(inputs: Inputs, model: str) -> list[str]:

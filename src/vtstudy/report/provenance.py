@@ -17,6 +17,16 @@ def provenance_lines(facts: Mapping) -> list[tuple[str, str]]:
     return _lines(facts, "", facts.get("seconds_by_experiment", ()))
 
 
+def run_line(facts: Mapping) -> str:
+    """The code that was run, and how long that took, as far as it is known."""
+    parts = []
+    if facts.get("commit"):
+        parts.append(f"commit {facts['commit']}")
+    if isinstance(facts.get("seconds"), (int, float)):
+        parts.append(f"{formatting.seconds(facts['seconds'])} in all")
+    return f"Run with {', '.join(parts)}." if parts else ""
+
+
 def _lines(facts: Mapping, prefix: str, runs: Collection[str]) -> list[tuple[str, str]]:
     lines = []
     for key, value in facts.items():

@@ -1,72 +1,70 @@
-"""The table of results in the repository's README, between two marks."""
+"""What the repository's README takes from the report and from the code, each part between two marks."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from vtstudy.report import formatting
+from vtprune.methods import methods
 from vtstudy.report.errors import ReportError
-from vtstudy.report.inputs import Inputs
-from vtstudy.report.labels import method_label, term_label
-from vtstudy.report.results import Measurement
-from vtstudy.report.table_links import KEEP
-from vtstudy.report.tables import main_experiment
-from vtstudy.results_table import MEAN
-
-BEGIN, END = "<!-- results -->", "<!-- /results -->"
-METHODS = ("fastv", "adaptprune", "random")
-PAIR = "adaptprune - fastv"
+from vtstudy.report.rendering import fill
+from vtstudy.report.text_table import Table
+from vtstudy.report.view import View
 
 
-def results_table(inputs: Inputs) -> str:
-    """A Markdown table: for each model that was run, what is left of the unpruned score, with intervals.
+def readme_blocks(view: View, reports: str) -> dict[str, str]:
+    """The parts by name: the first screen of the report, and the methods of the library.
 
-    The scores are means over the benchmarks of the percent of the unpruned score; the last column is a difference of
-    two of them, in percentage points.
+    Args:
+        view: of the report.
+        reports: the report's folder, as the README names it.
     """
-    own = all(model.is_papers for model in inputs.run_models())
-    heads = [
-        "model" if own else "stand-in for",
-        *(f"{method_label(method)}, %" for method in METHODS),
-        term_label(PAIR),
+    answers = fill(
+        "readme.md.j2",
+        answers=view.answers,
+        not_run=view.not_run,
+        picture=view.picture,
+        choices=view.choices,
+        reports=reports,
+    )
+    return {"answers": answers.strip("\n"), "methods": methods_table()}
+
+
+def methods_table() -> str:
+    """A Markdown table of the library's methods: class, registered name, and the first line of the docstring."""
+    lines = [
+        (f"`{cls.__name__}`", [f"`{name}`", (cls.__doc__ or "").strip().splitlines()[0].rstrip(".")])
+        for name, cls in methods().items()
     ]
-    lines = [f"| {' | '.join(heads)} |", f"| --- |{' ---: |' * (len(heads) - 1)}"]
-    results = inputs.results
-    for paper_model in inputs.models:
-        ours = results.model_for(paper_model)
-        experiment = main_experiment(inputs, ours)
-        if ours is None or experiment is None:
-            continue
-        scores = [results.score(experiment, ours, method, MEAN, KEEP) for method in METHODS]
-        lead = results.difference(experiment, ours, PAIR, MEAN, KEEP)
-        cells = [paper_model, *(_text(score) for score in scores), _text(lead, sign=True)]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    return Table("", ["name", "what it does"], lines, first="method", left=("name", "what it does")).markdown().strip()
 
 
-def _text(measurement: Measurement | None, sign: bool = False) -> str:
-    return measurement.text(sign=sign) if measurement else formatting.NONE
-
-
-def marked_block(readme: Path) -> str:
-    """The text between the marks of a README.
+def marked_block(readme: Path, name: str) -> str:
+    """The text between the marks of this name.
 
     Raises:
         ReportError: if the file or one of the marks is missing.
     """
     text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
-    if BEGIN not in text or END not in text:
-        raise ReportError(f"{readme} has no lines '{BEGIN}' and '{END}' to put the table of results between.")
-    return text.partition(BEGIN)[2].partition(END)[0].strip("\n")
+    begin, end = _marks(name)
+    if begin not in text or end not in text:
+        raise ReportError(f"{readme} has no lines '{begin}' and '{end}' to put its part '{name}' between.")
+    return text.partition(begin)[2].partition(end)[0].strip("\n")
 
 
-def fill_readme(readme: Path, inputs: Inputs) -> None:
-    """Put the table of results between the marks of a README, in place of what is there.
+def fill_readme(readme: Path, blocks: Mapping[str, str]) -> None:
+    """Put each part between its marks, in place of what is there.
 
     Raises:
         ReportError: if the file or one of the marks is missing.
     """
-    marked_block(readme)
-    before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
-    readme.write_text(f"{before}{BEGIN}\n{results_table(inputs)}\n{END}{after}", encoding="utf-8")
+    for name in blocks:
+        marked_block(readme, name)
+    for name, block in blocks.items():
+        begin, end = _marks(name)
+        before, _, rest = readme.read_text(encoding="utf-8").partition(begin)
+        readme.write_text(f"{before}{begin}\n{block}\n{end}{rest.partition(end)[2]}", encoding="utf-8")
+
+
+def _marks(name: str) -> tuple[str, str]:
+    return f"<!-- {name} -->", f"<!-- /{name} -->"

@@ -65,6 +65,9 @@ class Measurement:
     def negated(self) -> Measurement:
         return replace(self, value=-self.value, low=-self.high, high=-self.low)
 
+    def scaled(self, factor: float) -> Measurement:
+        return replace(self, value=factor * self.value, low=factor * self.low, high=factor * self.high)
+
     def minus(self, other: Measurement) -> Measurement:
         """The difference of two unpaired measurements; its wide interval spans all differences of their ends."""
         return replace(self, value=self.value - other.value, low=self.low - other.high, high=self.high - other.low)

@@ -9,20 +9,18 @@ from vtstudy.benchmarks import ADAPTPRUNE
 from vtstudy.report import formatting
 from vtstudy.report.differences import Comparison
 from vtstudy.report.inputs import Inputs
-from vtstudy.report.labels import READINGS, benchmark_label, in_sentence, method_label
+from vtstudy.report.labels import benchmark_label, in_sentence
 from vtstudy.report.results import HIGHER, LOWER, OPEN, Results
 from vtstudy.report.sanity import SanityRow
 from vtstudy.report.table_links import TableLink
-from vtstudy.report.verdicts.claims import DIFFERS, NOT_RUN, REPRODUCED, UNDECIDED, ClaimResult
-from vtstudy.report.verdicts.printed_values import AS_RATIO, PrintedValue
-from vtstudy.results_table import MEAN, UNPRUNED
+from vtstudy.report.verdicts.printed_values import AS_RATIO, DIFFERS, NOT_RUN, REPRODUCED, PrintedValue
 
 _SHORT = 12
 """So many digits of a revision are shown."""
 
 
 def what_was_run(inputs: Inputs) -> list[str]:
-    """Which models were run on how many questions, and whether absolute scores may be compared."""
+    """Which models were run on how many questions, and what was not run."""
     results, runs = inputs.results, []
     models = {results.model_for(paper): model for paper, model in inputs.models.items()}
     for name in results.models:
@@ -31,28 +29,11 @@ def what_was_run(inputs: Inputs) -> list[str]:
         details = [formatting.counted(len(counts), "benchmark"), f"{total:,} questions" if total else ""]
         run, model = name, models.get(name)
         if model and model.paper != name:
-            run += f" for {model.paper}"
+            run += f" ({model.title})"
         if model and model.revision:
             details.insert(0, f"revision {model.revision[:_SHORT]}")
-        runs.append(f"{run} ({', '.join(detail for detail in details if detail)})")
-    sentences = [f"The {inputs.profile} profile ran {formatting.listed(runs)}."]
-    others = [model for model in inputs.run_models() if not model.is_papers]
-    if any(model.is_miniature for model in others):
-        sentences.append(
-            "A miniature, small and trained by us, is not the paper's model, and its pictures are rendered: the "
-            "paper's claims are judged on it, the absolute scores only stand beside the paper's."
-        )
-    elif others:
-        listed = formatting.listed([f"{model.name or model.checkpoint} for {model.paper}" for model in others])
-        sentences.append(
-            f"Not the paper's own checkpoint: {listed}. The paper's claims are judged there, too, but the absolute "
-            "scores only stand beside the paper's."
-        )
-    sentences += [_limits_sentence(inputs), *left_out_sentences(inputs)]
-    papers = list(dict.fromkeys(inputs.published["model"]))
-    absent = [paper for paper in papers if results.model_for(paper) is None]
-    if absent:
-        sentences.append(f"Of the paper's {len(papers)} models nothing was run for {formatting.listed(absent)}.")
+        runs.append(f"{run}: {', '.join(detail for detail in details if detail)}")
+    sentences = [*runs, _limits_sentence(inputs), *left_out_sentences(inputs)]
     if inputs.provenance.get("dirty"):
         sentences.append("The working tree had uncommitted changes when it ran.")
     return [sentence for sentence in sentences if sentence]
@@ -137,44 +118,6 @@ def questions_phrase(results: Results, model: str, experiment: str, link: TableL
     return f"n = {span} questions a {link.noun}"
 
 
-def claim_counts(claims: list[ClaimResult]) -> dict[str, int]:
-    """How many claims have each verdict."""
-    counts = Counter(claim.verdict for claim in claims)
-    return {verdict: counts[verdict] for verdict in (REPRODUCED, DIFFERS, UNDECIDED, NOT_RUN)}
-
-
-def claims_sentence(claims: list[ClaimResult]) -> str:
-    counts = claim_counts(claims)
-    parts = [
-        f"{formatting.agreeing(counts[REPRODUCED], 'is', 'are')} reproduced",
-        formatting.agreeing(counts[DIFFERS], "differs", "differ"),
-        f"{formatting.agreeing(counts[UNDECIDED], 'is', 'are')} undecided",
-        f"{formatting.agreeing(counts[NOT_RUN], 'was', 'were')} not run",
-    ]
-    sentences = [f"Of {formatting.counted(len(claims), 'claim')}, {formatting.listed(parts)}."]
-    read_off = sum(claim.place.startswith(("read off", "suggested by")) for claim in claims)
-    if read_off:
-        verb = "is" if read_off == 1 else "are"
-        sentences.append(
-            f"{read_off} of the {len(claims)} {verb} read off or suggested by the paper's tables, not said in it."
-        )
-    failing = sum(claim.paper == "fails" for claim in claims)
-    if failing:
-        sentences.append(f"On the paper's own numbers {formatting.agreeing(failing, 'fails', 'fail')}.")
-    return " ".join(sentences)
-
-
-def why_not_run(claims: list[ClaimResult]) -> list[str]:
-    """One sentence that says what the claims that were not run wait for; none if all were run."""
-    reasons: Counter[str] = Counter()
-    for claim in claims:
-        if claim.verdict == NOT_RUN:  # each reason once
-            reasons.update(list(dict.fromkeys(comparison.why for comparison in claim.comparisons if comparison.why)))
-    if not reasons:
-        return []
-    return [f"Claims not run wait for this: {'; '.join(f'{why} ({n})' for why, n in reasons.most_common())}."]
-
-
 def printed_values_sentence(values: list[PrintedValue]) -> str:
     """How many printed values have each verdict."""
     counts = Counter(value.verdict for value in values)
@@ -189,12 +132,6 @@ def printed_values_sentence(values: list[PrintedValue]) -> str:
         f"{counts[DIFFERS]} differ, {counts[AS_RATIO]} are costs that are compared as ratios, and "
         f"{counts[NOT_RUN]} were not run."
     )
-
-
-def not_compared_sentence(pair: tuple[str, str]) -> str:
-    """That two methods were not compared."""
-    a, b = (in_sentence(method_label(name)) for name in pair)
-    return f"{a} and {b} were not compared in this run."
 
 
 def comparison_sentence(comparison: Comparison, interval: float, noun: str = "benchmark", model: str = "") -> str:
@@ -250,61 +187,6 @@ def _benchmarks_sentence(comparison: Comparison, noun: str) -> str:
     return f"{sentence}."
 
 
-def elsewhere_sentence(compared: Sequence[tuple[str, Comparison]], sign: str = OPEN) -> str:
-    """The mean of the same comparison on other models of ours; "" if there are none.
-
-    Args:
-        compared: our models, and their comparisons.
-        sign: of the first model. Where all others agree with it, the range of their means says enough.
-    """
-    means = [(model, comparison.mean) for model, comparison in compared if comparison.mean]
-    if not means:
-        return ""
-    label = compared[0][1].label
-    if sign != OPEN and len(means) > 1 and all(mean.sign == sign for _, mean in means):
-        values = [mean.measurement.value for _, mean in means]
-        side = "above" if sign == HIGHER else "below"
-        return (
-            f"{label} lies {side} zero on the other {len(means)} models too: {formatting.signed(min(values))} to "
-            f"{formatting.signed(max(values))} of the same points."
-        )
-    listed = formatting.listed([f"{mean.text} on {model}" for model, mean in means])
-    return f"{label} on the other models, in the same points: {listed}."
-
-
-def random_rank_sentence(inputs: Inputs, experiment: str, model: str) -> str:
-    """Where random selection stands among the methods, by mean percent of the unpruned score."""
-    means = {}
-    for method in inputs.results.methods(experiment, model):
-        score = inputs.results.score(experiment, model, method, MEAN)
-        if score and method not in UNPRUNED:
-            means[method] = score.value
-    if "random" not in means or len(means) < 2:
-        return ""
-    # A second reading of a method is listed beside it, and not counted as a method.
-    readings = {READINGS[name]: name for name in means if READINGS.get(name) in means}
-    order = sorted(means.keys() - readings.values(), key=means.__getitem__, reverse=True)
-    shares = []
-    for method in order:
-        share = f"{method_label(method)} {formatting.number(means[method])} %"
-        if method in readings:
-            reading = readings[method]
-            share += f" ({method_label(reading)} {formatting.number(means[reading])} %)"
-        shares.append(share)
-    rank = order.index("random")
-    if rank == 0:
-        place = "the best"
-    elif rank == len(order) - 1:
-        place = "the worst"
-    else:
-        place = f"number {rank + 1}"
-    of_model = f" on {model}" if len(inputs.results.models) > 1 else ""
-    return (
-        f"Mean share of the unpruned score{of_model}: {formatting.listed(shares)}. Random selection is {place} of "
-        f"these {len(order)} methods."
-    )
-
-
 def sanity_sentence(rows: Sequence[SanityRow], noun: str = "benchmark") -> str:
     """Whether the unpruned model beats its blind baseline and chance, benchmark by benchmark."""
     if not rows:
@@ -322,17 +204,6 @@ def sanity_sentence(rows: Sequence[SanityRow], noun: str = "benchmark") -> str:
     return (
         f"On every {noun}{models} the unpruned model's interval lies above the blank image's and above chance, where "
         "they were measured."
-    )
-
-
-def parts_sentence(rows: Sequence[SanityRow]) -> str:
-    """Of how many parts of benchmarks the unpruned model has not clearly learnt anything; "" if of none."""
-    failing = sum(not row.clear for row in rows)
-    if not failing:
-        return ""
-    return (
-        f"Of the {len(rows)} parts into which Tables 6 to 8 split MMBench and MME, {failing} are not clearly above "
-        "these floors; their sections name them."
     )
 
 

@@ -161,7 +161,7 @@ class PercentTable:
     Attributes:
         table: number of the published table; 0 for the overview of all models.
         model: of the paper.
-        ours: our model.
+        ours: what readers call our model.
         methods: side by side.
         rows: name of a benchmark (or model), and (paper, ours) by method as text.
         numbers: by benchmark (or model) and method: the paper's, ours, and the ends of our interval.
@@ -207,7 +207,7 @@ def percent_table(
         (benchmark_label(benchmark), [_pair(numbers[benchmark, method]) for method in methods])
         for benchmark in [*benchmarks, MEAN]
     ]
-    return PercentTable(table, model, ours, list(methods), rows, numbers)
+    return PercentTable(table, model, inputs.title(model), list(methods), rows, numbers)
 
 
 def overview_table(inputs: Inputs, methods: Sequence[str]) -> PercentTable | None:
@@ -230,8 +230,9 @@ def overview_table(inputs: Inputs, methods: Sequence[str]) -> PercentTable | Non
     if len(models) < 2:
         return None
     rows = [(model, [_pair(numbers[model, method]) for method in methods]) for model in models]
-    name = "mean over the benchmarks"
-    return PercentTable(0, name, name, list(methods), rows, numbers)
+    stand_ins = any(not inputs.is_papers(model) for model in models)
+    ours = "stand-ins for these models" if stand_ins else "the same checkpoints"
+    return PercentTable(0, "mean over the benchmarks", ours, list(methods), rows, numbers)
 
 
 def _pair(numbers: tuple[float, float, float, float]) -> tuple[str, str]:

@@ -219,7 +219,7 @@ def write_shards(folder: Path, weights: Mapping[str, torch.Tensor], count: int) 
 
 
 def _internvl(folder: Path, size: str, layers: int | None) -> None:
-    write_published_internvl2(folder, size=size, layers=layers, vision_layers=VISION_LAYERS)
+    write_published_internvl2(folder, size=size, layers=layers, vision_layers=VISION_LAYERS, one_group=True)
 
 
 MODELS: Mapping[str, Callable[[Path, int | None], None]] = {

@@ -81,7 +81,7 @@ ODD: Mapping[str, tuple[str, Callable[[int], bytes]]] = {
     "page": ("png", lambda seed: _file(drawing(1700, 2200, seed).convert("1"), "png")),
 }
 """By kind, the suffix and the maker of a file."""
-SIZES = ((336, 336), (640, 320), (300, 300), (250, 500), (448, 448), (640, 480), (100, 100), (900, 300))
+SIZES = ((336, 336), (640, 320), (300, 300), (250, 500), (448, 448), (640, 640), (100, 100), (900, 300))
 """Widths and heights of ordinary pictures. Few have InternVL2's largest number of tiles, which takes long."""
 
 

@@ -201,7 +201,7 @@ def test_costs_that_cannot_be_known_are_refused():
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name == "InternVL2-2B" else pytest.mark.slow) for name in SIZES]
+    "name", [pytest.param(name, marks=[] if name == "InternVL2-2B" else pytest.mark.exhaustive) for name in SIZES]
 )
 def test_the_real_sizes_cost_what_torch_counts(name):
     """On the meta device the whole tower and decoder run at full size without a weight."""

@@ -6,29 +6,32 @@ import pytest
 from helpers import synthetic_results as synthetic
 
 from vtstudy.report import ReportError
+from vtstudy.report.evidence import (
+    AGREES,
+    AGREES_OTHERWISE,
+    CANNOT_TELL,
+    CONSISTENT,
+    DISAGREES,
+    INCONSISTENT,
+    NOT_PRINTED,
+    NOT_RUN,
+    OPPOSITE,
+    REPRODUCED,
+    SAME,
+    UNTESTABLE,
+    Kind,
+    Outcome,
+    words,
+)
 from vtstudy.report.inputs import Folders, Inputs, load
 from vtstudy.report.results import Measurement
-from vtstudy.report.verdicts.claim_comparisons import (
-    CONTRADICTS,
-    MISSING,
-    OPEN,
-    SUPPORTS,
-    ClaimComparison,
-    Expectation,
-)
-from vtstudy.report.verdicts.claims import (
-    DIFFERS,
-    NOT_RUN,
-    REPRODUCED,
-    UNDECIDED,
-    ClaimResult,
-    claims_frame,
-    combine,
-    comparisons_frame,
-    judge_claims,
-)
+from vtstudy.report.verdicts.claim_comparisons import ClaimComparison, Expectation, corrected
+from vtstudy.report.verdicts.claims import ClaimResult, claims_frame, combine, comparisons_frame, judge_claims
+from vtstudy.report.verdicts.correction import clear_sides, holm, p_value
 
-OUTCOMES = {"S": SUPPORTS, "C": CONTRADICTS, "O": OPEN, "M": MISSING}
+SUPPORTS, CONTRADICTS, OPEN, MISSING = Outcome.SUPPORTS, Outcome.CONTRADICTS, Outcome.OPEN, Outcome.MISSING
+OUTCOMES = {"S": SUPPORTS, "C": CONTRADICTS, "O": OPEN, "M": MISSING, "U": Outcome.UNTESTABLE}
+ABOVE_ZERO = Expectation.parse("> 0")
 
 
 def measurement(value: float, low: float = math.nan, high: float = math.nan) -> Measurement:
@@ -85,69 +88,145 @@ def test_an_unreadable_expectation_is_refused():
         Expectation.parse("about zero")
 
 
+def compared(case: str, term: str, outcome: Outcome, why: str = "") -> ClaimComparison:
+    return ClaimComparison(case, term, None, outcome, outcome, why)
+
+
 def comparisons(outcomes: str) -> list[ClaimComparison]:
-    return [ClaimComparison(f"b{place}", "a - b", None, OUTCOMES[name]) for place, name in enumerate(outcomes)]
+    return [compared(f"b{place}", "a - b", OUTCOMES[name]) for place, name in enumerate(outcomes)]
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "quantifier", "verdict"),
+    ("outcomes", "quantifier", "outcome"),
     [
-        ("SSSS", "all", REPRODUCED),
-        ("SSSC", "all", DIFFERS),
-        ("SSSO", "all", UNDECIDED),
-        ("SSSM", "all", NOT_RUN),
-        ("SSCM", "all", DIFFERS),
-        ("MMMM", "all", NOT_RUN),
-        ("SSSC", 0.75, REPRODUCED),
-        ("SSCO", 0.75, UNDECIDED),
-        ("SSCC", 0.75, DIFFERS),
-        ("SSSM", 0.75, REPRODUCED),
+        ("SSSS", "all", SUPPORTS),
+        ("CCCC", "all", CONTRADICTS),
+        ("SSSC", "all", OPEN),
+        ("CCCS", "all", OPEN),
+        ("SSSO", "all", OPEN),
+        ("CCCO", "all", OPEN),
+        ("SSSM", "all", MISSING),
+        ("SSSU", "all", SUPPORTS),
+        ("UUUU", "all", Outcome.UNTESTABLE),
+        ("MMMM", "all", MISSING),
+        ("SSSO", 0.75, SUPPORTS),
+        ("CCCO", 0.75, CONTRADICTS),
+        ("SSSC", 0.75, OPEN),
+        ("CCCS", 0.75, OPEN),
+        ("SSOO", 0.75, OPEN),
+        ("SSSM", 0.75, SUPPORTS),
     ],
 )
-def test_the_verdict_over_cases(outcomes, quantifier, verdict):
-    assert combine(comparisons(outcomes), quantifier)[0] == verdict
+def test_the_rule_over_cases_is_the_same_for_both_sides(outcomes, quantifier, outcome):
+    assert combine(comparisons(outcomes), quantifier, ABOVE_ZERO)[0] == outcome
+    turned = outcomes.translate(str.maketrans("SC", "CS"))
+    mirrored = {SUPPORTS: CONTRADICTS, CONTRADICTS: SUPPORTS}.get(outcome, outcome)
+    assert combine(comparisons(turned), quantifier, ABOVE_ZERO)[0] == mirrored
 
 
 def test_one_contradicting_term_decides_a_case():
     """A benchmark supports "best of all" only if every difference does."""
-    both = [ClaimComparison("gqa", "d - a", None, SUPPORTS), ClaimComparison("gqa", "d - b", None, CONTRADICTS)]
-    assert combine(both, "all")[0] == DIFFERS
+    both = [compared("gqa", "d - a", SUPPORTS), compared("gqa", "d - b", CONTRADICTS)]
+    assert combine(both, "all", ABOVE_ZERO)[0] == CONTRADICTS
+
+
+def test_a_reason_says_if_no_interval_lies_on_the_other_side():
+    text = combine(comparisons("SSOO"), "all", ABOVE_ZERO)[1]
+    assert "2 of 4 lie clearly above 0" in text and "none of 4 intervals lies below 0" in text
+    assert "none of" not in combine(comparisons("SSOC"), "all", ABOVE_ZERO)[1].replace("none clearly", "")
 
 
 def test_a_reason_names_some_cases_and_counts_the_rest():
-    many = combine(comparisons("O" * 30), "all")[1]
-    assert "b5" in many and "b6" not in many and "24 more" in many
-    assert "b7" in combine(comparisons("O" * 8), "all")[1]
+    many = combine(comparisons("C" * 30), "all", ABOVE_ZERO)[1]
+    assert "b2" in many and "b3" not in many and "27 more" in many
+    assert "b3" in combine(comparisons("CCCC"), "all", ABOVE_ZERO)[1]
 
 
-def test_the_reason_of_one_case_names_its_terms():
-    of_case = [
-        ClaimComparison("gqa", "fastv - skip", None, SUPPORTS),
-        ClaimComparison("gqa", "fastv - fitprune", None, CONTRADICTS),
-    ]
-    reason = combine(of_case, "all")[1]
-    assert "1 of 2" in reason and "FastV − FitPrune" in reason and "Skip" not in reason
+def test_holm_multiplies_by_how_many_are_left():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
+    assert holm([]) == []
 
 
-def test_a_reason_names_the_terms_that_contradict_a_case():
-    pairs = [f"{host}_spectral - {host}" for host in ("fastv", "pyramiddrop", "visionzip", "adaptprune")]
-    one_against = [ClaimComparison("mean", pair, None, CONTRADICTS if "pyramid" in pair else OPEN) for pair in pairs]
-    all_against = [ClaimComparison("gqa", pair, None, CONTRADICTS) for pair in pairs]
-    reason = combine(one_against + all_against, "all")[1]
-    assert "mean [PyramidDrop, spectral − PyramidDrop]" in reason
-    assert "gqa [FastV, spectral − FastV; PyramidDrop, spectral − PyramidDrop; 2 more]" in reason
+@pytest.mark.parametrize(
+    ("value", "low", "high"), [(2, 0.5, 3), (2, -0.1, 3), (-2, -3, -0.5), (-2, -9, 0.1), (1, 1, 1)]
+)
+def test_a_p_value_alone_says_what_its_interval_says(value, low, high):
+    excluded = low > 0 or high < 0
+    assert (p_value(value, low, high, 0.0, 0.95) < 0.05) == excluded
+
+
+def test_what_is_clear_alone_need_not_be_clear_among_many():
+    one = compared("b", "a - b", SUPPORTS)
+    barely = [ClaimComparison(f"b{n}", "a - b", measurement(1.0, 0.05, 1.95), SUPPORTS, SUPPORTS) for n in range(20)]
+    sure = ClaimComparison("sure", "a - b", measurement(9.0, 8.0, 10.0), SUPPORTS, SUPPORTS)
+    read = corrected([*barely, sure, one], ABOVE_ZERO, 0.95)
+    assert [c.outcome for c in read] == [OPEN] * 20 + [SUPPORTS, SUPPORTS]
+    assert all(c.alone == SUPPORTS for c in read)
+    assert corrected(barely[:1], ABOVE_ZERO, 0.95)[0].outcome == SUPPORTS
+    sides = clear_sides([c.measurement for c in [*barely, sure]], 0.95)
+    assert sides == [""] * 20 + ["higher"]
+
+
+def test_no_kind_of_evidence_borrows_the_words_of_another():
+    own = {kind: set(words(kind)) - {CANNOT_TELL, UNTESTABLE, NOT_RUN} for kind in Kind}
+    for kind, of_kind in own.items():
+        assert of_kind and not any(of_kind & others for other, others in own.items() if other != kind)
+    assert REPRODUCED in own[Kind.CHECKPOINT]
 
 
 def test_verdicts_follow_the_sign(read):
     better = {name: claim.verdict for name, claim in judged(read(synthetic.rows(gain=16))).items()}
     for name in ("broader-content", "correction-helps", "minimal-loss", "text-vqa"):
-        assert better[name] == REPRODUCED, name
+        assert better[name] == SAME, name
     worse = {name: claim.verdict for name, claim in judged(read(synthetic.rows(gain=-16))).items()}
-    for name in ("beats-fastv-everywhere", "broader-content", "correction-helps"):
-        assert worse[name] == DIFFERS, name
-    assert worse["distance-hurts-text"] == REPRODUCED
+    for name in ("broader-content", "correction-helps", "text-vqa", "beats-fastv-on-average"):
+        assert worse[name] == OPPOSITE, name
+    assert worse["distance-hurts-text"] == SAME
     level = {name: claim.verdict for name, claim in judged(read(synthetic.rows(gain=0))).items()}
-    assert level["beats-fastv-on-average"] == level["full-is-best"] == UNDECIDED
+    assert level["beats-fastv-on-average"] == level["full-is-best"] == CANNOT_TELL
+
+
+def test_a_stand_in_reproduces_nothing(read):
+    for gain in (16, 0, -16):
+        for claim in judged(read(synthetic.rows(gain=gain))).values():
+            assert claim.kind in (Kind.STAND_IN, Kind.EXACT)
+            assert claim.verdict in words(claim.kind)
+
+
+def test_the_papers_checkpoint_reproduces_or_differs(read):
+    table = synthetic.rows(gain=16, model=synthetic.HUB_MODEL)
+    claim = judged(read(table, "lite"))["beats-fastv-on-average"]
+    assert (claim.kind, claim.verdict) == (Kind.CHECKPOINT, REPRODUCED)
+
+
+def test_a_stand_in_never_has_the_papers_name(read):
+    claims = judged(read(synthetic.rows()))
+    cases = [comparison.case for comparison in claims["beats-fastv-everywhere"].comparisons if comparison.measurement]
+    assert len(cases) == 12 and all("stand-in for LLaVA-1.5-7B" in case for case in cases)
+
+
+@pytest.mark.parametrize("half", [73.0, 99.0])
+def test_a_control_that_is_not_met_stands_before_what_depends_on_it(read, half):
+    table = [*synthetic.rows(gain=16), synthetic.row("figure5", "fastv", 0.5, "mean", "percent_of_baseline", half)]
+    claims = judged(read(table))
+    failed = half < 95
+    assert claims["minimal-loss"].verdict == (UNTESTABLE if failed else SAME)
+    assert [control.id for control in claims["minimal-loss"].failed] == (["fastv-at-half"] if failed else [])
+    assert claims["beats-fastv-on-average"].verdict == SAME
+
+
+def test_what_answers_alike_or_lies_at_the_floor_cannot_be_tested(read):
+    table = synthetic.rows(gain=5)
+    for method in ("fastv", "adaptprune"):  # no better than a blank image
+        table = synthetic.changed(table, method, "textvqa", value=30.0, ci_low=28.0, ci_high=32.0)
+    table = synthetic.changed(table, "adaptprune - fastv", "docvqa", value=0.0, ci_low=0.0, ci_high=0.0)
+    claim = judged(read(table))["text-vqa"]
+    outcomes = {comparison.case: comparison.outcome for comparison in claim.comparisons}
+    assert outcomes == {"TextVQA": Outcome.UNTESTABLE, "ChartQA": SUPPORTS, "DocVQA": Outcome.UNTESTABLE}
+    assert claim.verdict == SAME
+    table = synthetic.changed(table, "adaptprune - fastv", "chartqa", value=0.0, ci_low=0.0, ci_high=0.0)
+    assert judged(read(table))["text-vqa"].verdict == UNTESTABLE
 
 
 def test_a_claim_without_its_difference_is_not_run(read):
@@ -160,7 +239,7 @@ def test_a_claim_that_was_not_run_says_what_it_waits_for(read):
     claims = judged(read(synthetic.rows(gain=16)))
     everywhere = claims["beats-fastv-everywhere"]
     assert everywhere.verdict == NOT_RUN
-    for part in ("12 of 36", "LLaVA-1.5-13B", "LLaVA-NeXT-7B"):
+    for part in ("12 of 12", "LLaVA-1.5-13B", "LLaVA-NeXT-7B"):
         assert part in everywhere.reason
     assert "table5" in claims["best-strategy"].reason
     assert "timings.csv" in claims["latency-near-fastv"].reason
@@ -174,7 +253,12 @@ def lead(keep: float, value: float) -> synthetic.Row:
 
 @pytest.mark.parametrize(
     ("at_half", "at_tenth", "each", "grows"),
-    [(2, 6, REPRODUCED, REPRODUCED), (3, -3, DIFFERS, DIFFERS), (0.5, 2, UNDECIDED, UNDECIDED)],
+    [
+        (2, 6, SAME, SAME),
+        (-3, -9, OPPOSITE, OPPOSITE),
+        (3, -3, CANNOT_TELL, OPPOSITE),
+        (0.5, 2, CANNOT_TELL, CANNOT_TELL),
+    ],
 )
 def test_claims_about_ratios(read, at_half, at_tenth, each, grows):
     claims = judged(read([*synthetic.rows(), lead(0.5, at_half), lead(0.1, at_tenth)]))
@@ -208,12 +292,19 @@ def test_claims_about_other_tables(tmp_path):
     claims = with_tables(tmp_path, timings=TIMES, cost=COSTS)
     near, faster = claims["latency-near-fastv"], claims["faster-than-unpruned"]
     assert [comparison.measurement.value for comparison in near.comparisons] == [pytest.approx(2.5 / 2.4)]
-    assert (near.verdict, near.paper, near.paper_detail) == (REPRODUCED, "holds", "1.15")
-    assert (faster.verdict, faster.paper, faster.paper_detail) == (REPRODUCED, "holds", "1.56")
+    assert (near.verdict, near.paper, near.paper_detail) == (SAME, CONSISTENT, "1.15")
+    assert (faster.verdict, faster.paper, faster.paper_detail) == (SAME, CONSISTENT, "1.56")
     assert "2.40 (2.35 to 2.45)" in faster.reason
-    assert (claims["flops-llava"].verdict, claims["flops-next"].verdict) == (REPRODUCED, DIFFERS)
+    assert (claims["flops-llava"].verdict, claims["flops-next"].verdict) == (AGREES, DISAGREES)
     assert "81.5 (exact)" in claims["flops-llava"].reason
     assert claims["flops-internvl"].verdict == NOT_RUN
+
+
+def test_another_convention_may_give_the_printed_count(tmp_path):
+    ways = "model,agrees\nLLaVA-NeXT-7B,yes\nLLaVA-1.5-7B,no\n"
+    claims = with_tables(tmp_path, cost=COSTS.replace("81.49", "75.0"), conventions=ways)
+    assert claims["flops-next"].verdict == AGREES_OTHERWISE
+    assert claims["flops-llava"].verdict == DISAGREES
 
 
 def test_a_table_without_a_column_that_a_claim_reads_is_refused(tmp_path):
@@ -229,16 +320,16 @@ def test_a_table_with_text_for_a_number_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("name", "paper", "detail"),
     [
-        ("correction-helps", "fails", "7 of 8; not on TextVQA (−1.0)"),
-        ("beats-fastv-everywhere", "holds", "36 of 36"),
-        ("beats-fastv-internvl", "fails", "19 of 20; not on MME of InternVL2-2B (−25.8)"),
-        ("mmbench-categories", "holds", "7 of 7"),
-        ("last-is-worst", "holds", "4 of 4"),
-        ("best-strategy", "holds", "4 of 4"),
-        ("withdrawal-is-worst", "holds", "12 of 12"),
-        ("gap-grows", "not printed", ""),
-        ("full-is-best", "holds", "7 of 8; not on MMBench (−0.7)"),
-        ("minimal-loss", "holds", "91.4"),
+        ("correction-helps", INCONSISTENT, "7 of 8; not on TextVQA (−1.0)"),
+        ("beats-fastv-everywhere", CONSISTENT, "36 of 36"),
+        ("beats-fastv-internvl", INCONSISTENT, "19 of 20; not on MME, InternVL2-2B (−25.8)"),
+        ("mmbench-categories", CONSISTENT, "7 of 7"),
+        ("last-is-worst", CONSISTENT, "4 of 4"),
+        ("best-strategy", CONSISTENT, "4 of 4"),
+        ("withdrawal-is-worst", CONSISTENT, "12 of 12"),
+        ("gap-grows", NOT_PRINTED, ""),
+        ("full-is-best", CONSISTENT, "7 of 8; not on MMBench (−0.7)"),
+        ("minimal-loss", CONSISTENT, "91.4"),
     ],
 )
 def test_the_papers_own_tables_are_judged_too(read, name, paper, detail):

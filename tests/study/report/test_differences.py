@@ -6,8 +6,8 @@ import pytest
 from helpers import synthetic_results as synthetic
 
 from vtstudy.report.differences import Comparison, Difference, comparisons, difference_table
-from vtstudy.report.results import HIGHER, LOWER, OPEN, Measurement
-from vtstudy.report.sentences import comparison_sentence, elsewhere_sentence
+from vtstudy.report.results import HIGHER, LOWER, Measurement
+from vtstudy.report.sentences import comparison_sentence
 
 NONE = (math.nan, math.nan)
 
@@ -62,17 +62,3 @@ def test_the_sentence_follows_the_sign(low, high, word):
 def test_a_small_decided_mean_shows_its_sign():
     mean = difference("mean", -0.17, -0.34, -0.02)
     assert mean.sign == LOWER and mean.text == "−0.17 (−0.34 to −0.02)"
-
-
-def test_other_models_that_agree_are_one_range():
-    def compared(*values):
-        pair = "adaptprune - random"
-        means = [difference("mean", value, value - 1, value + 1, pair) for value in values]
-        return [(f"m{place}", Comparison(pair, (), mean)) for place, mean in enumerate(means)]
-
-    agreeing = elsewhere_sentence(compared(14.9, 18.3, 15), HIGHER)
-    assert "+14.9 to +18.3" in agreeing and "m0" not in agreeing
-    for several, sign in ((compared(14.9, 0.5), HIGHER), (compared(14.9, 18), LOWER), (compared(14.9, 18), OPEN)):
-        named = elsewhere_sentence(several, sign)
-        assert "+14.9 (+13.9 to +15.9) on m0" in named and " on m1" in named
-    assert elsewhere_sentence([]) == ""

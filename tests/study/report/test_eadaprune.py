@@ -1,5 +1,7 @@
 """E-AdaPrune's part of the report: verdicts, sentences and tables follow the numbers."""
 
+import re
+
 import pandas as pd
 import pytest
 from helpers import synthetic_data
@@ -8,6 +10,7 @@ from helpers import synthetic_results as synthetic
 from vtprune.errors import UserError
 from vtstudy.report import build_report
 from vtstudy.report.eadaprune.section import EAdaPruneSection, Part, eadaprune_section
+from vtstudy.report.evidence import CANNOT_TELL, OPPOSITE, SAME
 from vtstudy.report.inputs import Folders, load
 
 
@@ -35,24 +38,39 @@ def text(section: EAdaPruneSection, name: str) -> str:
 @pytest.mark.parametrize(
     ("gain", "answer", "verdict", "counts"),
     [
-        (2.0, "Yes", "reproduced", (6, 0, 0)),
-        (-2.0, "No", "differs", (0, 6, 0)),
-        (0.3, "No gain can be shown", "undecided", (0, 0, 6)),
+        (2.0, "Yes", SAME, (6, 0)),
+        (-2.0, "No", OPPOSITE, (0, 6)),
+        (0.3, "No gain can be shown", CANNOT_TELL, (0, 0)),
     ],
 )
 def test_whether_spectral_budgets_win(second, gain, answer, verdict, counts):
     section = second(gain)
-    assert f"? {answer}: " in section.answer and section.answer in section.findings
-    assert "better in {}, worse in {} and not to be told apart in {}".format(*counts) in section.brief
+    assert f"? {answer}. " in section.answer and section.answer in section.findings
+    counted = re.search(r"better in (\d+) of 6 .* worse in (\d+)", section.answer)
+    assert tuple(map(int, counted.groups())) == counts
     verdicts = {claim.id: claim.verdict for claim in section.claims}
     assert verdicts["spectral-beats-fixed"] == verdict and verdicts["spectral-mmvet"] == "not run"
-    assert sum(section.counts.values()) == len(section.claims)
+
+
+def test_a_benchmark_that_only_the_sweep_asks_about_has_no_fixed_budgets(second, tmp_path):
+    """The profiles of the papers' checkpoints sweep `pope`, and compare on `pope_f1`."""
+    rows = synthetic.spectral_rows(2.0)
+    alone = [row for row in rows if (row["experiment"], row["benchmark"]) != ("eadaprune", "pope")]
+    assert len(alone) < len(rows)
+    files = synthetic.write(tmp_path, synthetic.rows() + alone)
+    synthetic_data.write_spectral(tmp_path / "results")
+    counted = tmp_path / "results/eadaprune/tokens.csv"
+    pd.read_csv(counted).query("benchmark != 'pope'").to_csv(counted, index=False)
+    section = eadaprune_section(
+        load(Folders(files["reports"], files["published"], files["params"])), synthetic.MODEL, tmp_path / "figures"
+    )
+    assert any(chart.name == "energy_sweep" for part in section.parts for chart in part.charts)
 
 
 def test_averages_are_in_both_conventions(second):
     section = second()
     assert "108 to 121 %" in text(section, "matched") and "first 20 of each benchmark" in text(section, "matched")
-    (table,) = part(section, "matched").tables
+    table = part(section, "matched").tables[0]
     line = ["60.0", "62.0", "+2.0 (+1.0 to +3.0)", "14.4", "80.0", "17.4", "80.0"]
     assert dict(table.lines)["VisionZip, 10 %"] == line
 
@@ -75,7 +93,7 @@ def test_a_decided_difference_does_not_seem_to_reach_zero(second):
 
 
 @pytest.mark.parametrize(
-    ("recorded_ms", "verdict"), [(None, "not run"), (2.0, "reproduced"), (20.0, "differs"), (8.1, "undecided")]
+    ("recorded_ms", "verdict"), [(None, "not run"), (2.0, "reproduced"), (20.0, "differs"), (8.1, CANNOT_TELL)]
 )
 def test_latency_is_judged_on_recorded_times_alone(second, recorded_ms, verdict):
     section = second(recorded_ms=recorded_ms)
@@ -119,13 +137,11 @@ def test_a_run_without_tables_is_not_run(second, tmp_path, undrawn):
 
 @pytest.mark.slow
 def test_the_report_has_both_papers(full):
-    page, markdown = (full / "index.html").read_text(), (full / "README.md").read_text()
-    header = page[: page.index("</header>")]
-    assert header.count('<ul class="counts">') == 2
-    names = [path.stem for path in (full / "figures").glob("*.png") if path.stem.startswith(("eadaprune", "spectra"))]
-    assert names and all(f"(figures/{name}.png)" in markdown for name in names)
+    markdown = (full / "pages/eadaprune.md").read_text()
+    names = [path.name for path in (full / "figures").glob("*.*g") if path.stem.startswith(("eadaprune", "spectra"))]
+    assert names and all(f"(../figures/{name})" in markdown for name in names)
     verdicts = pd.read_csv(full / "claims_eadaprune.csv").set_index("id")["verdict"]
-    assert verdicts["spectral-beats-fixed"] == "reproduced"
+    assert verdicts["spectral-beats-fixed"] == SAME
     assert len(pd.read_csv(full / "verdicts_eadaprune.csv")) == len(pd.read_csv(synthetic.PUBLISHED / "eadaprune.csv"))
 
 

@@ -1,4 +1,4 @@
-"""Notebooks as pages: executed, self-contained, the same bytes each time."""
+"""Notebooks as pages: executed, linked with the report, the same bytes each time."""
 
 import re
 
@@ -9,7 +9,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 
 from vtstudy.report import ReportError
-from vtstudy.report.notebooks import render_notebooks
+from vtstudy.report.links import NOTEBOOKS
+from vtstudy.report.notebooks import _linked, render_notebooks
 
 
 @pytest.fixture
@@ -61,8 +62,8 @@ def test_figures_of_the_report_have_their_captions(folder):
     )
     figures = place / "reports/lite/figures"
     figures.mkdir(parents=True)
-    for name in "abc":
-        Image.new("RGB", (2, 2), (9, 9, 9)).save(figures / f"{name}.png")
+    for number, name in enumerate("abc"):
+        Image.new("RGB", (2, 2), (9, 9, number)).save(figures / f"{name}.png")
     (figures / "captions.csv").write_text(
         "name,title,caption,alt\na,Curves,Bars: 95 % intervals.,Line charts\nb,Points & more,In points.,Dots\n"
     )
@@ -71,7 +72,28 @@ def test_figures_of_the_report_have_their_captions(folder):
     assert 'alt="Line charts"' in page and 'alt="y"' in page
     assert "<strong>Points &amp; more.</strong> In points." in page
     assert "in the world" not in page
-    assert page.count("data:image/png") == 3 and page.count("<figure>") == 2
+    assert "data:image" not in page and page.count("<figure>") == 2
+    assert all(f'src="../figures/{name}.png"' in page for name in "abc")
+
+
+def test_links_lead_to_the_pages_of_the_report_and_of_other_notebooks(tmp_path):
+    body = '<a href="../reports/lite/README.md#here">r</a> <a href="../reports/lite/pages/claims.md">c</a>'
+    body += ' <a href="08-more.ipynb">n</a> <a href="https://arxiv.org/abs/1">p</a>'
+    linked = _linked(body, tmp_path, "../reports/lite")
+    assert re.findall('href="([^"]*)"', linked) == [
+        "../index.html#here",
+        "../pages/claims.html",
+        "08-more.html",
+        "https://arxiv.org/abs/1",
+    ]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks_begin_with_their_question_and_its_answer(path):
+    title, answered, figure, *_ = nbformat.read(path, as_version=4).cells
+    assert title.source.partition(". ")[2] == NOTEBOOKS[path.stem]
+    assert f'notebook_answers.json", "{path.stem}")' in answered.source
+    assert figure.source.startswith("figures(")
 
 
 def test_a_missing_figure_is_refused(folder):

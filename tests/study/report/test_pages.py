@@ -1,7 +1,6 @@
-"""The written report: complete, self-contained, the same bytes each time."""
+"""The written report: complete, short, linked, the same bytes each time."""
 
 import csv
-import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,16 +10,20 @@ from helpers import synthetic_results as synthetic
 
 from vtstudy.report import build_report
 
-SNAPSHOT = Path(__file__).parent / "snapshots/report.md"
+WORDS, BYTES = 3000, 1_000_000
+"""What the first page may have at most; a word has a letter."""
+FOLDERS = ["default", pytest.param("full", marks=pytest.mark.slow)]
 
 
 class Page(HTMLParser):
-    """Links, ids, cells and text of a page."""
+    """Links, pictures, ids, cells, headings and text of a page."""
 
     def __init__(self, text: str):
         super().__init__()
         self.links: list[str] = []
-        self.ids: set[str | None] = set()
+        self.ids: list[str] = []
+        self.headings: list[int] = []
+        self.alts: list[str | None] = []
         self.cells: list[str] = []
         self.text = ""
         self.open: list[str] = []
@@ -29,10 +32,12 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         attributes = dict(attrs)
-        self.ids.add(attributes.get("id"))
+        self.ids += [attributes["id"]] if attributes.get("id") else []
+        self.headings += [int(tag[1])] if re.fullmatch("h[1-6]", tag) else []
+        self.alts += [attributes.get("alt")] if tag == "img" else []
         self.links += [attributes[name] for name in ("src", "href") if name in attributes]
         self.open.append(tag)
-        if tag == "td":
+        if tag in ("td", "th"):
             self.cells.append("")
 
     def handle_endtag(self, tag):
@@ -42,7 +47,7 @@ class Page(HTMLParser):
     def handle_data(self, data):
         if "style" not in self.open:
             self.text += data
-        if "td" in self.open and self.cells:
+        if {"td", "th"} & set(self.open) and self.cells:
             self.cells[-1] += data
 
 
@@ -51,68 +56,92 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.slow
-def test_the_prose_is_the_accepted_one(full):
-    """To accept new prose after an intended change: `UPDATE_SNAPSHOTS=1 pytest tests/study/report/test_pages.py`."""
-    lines = (full / "README.md").read_text().splitlines()
-    prose = "\n".join(line for line in lines if line and not line.startswith("|")) + "\n"
-    if os.environ.get("UPDATE_SNAPSHOTS"):
-        SNAPSHOT.parent.mkdir(exist_ok=True)
-        SNAPSHOT.write_text(prose)
-    assert prose == SNAPSHOT.read_text()
+def pages(out: Path) -> dict[str, Page]:
+    """Every page of HTML, by its path in the report."""
+    return {str(path.relative_to(out)): Page(path.read_text()) for path in sorted(out.rglob("*.html"))}
 
 
-def test_every_printed_value_is_in_all_outputs(default):
-    page = Page((default / "index.html").read_text())
-    markdown = (default / "README.md").read_text()
+def words(text: str) -> int:
+    return sum(bool(re.search("[A-Za-z]", word)) for word in text.split())
+
+
+def test_every_printed_value_is_on_its_page(default):
+    shown = [cell.strip() for cell in Page((default / "pages/printed-values.html").read_text()).cells]
     published = rows_of(synthetic.PUBLISHED / "adaptprune.csv")
     assert [
         tuple(row[name] for name in ("table", "model", "row", "column", "published"))
         for row in rows_of(default / "verdicts.csv")
     ] == [tuple(row.values()) for row in published]
-    # At least as often in the pages as in the tables: nothing is dropped, though a number may be ours as well.
-    shown = [cell.strip() for cell in page.cells]
+    # At least as often in the page as in the tables: nothing is dropped, though a number may be ours as well.
     for value in {row["value"] for row in published}:
-        wanted = sum(row["value"] == value for row in published)
-        starts = (f"{value}ours", f"{value}not run")
-        assert sum(cell == value or cell.startswith(starts) for cell in shown) >= wanted, value
-        pattern = rf"\| {re.escape(value)}(?: \(ours [^)]*\))?(?: not run \(\d\))?(?= \|)"
-        assert len(re.findall(pattern, markdown)) >= wanted, value
+        assert shown.count(value) >= sum(row["value"] == value for row in published), value
 
 
-@pytest.mark.parametrize("folder", ["default", pytest.param("full", marks=pytest.mark.slow)])
-def test_the_page_is_self_contained(folder, request):
-    text = (request.getfixturevalue(folder) / "index.html").read_text()
-    page = Page(text)
-    assert page.links
-    for link in page.links:
-        assert link.startswith("data:image/png;base64,") or (link.startswith("#") and link[1:] in page.ids), link
-    assert not re.search(r"https?://|@import|url\(|<script|<link", text)
-
-
-@pytest.mark.parametrize("folder", ["default", pytest.param("full", marks=pytest.mark.slow)])
-def test_every_chart_is_in_the_pages_with_a_caption_of_its_own(folder, request):
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_the_first_page_is_short(folder, request):
     out = request.getfixturevalue(folder)
-    linked = re.findall(r"!\[[^\]]*\]\(figures/(.*?)\.png\)", (out / "README.md").read_text())
+    page = Page((out / "index.html").read_text())
+    assert words(page.text) <= WORDS
+    pictures = {link for link in page.links if link.startswith("figures/")}
+    assert sum((out / name).stat().st_size for name in {"index.html", *pictures}) <= BYTES
+    assert "base64" not in (out / "index.html").read_text()
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_link_leads_somewhere(folder, request):
+    out = request.getfixturevalue(folder)
+    shown = pages(out)
+    for name, page in shown.items():
+        for link in page.links:
+            path, _, part = link.partition("#")
+            if link.startswith("https://") or "notebooks/" in path or path.endswith(("../../README.md", "results")):
+                continue  # outside the report
+            target = (out / name).parent / path if path else out / name
+            if target.name == "results.csv":
+                continue  # beside the report in a real run
+            assert target.exists(), (name, link)
+            if part:
+                assert part in shown[str(target.resolve().relative_to(out.resolve()))].ids, (name, link)
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_pages_have_ids_once_and_headings_in_order(folder, request):
+    for name, page in pages(request.getfixturevalue(folder)).items():
+        assert len(set(page.ids)) == len(page.ids), name
+        assert page.headings[0] == 1 and page.headings.count(1) == 1, name
+        steps = zip(page.headings, page.headings[1:], strict=False)
+        assert all(after <= before + 1 for before, after in steps), name
+        assert all(page.alts), name
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_the_pages_need_no_network(folder, request):
+    for path in request.getfixturevalue(folder).rglob("*.html"):
+        assert not re.search(r"@import|url\(|<script|<link|src=.https?:", path.read_text()), path
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_chart_is_on_a_page_with_a_caption_of_its_own(folder, request):
+    out = request.getfixturevalue(folder)
+    linked = {Path(link).name for page in pages(out).values() for link in page.links if "figures/" in link}
     captions = rows_of(out / "figures/captions.csv")
-    drawn = {path.stem for path in (out / "figures").glob("*.png")}
-    assert sorted(linked) == sorted(drawn) == sorted(row["name"] for row in captions)
-    assert drawn == {path.stem for path in (out / "figures").glob("*.svg")}
+    drawn = {path.name for path in (out / "figures").glob("*.*g")}
+    assert linked == drawn == {row["file"] for row in captions}
     assert len({row["title"] for row in captions}) == len(captions)
     assert all(row["caption"] and row["alt"] for row in captions)
-    assert len(Page((out / "index.html").read_text()).links) > len(linked)
 
 
-@pytest.mark.parametrize("folder", ["default", pytest.param("full", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("folder", FOLDERS)
 def test_markdown_tables_have_as_many_cells_in_every_row(folder, request):
-    columns = 0
-    for line in (request.getfixturevalue(folder) / "README.md").read_text().splitlines():
-        if line.startswith("|"):
-            count = len(re.findall(r"(?<!\\)\|", line))
-            assert columns in (0, count), line
-            columns = count
-        else:
-            columns = 0
+    for path in request.getfixturevalue(folder).rglob("*.md"):
+        columns = 0
+        for line in path.read_text().splitlines():
+            if line.startswith("|"):
+                count = len(re.findall(r"(?<!\\)\|", line))
+                assert columns in (0, count), (path.name, line)
+                columns = count
+            else:
+                columns = 0
 
 
 @pytest.mark.slow
@@ -126,20 +155,32 @@ def test_two_reports_are_the_same_bytes(default, tmp_path):
 
 
 def test_no_path_of_this_machine_gets_in(default):
-    for name in ("index.html", "README.md"):
-        text = (default / name).read_text()
-        assert "/home/" not in text and f"models/{synthetic.MODEL}" not in text and synthetic.MODEL in text
+    for path in [*default.rglob("*.html"), *default.rglob("*.md")]:
+        text = path.read_text()
+        assert "/home/" not in text and f"models/{synthetic.MODEL}" not in text
 
 
-def test_every_comparison_of_a_claim_is_in_the_pages(default):
-    page, markdown = Page((default / "index.html").read_text()).text, (default / "README.md").read_text()
-    comparisons = rows_of(default / "claim_items.csv")
-    ids = [row["id"] for row in comparisons]
-    for row in comparisons:
+def test_every_comparison_of_a_claim_is_on_its_page(default):
+    markdown = (default / "pages/claims.md").read_text()
+    for row in rows_of(default / "claim_items.csv"):
         if row["value"]:
-            assert (f"| {row['id']} | {row['case']} |" in markdown) == (ids.count(row["id"]) > 1)
+            assert f"| {row['case']} |" in markdown
+    first = Page((default / "index.html").read_text())
     for row in rows_of(default / "claims.csv"):
-        assert f"`{row['id']}`" in markdown and row["id"] in page
+        assert f"### {row['id']}\n" in markdown and row["id"] in first.ids
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_stand_in_never_has_the_papers_name(folder, request):
+    """Where ours stands in a table of claims or of models, the paper's model is named as what it stands in for."""
+    out = request.getfixturevalue(folder)
+    for row in rows_of(out / "claim_items.csv"):
+        if "LLaVA" in row["case"] and row["value"]:
+            assert "stand-in for LLaVA" in row["case"], row
+    for row in rows_of(out / "claims.csv"):
+        assert row["verdict"] not in ("reproduced", "differs"), row["id"]
+    titles = [name for name in pages(out) if "model-" in name]
+    assert titles and all("stand-in for" in (out / name).read_text().partition("</title>")[0] for name in titles)
 
 
 def test_a_verdict_leads_to_its_row_of_results(default):

@@ -34,7 +34,7 @@ def test_every_figure_is_drawn(folder, undrawn):
     assert drawn(folder) == {
         "figure1": ["figure1", "figure6", "figure7"],
         "figure2": ["figure2", "figure2_correlation"],
-        "figure3": ["figure3"],
+        "figure3": ["figure3_tokens", "figure3"],
         "figure4": ["figure4"],
         "figure5": ["figure5"],
     }

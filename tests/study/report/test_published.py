@@ -16,7 +16,7 @@ from vtstudy.report.table_links import (
     TABLE_LINKS,
 )
 from vtstudy.report.verdicts.audit import AGREE, DISAGREE, audit
-from vtstudy.report.verdicts.claims import KINDS
+from vtstudy.report.verdicts.claims import FORMS
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_claims_are_well_formed():
     tables = {experiment.name: experiment for experiment in TABLES}
     parts = {*MMBENCH_BY_CATEGORY.values(), *MMBENCH_BY_GROUP.values(), *MME_BY_SUBTASK.values()}
     for claim in claims:
-        assert claim["kind"] in KINDS and claim["place"] and claim["statement"]
+        assert claim["kind"] in FORMS and claim["place"] and claim["statement"]
         if found := tables.get(claim.get("experiment")):
             known = {*found.benchmarks, "mean", *(parts if found.parts else ())}
             assert set(claim["benchmarks"]) <= known, claim["id"]

@@ -9,7 +9,7 @@ from helpers.synthetic_results import PUBLISHED
 
 from vtstudy.report.published import load_published
 from vtstudy.report.verdicts.claim_comparisons import Expectation
-from vtstudy.report.verdicts.claims import KINDS
+from vtstudy.report.verdicts.claims import FORMS
 from vtstudy.results_table import read_results
 
 SUMMARY_VALUES = {
@@ -68,7 +68,7 @@ def test_claims_are_well_formed():
     assert len(set(ids)) == len(ids) and set(claims["defaults"]) == {"model", "keep", "quantifier", "tolerance"}
     for entry in entries:
         assert entry["statement"] and entry["place"] and entry["note"] and Expectation.parse(entry["expected"])
-        assert all(entry[key] for key in KINDS[entry["kind"]])
+        assert all(entry[key] for key in FORMS[entry["kind"]])
         assert all(" - " in pair for pair in entry.get("pairs", ()))
 
 

@@ -11,6 +11,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from vtstudy.report import formatting
+from vtstudy.report.charts import messages
 from vtstudy.report.charts.style import BLUE, GRID, INK, ORANGE, SPARE_STYLES, Chart, save, styled, tight_layout
 from vtstudy.report.labels import benchmark_label
 
@@ -60,7 +61,7 @@ def heatmaps(maps: dict[tuple[str, int], np.ndarray], benchmarks: list[str], fol
     bar.ax.minorticks_off()
     bar.set_label("attention, times\nan even spread", fontsize=8)
     bar.ax.tick_params(labelsize=8)
-    save(figure, folder, name)
+    file = save(figure, folder, name)
     titles = formatting.listed([benchmark_label(b) for b in benchmarks])
     return Chart(
         name,
@@ -68,7 +69,8 @@ def heatmaps(maps: dict[tuple[str, int], np.ndarray], benchmarks: list[str], fol
         "Mean attention of the last prompt token over the image's grid of tokens, by layer (0 is the first), "
         "softmax over the whole prompt, mean over heads and questions; each panel divided by its own mean. "
         "Logarithmic colours, the same in all panels of Figures 2, 8 and 9, cut at the 1st and 99th percentile.",
-        f"Heat maps of attention over the image grid, one a layer, for {titles}",
+        messages.of_maps(maps, benchmarks),
+        file=file,
     )
 
 
@@ -100,10 +102,13 @@ def agreement(correlation: pd.DataFrame, folder: Path, name: str, interval: floa
     axis.grid(axis="y", color=GRID, linewidth=0.7)
     sns.despine(ax=axis)
     figure.legend(loc="outside right upper", frameon=False)
-    save(figure, folder, name)
+    file = save(figure, folder, name)
+    means = correlation.groupby(["first", "second"])["correlation"].mean()
     return Chart(
         name,
         "How alike the maps of different benchmarks are",
         f"1 would be the same map. Bars: {interval:g} % intervals, bootstrapped over the images of both benchmarks.",
-        "Line chart of the correlation between benchmarks' attention maps by layer",
+        f"Pearson's r of two benchmarks' maps, mean over layers: from {formatting.number(means.min(), 2)} to "
+        f"{formatting.number(means.max(), 2)}.",
+        file=file,
     )

@@ -11,11 +11,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from vtstudy.report.charts import messages
 from vtstudy.report.charts.style import GREEN, GRID, INK, METHOD_STYLE, Chart, legend_below, save, styled
-from vtstudy.report.labels import benchmark_label, method_label, panel_label
+from vtstudy.report.labels import benchmark_label, method_label
+from vtstudy.report.published import PrintedNumbers
 from vtstudy.report.results import Measurement, Results
+from vtstudy.report.table_links import KEEP, KEY_MODEL
+from vtstudy.results_table import MEAN
 
 METHODS = ("fastv", "adaptprune", "random")
+ABLATION = 4
+"""The table whose benchmarks are taken for those of Figure 5, which the paper does not name."""
 REDUNDANCY = {
     "neighbour_similarity": "cosine similarity to the\nnearest kept token\n(image features)",
     "neighbour_key_similarity": "cosine similarity to the\nnearest kept token\n(keys)",
@@ -24,31 +30,54 @@ REDUNDANCY = {
 
 
 @styled
-def ratio_curves(results: Results, model: str, folder: Path, name: str, interval: float) -> Chart:
-    """Scores at each pruned share, one panel a benchmark and one for the mean; the unpruned line with its band."""
-    benchmarks = [name for name in results.benchmarks("figure5", model) if name != "mme_cognition"]
+def ratio_curves(
+    results: Results, printed: PrintedNumbers, model: str, name: str, folder: Path, interval: float
+) -> Chart:
+    """Percent of the unpruned score at each pruned share, one panel a benchmark and one for the mean.
+
+    Args:
+        results: the measurements.
+        printed: the paper's numbers, which are drawn hollow.
+        model: ours, as results.csv has it.
+        name: what readers call it.
+        folder: where the chart is written.
+        interval: level of the intervals in percent.
+    """
+    benchmarks = [benchmark for benchmark in results.benchmarks("figure5", model) if benchmark != "mme_cognition"]
     figure, axes = _panels(len(benchmarks), 3, 2.05)
     for axis, benchmark in zip(axes.flat, benchmarks, strict=False):
+        axis.axhline(100, color=GREEN, linewidth=1.6, linestyle="--")
+        axis.set_title(benchmark_label(benchmark).split(",")[0], loc="left")
         unpruned = results.score("figure5", model, "baseline", benchmark)
-        if unpruned:
-            axis.axhline(unpruned.value, color=GREEN, linewidth=1.6, linestyle="--")
-            axis.set_title(panel_label(benchmark, unpruned.metric), loc="left")
-            if unpruned.has_interval:
-                axis.axhspan(unpruned.low, unpruned.high, color=GREEN, alpha=0.10, linewidth=0)
+        factor = 1.0 if benchmark == MEAN else 100 / unpruned.value if unpruned and unpruned.value else math.nan
         for method in METHODS:
-            _draw_line(axis, method, results.series("figure5", model, method, benchmark))
+            points = results.series("figure5", model, method, benchmark)
+            _draw_line(axis, method, [point.scaled(factor) for point in points])
+            _draw_printed(axis, method, printed, benchmark)
     _finish(axes, len(benchmarks), "image tokens pruned, %")
-    figure.supylabel("score, in each panel's unit", fontsize=9)
-    unpruned_handle = Line2D([], [], color=GREEN, linestyle="--", linewidth=1.6, label="Unpruned")
-    legend_below(figure, [*_handles(), unpruned_handle], 4)
-    save(figure, folder, name)
+    figure.supylabel("% of the unpruned score", fontsize=9)
+    more = [
+        Line2D([], [], color=GREEN, linestyle="--", linewidth=1.6, label="Unpruned"),
+        Line2D([], [], color=INK, marker="o", markerfacecolor="white", linestyle="none", label="printed in the paper"),
+    ]
+    legend_below(figure, [*_handles(), *more], 5)
+    file = save(figure, folder, "figure5")
     return Chart(
-        name,
-        "Scores at different pruning ratios",
-        f"{model}; bands are {interval:g} % intervals over the images. Axes start at different values. The "
-        "paper's figure prints no values to set beside these.",
-        "Line charts of the score against the share of pruned tokens, by benchmark",
+        "figure5",
+        "Scores as more is pruned",
+        f"Lines: {name}, with {interval:g} % intervals over the images. Hollow: the values of {KEY_MODEL} that the "
+        "paper’s tables print; its figure prints none. Axes start at different values.",
+        messages.of_series(results, "figure5", model, METHODS, MEAN, "% of the unpruned score"),
+        file=file,
     )
+
+
+def _draw_printed(axis: Axes, method: str, printed: PrintedNumbers, benchmark: str) -> None:
+    """The paper's printed percent of the unpruned score, where there is one."""
+    value = printed.percent(KEY_MODEL, method, benchmark, ABLATION if benchmark == MEAN else None)
+    if not math.isnan(value):
+        colour, marker = METHOD_STYLE[method]
+        axis.plot(100 * (1 - KEEP), value, marker, color=colour, markersize=6, markerfacecolor="white", zorder=5)
 
 
 @styled
@@ -69,14 +98,22 @@ def redundancy(results: Results, model: str, folder: Path, name: str, interval: 
     _finish(axes, axes.size, "image tokens pruned, %")
     everything = Line2D([], [], color=INK, linestyle=":", linewidth=1, label="All tokens")
     legend_below(figure, [*_handles(), everything], 4)
-    save(figure, folder, name)
+    file = save(figure, folder, name)
     return Chart(
         name,
         "How redundant the kept tokens are",
         "Upper: similarity of each kept token to the kept token nearest to it, of the image features that enter "
         "the language model (no method selects by these) and of the keys (AdaptPrune's own yardstick). Lower: "
         f"kept tokens with another one among their eight neighbours. Bands: {interval:g} % intervals over images.",
-        "Line charts of the similarity and adjacency of kept tokens against the share of pruned tokens",
+        messages.of_series(
+            results,
+            "figure3",
+            model,
+            [f"{method} neighbour_similarity" for method in METHODS],
+            benchmarks[0],
+            "similarity to the nearest kept token",
+        ),
+        file=file,
     )
 
 

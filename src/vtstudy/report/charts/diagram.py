@@ -44,7 +44,7 @@ def diagram(folder: Path, name: str) -> Chart:
     axis.text(52.5, 2.6, "repeat until the budget is spent", ha="center", va="center", fontsize=8.5)
     _arrow(axis, (77.5, 15.5), (80.3, 15.5))
     _map(axis, 80.8, 9.5, _kept(), "kept tokens:\nspread out, unlike", kept=True)
-    save(figure, folder, name)
+    file = save(figure, folder, name)
     return Chart(
         name,
         "How AdaptPrune chooses",
@@ -53,6 +53,7 @@ def diagram(folder: Path, name: str) -> Chart:
         "small maps are sketches, not measurements.",
         "Diagram: attention scores times a centre prior, then tokens taken one by one, each lowering the scores "
         "of near and similar ones",
+        file=file,
     )
 
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from vtstudy.report import formatting
+from vtstudy.report.charts import messages
 from vtstudy.report.charts.dot_plot import Dot, Panel, dot_plot, share_scale
 from vtstudy.report.charts.style import (
     BLUE,
@@ -55,17 +56,17 @@ def retention(percent: PercentTable, folder: Path, name: str, interval: float) -
     handles.append(Line2D([], [], color=INK, linewidth=1, label="Unpruned = 100 %"))
     lines = math.ceil(len(handles) / 5)
     legend_below(figure, handles, math.ceil(len(handles) / lines))
-    save(figure, folder, name)
+    file = save(figure, folder, name)
     where = "all models"
     if percent.table:
         where = f"Table {percent.table}, {percent.model} beside {percent.ours}"
-    methods = formatting.listed([method_label(method) for method in percent.methods])
     return Chart(
         name,
         f"How much of the unpruned score is left: {where}",
         f"Each model against its own unpruned score, at {100 * KEEP:g} % of the image tokens. "
         f"Bars: {interval:g} % intervals of ours; the paper prints none.",
-        f"Dot plot of the percent of the unpruned score for {methods}",
+        messages.of_percents(percent),
+        file=file,
     )
 
 
@@ -125,7 +126,7 @@ def forest(
         xlabel="difference,\n% of the unpruned score" if scaled else "difference, points",
         rule=MEAN in benchmarks and len(benchmarks) > 1,
     )
-    save(figure, folder, name)
+    file = save(figure, folder, name)
     first = compared[0].differences[0]
     if scaled:
         units = "Scaled by the unpruned score of each benchmark, so that benchmarks share an axis."
@@ -137,7 +138,8 @@ def forest(
         name,
         title,
         f"Paired over the same questions; bars are {interval:g} % intervals. {units}",
-        f"Forest plot of {formatting.listed([comparison.label for comparison in compared])}",
+        messages.of_comparisons(compared),
+        file=file,
     )
 
 
@@ -182,14 +184,15 @@ def ablation(percent: PercentTable, folder: Path, name: str, interval: float) ->
         Line2D([], [], color=BLUE, marker="o", label=our_label),
     ]
     legend_below(figure, handles, 2)
-    save(figure, folder, name)
+    file = save(figure, folder, name)
     methods = formatting.listed([method_label(method) for method in percent.methods])
     return Chart(
         name,
         f"What each cue of the ablation adds: Table {percent.table}, {percent.model} beside {percent.ours}",
         f"{methods}; each includes the ones before it. Band: {interval:g} % interval of ours. Axes start at different "
         "values.",
-        "Line charts of the ablation's four rows by benchmark",
+        messages.of_percents(percent),
+        file=file,
     )
 
 

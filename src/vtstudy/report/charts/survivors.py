@@ -89,6 +89,25 @@ class Survivors:
         rows = _of(self.survivors, example, method, keep)
         return _grid(example, rows[rows["example"] == example.example])
 
+    def beside_another(self, example: Example, method: str, keep: float) -> np.ndarray:
+        """The kept cells that have a kept one among their eight neighbours, bool `[height, width]`."""
+        mask = self.mask(example, method, keep)
+        padded = np.pad(mask, 1)
+        around = [
+            padded[1 + down : 1 + down + mask.shape[0], 1 + right : 1 + right + mask.shape[1]]
+            for down in (-1, 0, 1)
+            for right in (-1, 0, 1)
+            if (down, right) != (0, 0)
+        ]
+        return mask & np.logical_or.reduce(around)
+
+    def lower_half(self, benchmark: str, method: str, keep: float) -> float:
+        """The percentage of the kept tokens that lie in the lower half of the picture, mean over a benchmark."""
+        example = self.by_benchmark()[benchmark][0]
+        rows = _of(self.positions, example, method, keep)
+        lower = rows["row"] >= example.height / 2
+        return float(100 * rows.loc[lower, "share"].sum() / rows["share"].sum())
+
     def fixed_mask(self, example: Example, method: str, keep: float) -> np.ndarray:
         """The cells that a method keeps in nearly every image of the benchmark, bool `[height, width]`."""
         rows = _of(self.positions, example, method, keep)
@@ -156,14 +175,54 @@ def compare(
         _frame_handle(f"kept at this position in at least {fixed} of the images", FIXED, 1.6),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
-    save(figure, folder, name)
+    file = save(figure, folder, name)
     return Chart(
         name,
         title,
         "The first questions of each benchmark, not chosen by hand. Heavy frames: positions that the method keeps in "
         f"at least {fixed} of the benchmark's images.",
-        "Images with the tokens that FastV (upper row) and AdaptPrune (lower row) keep, at "
-        f"{formatting.listed([formatting.percent(1 - k) for k in keeps])} pruned",
+        _halves_message(data, [example.benchmark for example in examples], min(keeps)),
+        file=file,
+    )
+
+
+def _halves_message(data: Survivors, benchmarks: Sequence[str], keep: float) -> str:
+    """From which half of the pictures the methods keep tokens."""
+    parts = []
+    for benchmark in dict.fromkeys(benchmarks):
+        halves = [
+            f"{method_label(method)} {formatting.number(data.lower_half(benchmark, method, keep), 0)} %"
+            for method in METHODS
+        ]
+        parts.append(f"{benchmark_label(benchmark)}: {' and '.join(halves)}")
+    pruned = formatting.percent(1 - keep)
+    return f"Share of the kept tokens in the lower half of the picture, {pruned} pruned. {'; '.join(parts)}."
+
+
+@styled
+def neighbours(data: Survivors, example: Example, keep: float, folder: Path, name: str) -> Chart:
+    """The tokens that FastV and AdaptPrune keep of one picture; those beside another one have heavy frames."""
+    figure = Figure(figsize=(6.4, 2.9), layout=tight_layout())
+    axes = figure.subplots(1, 1 + len(METHODS))
+    image = Image.open(data.folder / example.picture)
+    draw_tokens(axes[0], image)
+    axes[0].set_title("image", fontsize=9)
+    told = []
+    for axis, method in zip(axes[1:], METHODS, strict=True):
+        mask, beside = data.mask(example, method, keep), data.beside_another(example, method, keep)
+        draw_tokens(axis, image, mask, beside)
+        share = f"{beside.sum()} of {mask.sum()} beside another"
+        axis.set_title(f"{method_label(method)}: {share}", fontsize=9)
+        told.append(f"{method_label(method)} keeps {share}")
+    handles = [_frame_handle("kept token", INK, 0.5), _frame_handle("beside another kept token", FIXED, 1.6)]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    file = save(figure, folder, name)
+    return Chart(
+        name,
+        "Adjacent tokens that are kept",
+        f"The first picture of {benchmark_label(example.benchmark)}, {formatting.percent(1 - keep)} pruned.",
+        f"{'; '.join(told)}.",
+        file=file,
     )
 
 

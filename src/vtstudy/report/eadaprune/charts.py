@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from vtstudy.report import formatting
+from vtstudy.report.charts import messages
 from vtstudy.report.charts.dot_plot import Dot, Panel, dot_plot, draw_dot, sign_legend
 from vtstudy.report.charts.style import (
     BLUE,
@@ -42,6 +43,8 @@ ROUTES = {
     "randomised": (RED, "^"),
     "randomised, rank t": (ORANGE, "o"),
 }
+NEARLY_ALL = 0.99
+"""The share of the energy that the alternative text of the decay names."""
 FEWEST_TICK = 4
 """The first mark of an axis of tokens; each further one is twice the one before."""
 
@@ -74,14 +77,15 @@ def decay(data: SpectralData, folder: Path) -> Chart:
         sns.despine(ax=axis)
     axes[0].set_ylabel(r"energy beyond the first k, $1 - \tau_k$")
     axes[0].legend(frameon=False)
-    save(figure, folder, "spectra_decay")
+    file = save(figure, folder, "spectra_decay")
     return Chart(
         "spectra_decay",
         "Decay of the spectra",
         "Share of the energy that the first k squared singular values of the image tokens leave, as they enter the "
         f"language model: median and quartiles over images{which if len(thirds) > 1 else ''}. A budget is where the "
         "line falls below 1 − τ.",
-        "Line charts of the remaining spectral energy against the number of components",
+        _decay_message(rows),
+        file=file,
     )
 
 
@@ -115,14 +119,17 @@ def distribution(data: SpectralData, folder: Path) -> Chart:
     axis.set_xlabel("image tokens kept of each image")
     axis.grid(axis="x", color=GRID, linewidth=0.7)
     sns.despine(ax=axis, left=True)
-    save(figure, folder, "spectra_budgets")
+    file = save(figure, folder, "spectra_budgets")
+    means = rows.groupby("benchmark")[data.budgets].mean()
     return Chart(
         "spectra_budgets",
         "Spectral budgets by benchmark",
         f"At the energy whose mean budget is {100 * data.target:g} % of the tokens on the calibration pictures "
         "(dotted: the fixed budget). "
         "Boxes: quartiles with the median; whiskers: 5 to 95 % of the images; diamonds: means.",
-        "Box plots of the number of tokens kept, by benchmark",
+        f"Mean tokens kept, from {formatting.number(means.min())} ({benchmark_label(str(means.idxmin()))}) to "
+        f"{formatting.number(means.max())} ({benchmark_label(str(means.idxmax()))}).",
+        file=file,
     )
 
 
@@ -155,14 +162,20 @@ def scatter(data: SpectralData, folder: Path) -> Chart:
         axis.grid(color=GRID, linewidth=0.7)
         sns.despine(ax=axis)
     axes[0].set_ylabel("image tokens kept")
-    save(figure, folder, "spectra_density")
+    file = save(figure, folder, "spectra_density")
+    told = []
+    for column, label, _ in kinds:
+        here = rows[rows[column] > 0]
+        correlation = here[column].rank().corr(here[data.budgets].rank())
+        told.append(f"{label} {formatting.number(correlation, 2)}")
     return Chart(
         "spectra_density",
         "Budget against known density",
         "An image is a dot (moved sideways by at most 0.3), at the energy matched to "
         f"{100 * data.target:g} % of the tokens, in each panel "
         "to whose kind it holds anything; line: mean budget. The world recorded what it drew.",
-        "Scatter plots of tokens kept against objects, characters and chart parts",
+        f"Rank correlation of the tokens kept with {formatting.listed(told)}.",
+        file=file,
     )
 
 
@@ -182,13 +195,14 @@ def examples(data: SpectralData, folder: Path) -> Chart:
             axis.set_title(
                 f"{formatting.counted(int(row.tokens), 'token')}\n{benchmark_label(row.benchmark)}", fontsize=8.5
             )
-    save(figure, folder, "spectra_examples")
+    file = save(figure, folder, "spectra_examples")
     return Chart(
         "spectra_examples",
         "Images at both ends",
         "Above: the smallest spectral budgets, below: the largest, one image a benchmark, at the energy matched to "
         f"{100 * data.target:g} % of the tokens.",
-        "Example images with few and with many tokens kept",
+        f"Images with {int(rows['tokens'].min())} to {int(rows['tokens'].max())} tokens kept.",
+        file=file,
     )
 
 
@@ -208,13 +222,14 @@ def matched(data: SpectralData, folder: Path, interval: float) -> Chart:
         xlabel="spectral − fixed,\n% of the unpruned score",
         ylabel="tokens kept, on average",
     )
-    save(figure, folder, "eadaprune_mean")
+    file = save(figure, folder, "eadaprune_mean")
     return Chart(
         "eadaprune_mean",
         "Spectral against fixed budgets at matched averages",
         "Mean over the benchmarks of the percent of the unpruned score, paired over the same questions; bars: "
         f"{interval:g} % intervals.",
-        "Dot plots of the paired difference between spectral and fixed budgets by host and budget",
+        messages.of_gains(gain for host in data.hosts for keep in data.keeps if (gain := data.gain(host, MEAN, keep))),
+        file=file,
     )
 
 
@@ -239,13 +254,16 @@ def by_benchmark(data: SpectralData, folder: Path, keep: float, interval: float)
         xlabel="spectral − fixed,\n% of the unpruned score",
         rule=True,
     )
-    save(figure, folder, "eadaprune_benchmarks")
+    file = save(figure, folder, "eadaprune_benchmarks")
     return Chart(
         "eadaprune_benchmarks",
         f"By benchmark, {100 * keep:g} % kept on average",
         f"Paired over the same questions; bars: {interval:g} % intervals. Scaled by the unpruned score of each "
         "benchmark.",
-        "Dot plots of the paired difference between spectral and fixed budgets by host and benchmark",
+        messages.of_gains(
+            gain for host in data.hosts for name in data.benchmarks if (gain := data.gain(host, name, keep))
+        ),
+        file=file,
     )
 
 
@@ -279,14 +297,15 @@ def sweep(data: SpectralData, folder: Path, interval: float) -> Chart:
     handles.append(Line2D([], [], color=INK, marker="x", linestyle="--", linewidth=0.9, label="fixed budgets"))
     handles.append(Line2D([], [], color=GREY, linestyle=":", linewidth=1, label="Unpruned"))
     legend_below(figure, handles, 4)
-    save(figure, folder, "energy_sweep")
+    file = save(figure, folder, "energy_sweep")
     return Chart(
         "energy_sweep",
         "The energy threshold",
         "First panel: the mean number of tokens left at each τ. Others: scores against the average tokens that each τ "
         f"leaves on the benchmark; bands: {interval:g} % intervals over the images. Dashed: the same host with fixed "
         "budgets. Axes start at different values.",
-        "Line charts of the score against average tokens for several energy thresholds, by benchmark",
+        _sweep_message(tokens),
+        file=file,
     )
 
 
@@ -344,9 +363,12 @@ def _draw_sweep_panel(axis: Axes, data: SpectralData, name: str, tokens: pd.Data
 
 
 def _fixed_points(data: SpectralData, host: str, name: str) -> list[tuple[float, Measurement]]:
-    """Average tokens and score of the fixed budgets."""
-    points = [(data.tokens(host, keep, name)[0], data.score("eadaprune", host, name, keep)) for keep in data.keeps]
-    return [(tokens, score) for tokens, score in points if score]
+    """Average tokens and score of the fixed budgets; none on a benchmark that only the sweep asks about."""
+    return [
+        (data.tokens(host, keep, name)[0], score)
+        for keep in data.keeps
+        if data.counted(host, keep, name) and (score := data.score("eadaprune", host, name, keep))
+    ]
 
 
 @styled
@@ -375,14 +397,16 @@ def sensitivity(data: SpectralData, folder: Path, interval: float) -> Chart:
     score_axis.set_xlabel("difference from the assumed reading,\n% of the unpruned score")
     budget_axis.set_xlabel("Spearman’s correlation with\nthe assumed reading’s budgets")
     sign_legend(figure, (dot.sign for dot in dots))
-    save(figure, folder, "sensitivity")
+    file = save(figure, folder, "sensitivity")
     return Chart(
         "sensitivity",
         "Other readings of the method",
         "Each calibrated to the same mean budget. Features from the vision tower, the projector (assumed) or the "
         "pruned layer’s input; centred or not; singular values squared or plain (s^1); limits on k. Bars: "
         f"{interval:g} % intervals, paired.",
-        "Dot plots of the difference in score, and of the correlation of budgets, for each variant",
+        "Rank correlation with the assumed reading’s budgets, from "
+        f"{formatting.number(others['spearman'].min(), 2)} to {formatting.number(others['spearman'].max(), 2)}.",
+        file=file,
     )
 
 
@@ -426,15 +450,43 @@ def latency(data: SpectralData, folder: Path) -> Chart:
         for route, (colour, marker) in ROUTES.items()
     ]
     legend_below(figure, handles, 2)
-    save(figure, folder, "spectra_latency")
+    file = save(figure, folder, "spectra_latency")
     return Chart(
         "spectra_latency",
         "What a budget costs",
         "Above: medians on this machine’s CPU, bands between quartiles. Below: n·d·min(n, d) for the two full routes, "
         "whose lines coincide, n·d·t + t²·d for the randomised one at the rank that settled it (a route that had to "
         "take all energies costs as much as the full ones).",
-        "Line charts of milliseconds and of theoretical cost against tokens, width and target rank",
+        _latency_message(rows),
+        file=file,
     )
+
+
+def _decay_message(rows: pd.DataFrame) -> str:
+    """How many components hold nearly all energy of the median image."""
+    of_all = rows[(rows["group"] == "all") & ~rows["centre"].astype(bool)].sort_values("k")
+    enough = of_all[of_all["median"] >= NEARLY_ALL]
+    if enough.empty:
+        return "No number of components holds nearly all energy."
+    return f"The first {int(enough['k'].iloc[0])} components hold {100 * NEARLY_ALL:g} % of the median image’s energy."
+
+
+def _sweep_message(tokens: pd.DataFrame) -> str:
+    """How many tokens the thresholds leave on average."""
+    means = tokens[tokens["benchmark"] == MEAN]
+    least, most = means.loc[means["tokens"].idxmin()], means.loc[means["tokens"].idxmax()]
+    return (
+        f"From τ = {least['energy']:g} with {least['tokens']:.0f} tokens on average to τ = {most['energy']:g} with "
+        f"{most['tokens']:.0f}."
+    )
+
+
+def _latency_message(rows: pd.DataFrame) -> str:
+    """The median of each route on the largest matrix that all routes were timed on."""
+    largest = rows[rows["tokens"] * rows["width"] == (rows["tokens"] * rows["width"]).max()]
+    medians = largest.groupby("route", sort=False)["median_ms"].median()
+    listed = [f"{ROUTE_LABELS[str(route)]} {value:.4g} ms" for route, value in medians.items()]
+    return f"On the largest matrix: {'; '.join(listed)}."
 
 
 def _open_panel(axis: Axes, title: str) -> None:

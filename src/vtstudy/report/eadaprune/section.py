@@ -11,10 +11,9 @@ from vtstudy.report.charts.style import Chart
 from vtstudy.report.eadaprune import charts, sentences, tables
 from vtstudy.report.eadaprune.data import FILES, SpectralData
 from vtstudy.report.eadaprune.published_values import PublishedNumber, judge_published
-from vtstudy.report.eadaprune.tables import Table
 from vtstudy.report.inputs import Inputs, read_mapping
-from vtstudy.report.sentences import claim_counts, claims_sentence
 from vtstudy.report.table_links import KEEP, KEY_MODEL
+from vtstudy.report.text_table import Table
 from vtstudy.report.verdicts.claims import ClaimResult, judge_claims
 
 
@@ -48,32 +47,20 @@ class EAdaPruneSection:
         published: its published numbers.
         parts: what was measured, question by question.
         answer: whether spectral budgets win.
-        brief: the same in brief.
         elsewhere: what spectral budgets gain on other models.
+        density: what the budgets follow.
     """
 
     claims: list[ClaimResult]
     published: list[PublishedNumber]
     parts: list[Part]
     answer: str
-    brief: str
     elsewhere: list[str]
-
-    subtitle = "a token budget for each image"
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many claims have each verdict."""
-        return claim_counts(self.claims)
+    density: str
 
     @property
     def findings(self) -> list[str]:
-        return [claims_sentence(self.claims), self.answer, *self.elsewhere]
-
-    @property
-    def opening(self) -> list[str]:
-        """What the summary of both papers says of this one."""
-        return [claims_sentence(self.claims), self.brief]
+        return [text for text in (self.answer, *self.elsewhere, self.density) if text]
 
     def published_frame(self) -> pd.DataFrame:
         """verdicts_eadaprune.csv: one row for each published number."""
@@ -100,8 +87,8 @@ def eadaprune_section(inputs: Inputs, model: str | None, out: Path) -> EAdaPrune
         published,
         _parts(data, out),
         sentences.whether_spectral_wins(data),
-        sentences.whether_spectral_wins(data, brief=True),
         sentences.gains_elsewhere(inputs, model),
+        sentences.density_in_brief(data),
     )
 
 
@@ -166,6 +153,9 @@ def _fill_matched(part: Part, data: SpectralData, out: Path) -> None:
         ]
     )
     part.tables.append(tables.matched(data))
+    elsewhere = tables.gains(data)
+    if elsewhere:
+        part.tables.append(elsewhere)
 
 
 def _fill_sweep(part: Part, data: SpectralData, out: Path) -> None:

@@ -10,6 +10,7 @@ from vtstudy.report.inputs import Inputs
 from vtstudy.report.labels import benchmark_label, method_label, variant_label
 from vtstudy.report.results import HIGHER, LOWER, OPEN, Measurement
 from vtstudy.report.table_links import KEY_MODEL
+from vtstudy.report.verdicts.correction import clear_sides
 from vtstudy.results_table import MEAN
 
 AVERAGE_TOKENS = (
@@ -38,35 +39,25 @@ def _answer(total: int, better: int, worse: int) -> str:
     return "No gain can be shown"
 
 
-def whether_spectral_wins(data: SpectralData, *, brief: bool = False) -> str:
-    """Whether spectral budgets beat fixed ones at the same average.
-
-    Args:
-        data: the experiments' data.
-        brief: whether to give the counts alone.
-    """
+def whether_spectral_wins(data: SpectralData) -> str:
+    """Whether spectral budgets beat fixed ones at the same average, all comparisons read together."""
     gains = _mean_gains(data)
     if not gains:
         return "Whether spectral budgets beat fixed ones at matched averages was not run."
-    places: dict[str, list[tuple[str, float]]] = {HIGHER: [], LOWER: [], OPEN: []}
-    for host, keep, gain in gains:
-        places[gain.side].append((host, keep))
-    total, better, worse, open_ = len(gains), len(places[HIGHER]), len(places[LOWER]), len(places[OPEN])
-    answer = f"Do spectral budgets beat fixed ones at the same average? {_answer(total, better, worse)}: "
-    count = formatting.counted(total, "comparison")
-    if brief:
-        return f"{answer}of {count} they are better in {better}, worse in {worse} and not to be told apart in {open_}."
+    sides = clear_sides([gain for _, _, gain in gains], data.inputs.interval / 100)
+    places: dict[str, list[tuple[str, float]]] = {HIGHER: [], LOWER: [], "": []}
+    for (host, keep, _), side in zip(gains, sides, strict=True):
+        places[side].append((host, keep))
+    total = len(gains)
+    better, worse = places[HIGHER], places[LOWER]
     hosts = formatting.listed([method_label(host) for host in data.hosts])
     budgets = formatting.listed([f"{100 * keep:g}" for keep in data.keeps])
-    parts = [
-        f"better in {better}{_where(places[HIGHER], total)}",
-        f"worse in {worse}{_where(places[LOWER], total)}",
-        f"not to be told apart in {open_}",
-    ]
     return (
-        f"{answer.replace('same average?', f'same average on {data.model}?')}on the mean over benchmarks, of {count} "
-        f"({hosts} at {budgets} % of the tokens), they are {formatting.listed(parts)}; the intervals are not corrected "
-        "for the number of comparisons."
+        f"Do spectral budgets beat fixed ones of the same average? {_answer(total, len(better), len(worse))}. On "
+        f"{data.inputs.named(KEY_MODEL)} and the mean of the benchmarks, spectral budgets are clearly better in "
+        f"{len(better)} of {formatting.counted(total, 'comparison')}{_where(better, total)} and clearly worse in "
+        f"{len(worse)}{_where(worse, total)} ({hosts} at {budgets} % of the tokens; corrected for the number of "
+        "comparisons)."
     )
 
 
@@ -85,16 +76,18 @@ def gains_elsewhere(inputs: Inputs, model: str | None) -> list[str]:
         model: the one that the rest of the part is about.
     """
     sentences = []
-    for other in inputs.results.models:
+    for paper in inputs.models:
+        other = inputs.results.model_for(paper)
         data = SpectralData(inputs, other, {})
         gains = [] if other == model else _mean_gains(data)
         if gains:
-            sides = [gain.side for _, _, gain in gains]
+            sides = clear_sides([gain for _, _, gain in gains], inputs.interval / 100)
             host, keep, gain = max(gains, key=lambda entry: entry[2].value)
             sentences.append(
-                f"On {other}, of {formatting.counted(len(gains), 'comparison')} spectral budgets are better in "
-                f"{sides.count(HIGHER)} and worse in {sides.count(LOWER)}; the largest gain is {gain.text(sign=True)} "
-                f"percentage points, {method_label(host)} at {100 * keep:g} % of the tokens."
+                f"On {inputs.named(paper)} spectral budgets are clearly better in {sides.count(HIGHER)} of "
+                f"{formatting.counted(len(gains), 'comparison')} and clearly worse in {sides.count(LOWER)}; the "
+                f"largest gain is {gain.text(sign=True)} percentage points, {method_label(host)} at {100 * keep:g} % "
+                "of the tokens."
             )
     return sentences
 
@@ -255,6 +248,22 @@ def density(data: SpectralData) -> list[str]:
             f"{alone['chart_parts']}."
         )
     return sentences
+
+
+def density_in_brief(data: SpectralData) -> str:
+    """What the budget follows over all images: objects, characters or parts of charts; "" if that is not known."""
+    if "correlation" not in data.tables or "calibration" not in data.tables:
+        return ""
+    rows = data.of_assumed("correlation")
+    rows = rows[(rows["benchmark"] == "all") & (rows["target"] == data.target)].set_index("measure")["spearman"]
+    named = {"objects": "objects", "characters": "characters", "chart_parts": "parts of charts"}
+    if not set(named) <= set(rows.index):
+        return ""
+    listed = [f"{formatting.signed(rows[measure], 2)} with the number of {name}" for measure, name in named.items()]
+    return (
+        f"Over all images, budgets matched to {100 * data.target:g} % correlate by {formatting.listed(listed)} "
+        "(Spearman)."
+    )
 
 
 def agreement(data: SpectralData) -> str:

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from vtstudy.benchmarks import ADAPTPRUNE, BENCHMARKS
 from vtstudy.report import formatting
 from vtstudy.report.eadaprune.data import SPECTRAL, SpectralData
 from vtstudy.report.labels import ROUTE_LABELS, method_label, variant_label
 from vtstudy.report.table_links import KEY_MODEL
+from vtstudy.report.text_table import Table
 from vtstudy.results_table import MEAN
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table: its caption, the heads of its columns but the first, and its lines by name."""
-
-    caption: str
-    heads: list[str]
-    lines: list[tuple[str, list[str]]]
 
 
 def matched(data: SpectralData) -> Table:
@@ -164,4 +154,27 @@ def latency(data: SpectralData) -> Table:
         "SVD’s.",
         ["Milliseconds", "Times the Gram route", "Cost", "Settled at rank"],
         lines,
+    )
+
+
+def gains(data: SpectralData) -> Table | None:
+    """What spectral budgets gain on every model that was run with them; None if only one was."""
+    inputs = data.inputs
+    of_models = {
+        paper: SpectralData(inputs, ours, {}) for paper in inputs.models if (ours := inputs.results.model_for(paper))
+    }
+    of_models = {paper: of_model for paper, of_model in of_models.items() if of_model.hosts}
+    if len(of_models) < 2:
+        return None
+    places = dict.fromkeys((host, keep) for other in of_models.values() for host in other.hosts for keep in other.keeps)
+    lines = []
+    for host, keep in places:
+        found = [other.gain(host, MEAN, keep) for other in of_models.values()]
+        cells = [gain.text(sign=True) if gain else formatting.NONE for gain in found]
+        lines.append((f"{method_label(host)}, {100 * keep:g} %", cells))
+    return Table(
+        "Spectral − fixed on every backbone, in percentage points of the unpruned score.",
+        [inputs.title(paper) for paper in of_models],
+        lines,
+        first="Host and budget",
     )

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from vtstudy.benchmarks import MMBENCH_CATEGORIES, MMBENCH_GROUPS, MME_PERCEPTION
+from vtstudy.report.evidence import CONSISTENT, INCONSISTENT
 from vtstudy.report.labels import benchmark_label, method_label
 from vtstudy.report.published import PrintedNumbers
 
-AGREE, DISAGREE, NOT_DERIVABLE, NOTED = "agree", "disagree", "cannot be derived", "noted"
+AGREE, DISAGREE, NOT_DERIVABLE, NOTED = CONSISTENT, INCONSISTENT, "cannot be derived", "noted"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The comparisons of our measurements that a claim of data/published/claims.yaml is judged on, case by case.
 
-A case is a benchmark, of one model at one keep ratio; or a row of another table of results.
+A case is a benchmark, of one model at one keep ratio; or a row of another table of results. The comparisons of a claim
+are read together: what is clear by its own interval must stay clear after Holm's correction.
 """
 
 from __future__ import annotations
@@ -8,19 +9,22 @@ from __future__ import annotations
 import math
 import operator
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
 import pandas as pd
 
+from vtstudy.report import formatting
 from vtstudy.report.errors import ReportError
+from vtstudy.report.evidence import Outcome
+from vtstudy.report.floors import why_untestable
 from vtstudy.report.inputs import Inputs, Mapping
 from vtstudy.report.labels import benchmark_label
 from vtstudy.report.results import Measurement
+from vtstudy.report.verdicts.correction import holm, p_value
 from vtstudy.results_table import MEAN
 
-SUPPORTS, CONTRADICTS, OPEN, MISSING = "supports", "contradicts", "undecided", "missing"
 EACH = "each"
 """The keep ratio of a claim about every ratio that was run."""
 _SIGNS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
@@ -60,20 +64,28 @@ class Expectation:
             return below, above
         return (below,) if self.wants_more else (above,)
 
+    @property
+    def sides(self) -> tuple[str, str]:
+        """Where a comparison lies that supports the claim, and where one that contradicts it, in words."""
+        if self.sign == "=":
+            return f"within {self.tolerance:g} of {self.bound:g}", f"further from {self.bound:g}"
+        bound = f"{self.bounds[0]:g}".replace("-", formatting.MINUS)
+        return (f"above {bound}", f"below {bound}") if self.wants_more else (f"below {bound}", f"above {bound}")
+
     def holds(self, value: float) -> bool:
         if self.sign == "=":
             return abs(value - self.bound) <= self.tolerance + 1e-9
         return _SIGNS[self.sign](value, *self.bounds)
 
-    def outcome(self, measurement: Measurement | None) -> str:
+    def outcome(self, measurement: Measurement | None) -> Outcome:
         """Whether a measurement's interval lies on one side of the bound; without an interval nothing is decided."""
         if measurement is None:
-            return MISSING
+            return Outcome.MISSING
         if not measurement.has_interval:
-            return OPEN
+            return Outcome.OPEN
         if self.holds(measurement.low) and self.holds(measurement.high):
-            return SUPPORTS
-        return CONTRADICTS if self._fails(measurement.low, measurement.high) else OPEN
+            return Outcome.SUPPORTS
+        return Outcome.CONTRADICTS if self._fails(measurement.low, measurement.high) else Outcome.OPEN
 
     def _fails(self, low: float, high: float) -> bool:
         """Whether an interval lies beyond the bound; one that only touches it (a tie, say) does not."""
@@ -91,15 +103,19 @@ class ClaimComparison:
         case: the benchmark, model or ratio, for readers.
         term: the compared method or pair.
         measurement: None if nothing was measured.
-        outcome: one of `SUPPORTS`, `CONTRADICTS`, `OPEN` and `MISSING`.
-        why: why nothing was measured.
+        alone: what its own interval says.
+        outcome: the same, corrected for the number of comparisons that are read together.
+        why: why nothing was measured, or why it says nothing.
+        p: its p-value, corrected; NaN where none is needed.
     """
 
     case: str
     term: str
     measurement: Measurement | None
-    outcome: str
+    alone: Outcome
+    outcome: Outcome
     why: str = ""
+    p: float = math.nan
 
 
 def gather(inputs: Inputs, claim: Mapping, expected: Expectation, terms: tuple[str, ...]) -> list[ClaimComparison]:
@@ -110,11 +126,44 @@ def gather(inputs: Inputs, claim: Mapping, expected: Expectation, terms: tuple[s
     for model in models_of(claim):
         ours = inputs.results.model_for(model)
         for keep, benchmark, term in product(_keeps(inputs, claim, ours, terms), claim["benchmarks"], terms):
-            case = case_name(claim, model, keep, benchmark)
+            case = case_name(claim, inputs.title(model), keep, benchmark)
             measurement = _find(inputs, claim, ours, term, benchmark, keep) if ours else None
+            outcome = expected.outcome(measurement)
             why = "" if measurement else _why_missing(inputs, claim, model, ours, benchmark, case)
-            comparisons.append(ClaimComparison(case, term, measurement, expected.outcome(measurement), why))
-    return comparisons
+            if measurement and claim["kind"] == "difference" and not isinstance(keep, str):
+                why = why_untestable(inputs.results, claim["experiment"], str(ours), term, benchmark, keep, measurement)
+                outcome = Outcome.UNTESTABLE if why else outcome
+            comparisons.append(ClaimComparison(case, term, measurement, outcome, outcome, why))
+    return corrected(comparisons, expected, inputs.interval / 100)
+
+
+def corrected(comparisons: list[ClaimComparison], expected: Expectation, level: float) -> list[ClaimComparison]:
+    """The comparisons, clear only where they stay so when all are read together.
+
+    Args:
+        comparisons: of one claim.
+        expected: what each is compared with.
+        level: of the intervals.
+    """
+    family = [
+        place
+        for place, comparison in enumerate(comparisons)
+        if comparison.alone in (Outcome.SUPPORTS, Outcome.CONTRADICTS, Outcome.OPEN)
+        and comparison.measurement is not None
+        and comparison.measurement.has_interval
+    ]
+    p_values = []
+    for place in family:
+        measurement = comparisons[place].measurement
+        assert measurement is not None
+        values = (measurement.value, measurement.low, measurement.high)
+        p_values.append(max(p_value(*values, bound, level) for bound in expected.bounds))
+    read = list(comparisons)
+    for place, p in zip(family, holm(p_values), strict=True):
+        # An interval may touch its bound and still be clear (">= 90"), and a p-value may be rounded the other way.
+        unclear = len(family) > 1 and p > 1 - level
+        read[place] = replace(read[place], p=p, outcome=Outcome.OPEN if unclear else read[place].alone)
+    return read
 
 
 def models_of(claim: Mapping) -> list[str]:
@@ -123,10 +172,10 @@ def models_of(claim: Mapping) -> list[str]:
 
 
 def case_name(claim: Mapping, model: str, keep: float | str, benchmark: str) -> str:
-    """The benchmark, and the model or the ratio if the claim is about several."""
+    """The benchmark, and the model or the ratio if the claim is about several; `model` is what readers call it."""
     name = "Mean (% of unpruned)" if benchmark == MEAN else benchmark_label(benchmark)
     if len(models_of(claim)) > 1:
-        name += f" of {model}"
+        name += f", {model}"
     if claim["keep"] == EACH and isinstance(keep, float):
         name += f" at {100 - 100 * keep:g} % pruned"
     return name
@@ -168,7 +217,7 @@ def _from_other_table(inputs: Inputs, claim: Mapping, expected: Expectation, ter
     file = claim["file"]
     frame = inputs.tables.get(file)
     if frame is None:
-        return [ClaimComparison(file, term, None, MISSING, f"{file} was not made")]
+        return [_missing(file, term, f"{file} was not made")]
     across = claim.get("across", [])
     _check_columns(frame, claim, across)
     divisors = {}
@@ -184,10 +233,13 @@ def _from_other_table(inputs: Inputs, claim: Mapping, expected: Expectation, ter
             divisor = divisors.get(key)
             measurement = None if divisor is None else _measurement(claim, row).over(_measurement(claim, divisor))
         why = "" if measurement else f"no row to compare {case} with"
-        comparisons.append(ClaimComparison(case, term, measurement, expected.outcome(measurement), why))
-    if comparisons:
-        return comparisons
-    return [ClaimComparison(file, term, None, MISSING, claim.get("absent", f"{file} holds no row for it"))]
+        outcome = expected.outcome(measurement)
+        comparisons.append(ClaimComparison(case, term, measurement, outcome, outcome, why))
+    return comparisons or [_missing(file, term, claim.get("absent", f"{file} holds no row for it"))]
+
+
+def _missing(case: str, term: str, why: str) -> ClaimComparison:
+    return ClaimComparison(case, term, None, Outcome.MISSING, Outcome.MISSING, why)
 
 
 def _check_columns(frame: pd.DataFrame, claim: Mapping, across: list[str]) -> None:

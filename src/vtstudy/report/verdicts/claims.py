@@ -1,28 +1,30 @@
 """The verdicts on the papers' claims, as data/published/claims.yaml declares them.
 
-Each claim is judged on our results and, by the same rule, on the paper's own printed numbers.
+Each claim is judged on our results and, by the same rule, on the paper's own printed numbers. The rule is the same for
+both directions: what is clear after the correction must lie on one side alone, and the share of the cases that the
+claim needs must be clear. A claim that a failed control stands before cannot be tested on a stand-in.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from vtstudy.report import formatting
+from vtstudy.report.controls import Control, controls
 from vtstudy.report.errors import ReportError
+from vtstudy.report.evidence import AGREES_OTHERWISE, DISAGREES, Kind, Outcome, word
 from vtstudy.report.inputs import Inputs, Mapping
 from vtstudy.report.labels import term_label
 from vtstudy.report.published import PrintedNumbers
 from vtstudy.report.results import rounded, row_names
 from vtstudy.report.table_links import MAIN_TABLES
 from vtstudy.report.verdicts.claim_comparisons import (
-    CONTRADICTS,
     EACH,
-    MISSING,
-    OPEN,
-    SUPPORTS,
     ClaimComparison,
     Expectation,
     case_name,
@@ -30,20 +32,20 @@ from vtstudy.report.verdicts.claim_comparisons import (
     models_of,
 )
 
-REPRODUCED, DIFFERS, UNDECIDED, NOT_RUN = "reproduced", "differs", "undecided", "not run"
-KINDS = {
+FORMS = {
     "difference": ("experiment", "benchmarks", "pairs"),
     "level": ("experiment", "benchmarks", "method"),
     "change": ("experiment", "benchmarks", "pairs", "from_keep"),
     "measure": ("file", "where", "value", "compared"),
 }
-"""The keys that a claim of each kind must have, besides those of every claim."""
+"""The keys that a claim of each form (its key `kind`) must have, besides those of every claim."""
+WORDS = ("quoted", "ours")
+"""Whose words a statement is in."""
 _KEYS = ("id", "statement", "place", "kind", "expected", "model", "keep", "quantifier", "tolerance")
 _PRINTED_IN = {"table1": MAIN_TABLES["table1"], "table4": 4, "table5": 5}
-CASES_NAMED = 8
+CASES_NAMED = 4
 """A reason names at most so many cases; claim_items.csv has all."""
-TERMS_NAMED = 2
-"""A reason names at most so many comparisons that contradict one case."""
+_UNDER_CONVENTION = "conventions.csv"
 
 
 @dataclass(frozen=True)
@@ -52,16 +54,21 @@ class ClaimResult:
 
     Attributes:
         id: its name.
-        statement: the paper's sentence.
+        kind: of the evidence.
+        statement: the paper's sentence, or ours.
+        quoted: whether the statement is in the paper's words.
+        own_threshold: whether a threshold is ours.
         place: where the paper says it.
         note: what had to be decided to make the sentence testable.
         expected: what each comparison should be, as text.
         terms: the compared methods or pairs.
         comparisons: case by case.
-        verdict: one of the constants of this module.
+        verdict: a word of its kind of evidence.
         reason: why.
-        paper: "holds", "fails" or "not printed": the same rule applied to the paper's own numbers.
+        failed: the controls that it needs and that are not met.
+        paper: "consistent", "inconsistent" or "not printed": the same rule applied to the paper's own numbers.
         paper_detail: on which cases.
+        paper_values: the printed numbers of the cases, or their differences.
         digits: least number of decimals of its values.
         signed: whether its values are differences.
         bounds: a value beyond them decides the claim.
@@ -69,7 +76,10 @@ class ClaimResult:
     """
 
     id: str
+    kind: Kind
     statement: str
+    quoted: bool
+    own_threshold: bool
     place: str
     note: str
     expected: str
@@ -77,12 +87,23 @@ class ClaimResult:
     comparisons: tuple[ClaimComparison, ...]
     verdict: str
     reason: str
+    failed: tuple[Control, ...]
     paper: str
     paper_detail: str
+    paper_values: tuple[float, ...]
     digits: int
     signed: bool
     bounds: tuple[float, ...]
     exact: bool
+
+    @property
+    def measured(self) -> list[ClaimComparison]:
+        """The comparisons that have a measurement."""
+        return [comparison for comparison in self.comparisons if comparison.measurement]
+
+    def counted(self, outcome: Outcome, *, alone: bool = False) -> int:
+        """How many comparisons have an outcome, corrected or by their own intervals."""
+        return sum((c.alone if alone else c.outcome) == outcome for c in self.comparisons)
 
     def written(self, comparison: ClaimComparison) -> tuple[str, str]:
         """A comparison's value and its interval, as text."""
@@ -108,20 +129,31 @@ def judge_claims(inputs: Inputs, claims: Mapping) -> list[ClaimResult]:
     """
     defaults = claims.get("defaults") or {}
     printed = PrintedNumbers(inputs.published)
-    return [_judge(inputs, printed, {**defaults, **entry}) for entry in claims.get("claims") or ()]
+    checked = controls(inputs)
+    return [_judge(inputs, printed, checked, {**defaults, **entry}) for entry in claims.get("claims") or ()]
 
 
-def _judge(inputs: Inputs, printed: PrintedNumbers, claim: Mapping) -> ClaimResult:
-    _check(claim)
+def _judge(inputs: Inputs, printed: PrintedNumbers, checked: Sequence[Control], claim: Mapping) -> ClaimResult:
+    _check(claim, checked)
     expected = Expectation.parse(claim["expected"], claim["tolerance"])
-    terms = _terms(claim)
+    terms, kind = _terms(claim), kind_of(inputs, claim)
     comparisons = gather(inputs, claim, expected, terms)
-    verdict, reason = combine(comparisons, claim["quantifier"])
-    paper, detail = _on_paper(printed, claim, expected, terms)
+    outcome, reason = combine(comparisons, claim["quantifier"], expected)
+    verdict = word(kind, outcome)
+    if verdict == DISAGREES and _agrees_otherwise(inputs, claim):
+        verdict, reason = AGREES_OTHERWISE, f"{reason}; {_UNDER_CONVENTION} names the ways of counting that do"
+    failed = _failed(claim, checked) if kind == Kind.STAND_IN and outcome != Outcome.MISSING else ()
+    if failed:
+        verdict = word(kind, Outcome.UNTESTABLE)
+        reason = f"control not met: {'; '.join(control.title for control in failed)}; {reason}"
+    paper, detail, values = _on_paper(printed, claim, expected, terms)
     within = f" within {claim['tolerance']:g}" if claim["tolerance"] else ""
     result = ClaimResult(
         id=claim["id"],
+        kind=kind,
         statement=claim["statement"],
+        quoted=claim.get("words", WORDS[0]) == WORDS[0],
+        own_threshold=claim.get("threshold") == "ours",
         place=claim["place"],
         note=_note(inputs, claim),
         expected=f"{claim['expected']}{within}",
@@ -129,8 +161,10 @@ def _judge(inputs: Inputs, printed: PrintedNumbers, claim: Mapping) -> ClaimResu
         comparisons=tuple(comparisons),
         verdict=verdict,
         reason=reason,
+        failed=failed,
         paper=paper,
         paper_detail=detail,
+        paper_values=values,
         digits=claim.get("digits", 1),
         signed=_is_signed(claim),
         bounds=expected.bounds,
@@ -148,13 +182,42 @@ def _note(inputs: Inputs, claim: Mapping) -> str:
     return " ".join(note for note in notes if note)
 
 
-def _check(claim: Mapping) -> None:
-    kind, name = claim.get("kind"), claim.get("id", "?")
-    if kind not in KINDS:
-        raise ReportError(f"claims.yaml: claim '{name}' is of the unknown kind '{kind}'.")
-    for key in (*_KEYS, *KINDS[kind]):
+def kind_of(inputs: Inputs, claim: Mapping) -> Kind:
+    """What a claim's verdict rests on: the claim says it, or the models that were run do."""
+    if claim.get("exact"):
+        return Kind.EXACT
+    if "evidence" in claim:
+        return Kind(claim["evidence"])
+    models = [inputs.models[model] for model in models_of(claim) if model in inputs.models]
+    run = [model for model in models if inputs.results.model_for(model.paper)] or models or inputs.run_models()
+    return Kind.CHECKPOINT if all(model.is_papers for model in run) else Kind.STAND_IN
+
+
+def _failed(claim: Mapping, checked: Sequence[Control]) -> tuple[Control, ...]:
+    return tuple(control for control in checked if control.id in claim.get("controls", ()) and control.is_failed)
+
+
+def _agrees_otherwise(inputs: Inputs, claim: Mapping) -> bool:
+    """Whether a count that does not agree would do so if it were made in another way."""
+    ways = inputs.tables.get(_UNDER_CONVENTION)
+    if ways is None or not claim.get("exact"):
+        return False
+    of_model = ways[ways["model"] == claim["where"].get("model")]
+    return bool((of_model["agrees"] == "yes").any())
+
+
+def _check(claim: Mapping, checked: Sequence[Control]) -> None:
+    form, name = claim.get("kind"), claim.get("id", "?")
+    if form not in FORMS:
+        raise ReportError(f"claims.yaml: claim '{name}' is of the unknown kind '{form}'.")
+    for key in (*_KEYS, *FORMS[form]):
         if key not in claim:
             raise ReportError(f"claims.yaml: claim '{name}' has no '{key}'.")
+    if claim.get("words", WORDS[0]) not in WORDS:
+        raise ReportError(f"claims.yaml: the words of claim '{name}' are {' or '.join(WORDS)}.")
+    unknown = set(claim.get("controls", ())) - {control.id for control in checked}
+    if unknown:
+        raise ReportError(f"claims.yaml: claim '{name}' names the unknown control '{min(unknown)}'.")
 
 
 def _terms(claim: Mapping) -> tuple[str, ...]:
@@ -183,95 +246,105 @@ def _with_value(result: ClaimResult) -> ClaimResult:
     return replace(result, reason=f"{value} ({interval}): {result.reason}")
 
 
-def combine(comparisons: list[ClaimComparison], quantifier: str | float) -> tuple[str, str]:
-    """The verdict over all cases, and why.
+def combine(comparisons: list[ClaimComparison], quantifier: str | float, expected: Expectation) -> tuple[Outcome, str]:
+    """What all cases say together, and why.
 
-    The intervals are those of single cases and are not corrected for their number. A claim about all of many cases
-    can fail by chance, so the reason names the cases, or says how many more there are.
+    The rule does not favour a side. The claim's side is supported when every clear case lies on it and the share that
+    the claim needs is clear; so is the other side. Cases that cannot be tested are left out.
 
     Args:
-        comparisons: of one claim.
+        comparisons: of one claim, corrected.
         quantifier: "all", or the least share of the cases that must support the claim.
+        expected: what each comparison is compared with.
     """
-    outcomes = _outcome_by_case(comparisons)
-    cases, total = _cases_by_outcome(outcomes), len(outcomes)
+    counts = Counter(_outcome_by_case(comparisons).values())
+    total = counts.total() - counts[Outcome.UNTESTABLE]
+    reason = _reason(comparisons, expected)
+    if not total:
+        return Outcome.UNTESTABLE, reason
     needed = _needed(quantifier, total)
-    if total > 1:
-        named = _with_terms(comparisons, outcomes)
-    else:  # the reason names the terms
-        named = {term_label(comparison.term): comparison.outcome for comparison in comparisons}
-    missing = dict.fromkeys(comparison.why for comparison in comparisons if comparison.outcome == MISSING)
-    reason = "; ".join([*_reasons(named), *missing])
-    if len(cases[SUPPORTS]) >= needed:
-        return REPRODUCED, reason
-    if len(cases[CONTRADICTS]) > total - needed:
-        return DIFFERS, reason
-    return (NOT_RUN if cases[MISSING] else UNDECIDED), reason
+    for side, other in ((Outcome.SUPPORTS, Outcome.CONTRADICTS), (Outcome.CONTRADICTS, Outcome.SUPPORTS)):
+        if counts[side] >= needed and not counts[other]:
+            return side, reason
+    return (Outcome.MISSING if counts[Outcome.MISSING] else Outcome.OPEN), reason
 
 
-def _outcome_by_case(comparisons: list[ClaimComparison]) -> dict[str, str]:
+def _outcome_by_case(comparisons: list[ClaimComparison]) -> dict[str, Outcome]:
     """A case supports a claim when all its terms do, and contradicts it when one does."""
-    outcomes: dict[str, str] = {}
+    outcomes: dict[str, Outcome] = {}
     for case in dict.fromkeys(comparison.case for comparison in comparisons):
         of_case = {comparison.outcome for comparison in comparisons if comparison.case == case}
-        outcomes[case] = next((outcome for outcome in (MISSING, CONTRADICTS, OPEN) if outcome in of_case), SUPPORTS)
+        for outcome in (Outcome.MISSING, Outcome.CONTRADICTS, Outcome.OPEN, Outcome.SUPPORTS, Outcome.UNTESTABLE):
+            if outcome in of_case:
+                outcomes[case] = outcome
+                break
     return outcomes
 
 
 def _needed(quantifier: str | float, total: int) -> int:
     """How many cases must support a claim."""
-    return total if quantifier == "all" else math.ceil(float(quantifier) * total - 1e-9)
+    return total if quantifier == "all" else max(1, math.ceil(float(quantifier) * total - 1e-9))
 
 
-def _with_terms(comparisons: list[ClaimComparison], outcomes: dict[str, str]) -> dict[str, str]:
-    """A contradicted case of several comparisons is followed by those that contradict the claim."""
-    named = {}
-    for case, outcome in outcomes.items():
-        of_case = [comparison for comparison in comparisons if comparison.case == case]
-        if len(of_case) > 1 and outcome == CONTRADICTS:
-            against = [term_label(comparison.term) for comparison in of_case if comparison.outcome == CONTRADICTS]
-            if len(against) > TERMS_NAMED:
-                against = [*against[:TERMS_NAMED], f"{len(against) - TERMS_NAMED} more"]
-            case += f" [{'; '.join(against)}]"
-        named[case] = outcome
-    return named
-
-
-def _cases_by_outcome(outcomes: dict[str, str]) -> dict[str, list[str]]:
-    return {
-        outcome: [case for case, of_case in outcomes.items() if of_case == outcome]
-        for outcome in (SUPPORTS, CONTRADICTS, OPEN, MISSING)
-    }
-
-
-def _reasons(outcomes: dict[str, str]) -> list[str]:
-    cases, total = _cases_by_outcome(outcomes), len(outcomes)
+def _reason(comparisons: list[ClaimComparison], expected: Expectation) -> str:
+    """On which side of the bound the comparisons lie, what cannot be tested, and what is missing."""
+    tested = [c for c in comparisons if c.outcome in (Outcome.SUPPORTS, Outcome.CONTRADICTS, Outcome.OPEN)]
     parts = []
-    if cases[SUPPORTS]:
-        parts.append(f"{len(cases[SUPPORTS])} of {total} support it" if total > 1 else "it supports the claim")
-    if cases[CONTRADICTS]:
-        parts.append(f"contradicted on {_named(cases[CONTRADICTS])}" if total > 1 else "it contradicts the claim")
-    if cases[OPEN]:
-        parts.append(f"undecided on {_named(cases[OPEN])}" if total > 1 else "the interval includes the bound")
+    if len(tested) == 1:
+        parts.append(_single(tested[0], expected))
+    elif tested:
+        parts.extend(_several(tested, expected))
+    untested = Counter(c.why for c in comparisons if c.outcome == Outcome.UNTESTABLE)
+    parts.extend(f"{count} cannot be tested ({why})" for why, count in untested.items())
+    missing = dict.fromkeys(c.why for c in comparisons if c.outcome == Outcome.MISSING)
+    return "; ".join([*parts, *missing])
+
+
+def _single(comparison: ClaimComparison, expected: Expectation) -> str:
+    side, other = expected.sides
+    return {
+        Outcome.SUPPORTS: f"it lies {side}",
+        Outcome.CONTRADICTS: f"it lies {other}",
+    }.get(comparison.outcome, "the interval includes the bound")
+
+
+def _several(tested: list[ClaimComparison], expected: Expectation) -> list[str]:
+    side, other = expected.sides
+    for_it = [c for c in tested if c.outcome == Outcome.SUPPORTS]
+    against = [c for c in tested if c.outcome == Outcome.CONTRADICTS]
+    total = len(tested)
+    parts = [f"{len(for_it)} of {total} lie clearly {side}, {len(against) or 'none'} clearly {other}"]
+    for lies, clear, outcome in ((other, against, Outcome.CONTRADICTS), (side, for_it, Outcome.SUPPORTS)):
+        alone = sum(c.alone == outcome for c in tested)
+        if not alone:
+            parts.append(f"none of {total} intervals lies {lies}")
+        elif alone > len(clear) and outcome == Outcome.CONTRADICTS:
+            parts.append(f"{alone} did before the correction")
+    if against:
+        parts.append(f"{other}: {_named(against)}")
     return parts
 
 
-def _named(cases: list[str]) -> str:
-    if len(cases) > CASES_NAMED:
-        shown = CASES_NAMED - 2
-        cases = [*cases[:shown], f"{len(cases) - shown} more"]
-    return ", ".join(cases)
+def _named(comparisons: list[ClaimComparison]) -> str:
+    names = [f"{c.case} [{term_label(c.term)}]" for c in comparisons]
+    if len({c.term for c in comparisons}) == 1:
+        names = [c.case for c in comparisons]
+    if len(names) > CASES_NAMED:
+        names = [*names[: CASES_NAMED - 1], f"{len(names) - CASES_NAMED + 1} more"]
+    return ", ".join(names)
 
 
 def _on_paper(
     printed: PrintedNumbers, claim: Mapping, expected: Expectation, terms: tuple[str, ...]
-) -> tuple[str, str]:
-    """The same rule applied to the printed numbers, which have no intervals: "holds" or "fails", and where."""
+) -> tuple[str, str, tuple[float, ...]]:
+    """The same rule applied to the printed numbers, which have no intervals: a word, where, and the numbers."""
     supported, failed, total, worst = 0, [], 0, ""
+    numbers: list[float] = []
     for case, values in _printed_cases(printed, claim, terms):
         if any(math.isnan(value) for value in values):
             continue
         total += 1
+        numbers.extend(values)
         decisive = min(values) if expected.wants_more else max(values)
         worst = _write(decisive, _is_signed(claim), claim.get("digits", 1))
         if expected.holds(decisive):
@@ -279,13 +352,13 @@ def _on_paper(
         else:
             failed.append(f"{case} ({worst})")
     if not total:
-        return "not printed", ""
-    holds = "holds" if supported >= _needed(claim["quantifier"], total) else "fails"
-    if total == 1:
-        return holds, worst
-    if failed:
-        return holds, f"{supported} of {total}; not on {', '.join(failed)}"
-    return holds, f"{supported} of {total}"
+        return word(Kind.PAPER, Outcome.MISSING), "", ()
+    holds = supported >= _needed(claim["quantifier"], total)
+    verdict = word(Kind.PAPER, Outcome.SUPPORTS if holds else Outcome.CONTRADICTS)
+    detail = worst if total == 1 else f"{supported} of {total}"
+    if failed and total > 1:
+        detail += f"; not on {', '.join(failed)}"
+    return verdict, detail, tuple(numbers)
 
 
 def _printed_cases(printed: PrintedNumbers, claim: Mapping, terms: tuple[str, ...]) -> list[tuple[str, list[float]]]:
@@ -323,14 +396,18 @@ def claims_frame(claims: list[ClaimResult]) -> pd.DataFrame:
         [
             {
                 "id": claim.id,
+                "kind": claim.kind.value,
                 "verdict": claim.verdict,
                 "reason": claim.reason,
+                "controls_not_met": "; ".join(control.id for control in claim.failed),
                 "expected": claim.expected,
                 "compared": "; ".join(claim.terms),
                 "paper": claim.paper,
                 "paper_detail": claim.paper_detail,
                 "place": claim.place,
                 "statement": claim.statement,
+                "words": WORDS[0] if claim.quoted else WORDS[1],
+                "threshold": "ours" if claim.own_threshold else "",
                 "note": claim.note,
             }
             for claim in claims
@@ -350,13 +427,16 @@ def comparisons_frame(claims: list[ClaimResult]) -> pd.DataFrame:
             rows.append(
                 {
                     "id": claim.id,
+                    "kind": claim.kind.value,
                     "case": comparison.case,
                     "compared": comparison.term,
                     "value": rounded(measurement.value) if measurement else "",
                     "ci_low": rounded(measurement.low) if measurement else "",
                     "ci_high": rounded(measurement.high) if measurement else "",
+                    "p_corrected": rounded(comparison.p),
                     "expected": claim.expected,
-                    "outcome": comparison.outcome,
+                    "alone": comparison.alone.value,
+                    "outcome": comparison.outcome.value,
                     "why": comparison.why,
                     **row_names(measurement),
                 }

@@ -29,16 +29,20 @@ def cost_ratio(inputs: Inputs, model: str, row: str, column: str) -> str:
     """
     if row == UNPRUNED:
         return "the unpruned model’s cost on the paper’s machine: the other two rows are compared as ratios to it"
-    printed = PrintedNumbers(inputs.published)
-    share = printed.cost(model, row, column) / printed.cost(model, UNPRUNED, column)
+    share = papers_ratio(PrintedNumbers(inputs.published), model, row, column)
     text = (
         f"a cost on the paper’s machine, compared as a ratio to the unpruned model’s: {share:.2f} of it in the paper, "
     )
-    ours = _ours(inputs, model, row, column)
+    ours = our_ratio(inputs, model, row, column)
     return text + (f"{ours} here ({_HOW[column]})" if ours else "not measured here")
 
 
-def _ours(inputs: Inputs, model: str, row: str, column: str) -> str:
+def papers_ratio(printed: PrintedNumbers, model: str, row: str, column: str) -> float:
+    """A printed cost as a share of the unpruned model's."""
+    return printed.cost(model, row, column) / printed.cost(model, UNPRUNED, column)
+
+
+def our_ratio(inputs: Inputs, model: str, row: str, column: str) -> str:
     """Our ratio with its quartiles; "" if it was not measured."""
     frame = inputs.tables.get("timings.csv")
     if frame is None:

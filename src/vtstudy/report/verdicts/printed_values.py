@@ -8,19 +8,14 @@ from dataclasses import dataclass
 import pandas as pd
 
 from vtstudy.report.checkpoints import PAPER_CHECKPOINTS
+from vtstudy.report.evidence import DIFFERS, NOT_RUN, REPRODUCED
 from vtstudy.report.inputs import Inputs
 from vtstudy.report.results import Measurement, rounded, row_names
 from vtstudy.report.table_links import TABLE_LINKS
 from vtstudy.report.tolerances import Tolerance
 from vtstudy.report.verdicts.cost_ratios import cost_ratio
 
-REPRODUCED, DIFFERS, AS_RATIO, NOT_RUN, NO_VALUE = (
-    "reproduced",
-    "differs",
-    "as a ratio",
-    "not run",
-    "no published value",
-)
+AS_RATIO, NO_VALUE = "as a ratio", "no published value"
 NEEDS_CHECKPOINT = "needs the paper's checkpoint: profile lite or paper"
 NO_MODEL = "none of the models that were run is compared with this one"
 COST_OF_ITS_MACHINE = (
@@ -41,7 +36,7 @@ class PrintedValue:
         number: the printed number; NaN where the text is not a plain number.
         ours: our measurement; it may stand beside a value that is not judged.
         tolerance: how far ours may be from it; None where it is not judged.
-        verdict: one of the constants of this module.
+        verdict: one of `REPRODUCED`, `DIFFERS`, `AS_RATIO` and `NOT_RUN`.
         reason: why.
     """
 

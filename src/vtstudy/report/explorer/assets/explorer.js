@@ -122,8 +122,14 @@ function listAnswers(label, pruned) {
 }
 
 function listMethods() {
-  element("all-caption").textContent = `Every method keeps ${percent(shown.keep)} of the image tokens. Choose a method to see its tokens.`;
-  const rows = EXPLORER.methods.filter(({ key }) => answerOf(key)).map(({ key, label }) => {
+  const answered = EXPLORER.methods.filter(({ key }) => answerOf(key));
+  const right = answered.filter(({ key }) => answerOf(key).right === 1).length;
+  const judged = answered.some(({ key }) => answerOf(key).right !== undefined);
+  element("all-caption").textContent =
+    `Every method keeps ${percent(shown.keep)} of the image tokens. ` +
+    (judged ? `Right answers: ${right} of ${answered.length}. ` : "") +
+    "Choose a method to see its tokens.";
+  const rows = answered.map(({ key, label }) => {
     const answer = answerOf(key);
     const button = make("button", { type: "button", "data-method": key }, label);
     const kept = String(cells(answer.kept ?? "").length);

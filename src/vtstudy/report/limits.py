@@ -1,0 +1,63 @@
+"""What is missing, with the command that fills it, and what the results cannot show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vtstudy.report import formatting
+from vtstudy.report.controls import Control, State
+from vtstudy.report.inputs import Inputs
+from vtstudy.report.method_table import MethodTable
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Something that was not done: what, and the command that does it; "" if there is none yet."""
+
+    what: str
+    command: str
+
+
+def gaps(inputs: Inputs, methods: MethodTable, checked: Sequence[Control]) -> list[Gap]:
+    """What is missing."""
+    found = []
+    others = [model for model in inputs.run_models() if not model.is_papers]
+    if others:
+        papers = formatting.listed([model.paper for model in others])
+        found.append(
+            Gap(f"The papers’ checkpoints of {papers}: a first answer in hours on a GPU", "make reproduce PROFILE=lite")
+        )
+        found.append(Gap("The same on all questions: days on GPUs", "make reproduce PROFILE=paper"))
+    if methods.experiment != "methods":
+        listed = f": {formatting.listed(methods.missing)}" if methods.missing else ""
+        found.append(Gap(f"Some methods on the same questions and budgets{listed}", "vtstudy run methods"))
+    found += [
+        Gap(f"A control: {control.title[0].lower()}{control.title[1:]}", "")
+        for control in checked
+        if control.state == State.NOT_MEASURED
+    ]
+    latency = inputs.folders.data / "spectra_latency" / "latency.csv"
+    if not latency.is_file() or "recorded" not in latency.read_text(encoding="utf-8"):
+        found.append(Gap("Times of spectral budgets on a GPU", "python benchmarks/spectra.py"))
+    if not (inputs.folders.data / "figure1" / "answers.csv").is_file():
+        found.append(Gap("Answers under the pictures of kept tokens (Figures 1, 6 and 7)", ""))
+    found.append(Gap("E-AdaPrune’s example of a word kept by its budget and lost by a fixed one (“Corona”)", ""))
+    return found
+
+
+def limitations(inputs: Inputs) -> list[str]:
+    """What the results cannot show, whatever they are."""
+    sentences = []
+    if any(model.is_miniature for model in inputs.run_models()):
+        sentences += [
+            "The stand-ins are small and trained on rendered pictures: their directions may not carry over.",
+            "All stand-ins descend from one training, so that they do not agree independently.",
+        ]
+    sentences += [
+        "E-AdaPrune is a reconstruction from summaries. What they leave open is a parameter, marked as our assumption.",
+        "MMBench is scored by a static judge, the paper’s by GPT.",
+        f"Intervals are {inputs.interval:g} % bootstrap intervals over questions: training’s chance is not in them.",
+        "Holm’s correction covers the comparisons of one claim, not all claims together.",
+    ]
+    return sentences

@@ -1,0 +1,117 @@
+"""What the notebooks answer: verdicts and numbers follow the results, whatever their sign."""
+
+import pytest
+from helpers import synthetic_results as synthetic
+
+from vtstudy.report.controls import controls
+from vtstudy.report.evidence import CANNOT_TELL, NOT_RUN, OPPOSITE, SAME
+from vtstudy.report.inputs import read_mapping
+from vtstudy.report.links import NOTEBOOKS
+from vtstudy.report.notebook_answers import NotebookAnswer, notebook_answers, write_answers
+from vtstudy.report.notebook_tables import answer
+from vtstudy.report.verdicts.claims import judge_claims
+
+
+def answered(inputs, headings=()) -> dict[str, NotebookAnswer]:
+    second = read_mapping(inputs.folders.published / "claims_eadaprune.yaml")
+    claims = [*judge_claims(inputs, inputs.claims), *judge_claims(inputs, second)]
+    return {found.name: found for found in notebook_answers(inputs, claims, controls(inputs), headings)}
+
+
+def scaled(table, experiment, factor, half=None):
+    """The rows, an experiment's differences multiplied; `half` is half the width of their intervals."""
+    turned = []
+    for row in table:
+        if row["experiment"] == experiment and row["metric"].startswith("difference:"):
+            value, width = factor * row["value"], row["ci_high"] - row["value"] if half is None else half
+            row = row | {"value": value, "ci_low": value - width, "ci_high": value + width}
+        turned.append(row)
+    return turned
+
+
+def test_without_results_nothing_is_said(read):
+    found = answered(read())
+    assert list(found) == list(NOTEBOOKS)
+    for name in ("01-positional-bias", "02-survivors", "03-redundancy", "06-spectra", "08-assumptions"):
+        assert found[name].verdict == NOT_RUN and not any("nan" in text for text in found[name].sentences)
+
+
+@pytest.mark.parametrize(("gain", "half", "verdict"), [(5, 1, SAME), (-5, 1, OPPOSITE), (5, 9, CANNOT_TELL)])
+def test_the_lead_of_adaptprune(read, gain, half, verdict):
+    found = answered(read(synthetic.rows(gain, half)))["05-main-tables"]
+    assert found.verdict == verdict
+    side = {SAME: "clearly above", OPPOSITE: "clearly below", CANNOT_TELL: "not clear of zero"}[verdict]
+    assert side in found.sentences[0] and f"{gain:+.1f}".replace("-", "−") in found.sentences[0]
+    assert f"stand-in for LLaVA-1.5-7B ({synthetic.MODEL})" in found.sentences[0].replace("Stand", "stand")
+
+
+@pytest.mark.parametrize(
+    ("factor", "half", "verdict", "counts"),
+    [
+        (1, None, SAME, ("1 of 1", "none")),
+        (-1, None, OPPOSITE, ("none of 1", "1")),
+        (1, 1.0, CANNOT_TELL, ("none of 1", "none")),
+    ],
+)
+def test_redundancy(read, factor, half, verdict, counts):
+    """The synthetic FastV is 0.25 above AdaptPrune."""
+    table = scaled([*synthetic.rows(), *synthetic.figure_rows()], "figure3", factor, half)
+    found = answered(read(table))["03-redundancy"]
+    above, below = counts
+    # The claim is about four benchmarks, of which one was run.
+    assert found.verdict in (verdict, NOT_RUN)
+    assert f"more alike on {above} benchmark" in found.sentences[0]
+    assert f"less alike on {below}" in found.sentences[0]
+
+
+@pytest.mark.parametrize(("factor", "above", "below"), [(1, "none of 2", "2"), (-1, "2 of 2", "none")])
+def test_the_lead_at_each_ratio(read, factor, above, below):
+    """The synthetic AdaptPrune is 24.5 points below FastV."""
+    table = scaled([*synthetic.rows(), *synthetic.figure_rows()], "figure5", factor)
+    found = answered(read(table))["04-ratio-curves"]
+    (lead,) = [text for text in found.sentences if "Compared with FastV" in text]
+    assert f"clearly above at {above} ratios and clearly below at {below}" in lead
+    assert found.verdict == (OPPOSITE if factor == 1 else SAME)
+
+
+@pytest.mark.parametrize(("value", "verdict"), [(60.0, SAME), (20.0, OPPOSITE), (36.0, CANNOT_TELL)])
+def test_fixed_places(read, value, verdict):
+    """AdaptPrune's overlap is 35.5 %."""
+    table = [
+        row | {"value": value, "ci_low": value - 1, "ci_high": value + 1} if row["method"] == "fastv overlap" else row
+        for row in [*synthetic.rows(), *synthetic.figure_rows()]
+    ]
+    found = answered(read(table))["02-survivors"]
+    assert found.verdict == verdict and f"{value:.1f}" in found.sentences[0]
+
+
+@pytest.mark.parametrize(("gain", "up", "down"), [(3.0, "none", "1"), (-3.0, "1", "none")])
+def test_other_readings(read, gain, up, down):
+    """Of two other readings, one is the gain below the assumed one and one is like it."""
+    found = answered(read([*synthetic.rows(), *synthetic.spectral_rows(gain)]))["08-assumptions"]
+    assert found.verdict == "1 of 2"
+    assert f"higher with {up} of 2 readings" in found.sentences[0]
+    assert f"lower with {down}" in found.sentences[0]
+
+
+@pytest.mark.parametrize(("gain", "verdict"), [(3.0, SAME), (-3.0, OPPOSITE), (0.2, CANNOT_TELL)])
+def test_matched_budgets(read, gain, verdict):
+    found = answered(read([*synthetic.rows(), *synthetic.spectral_rows(gain)]))["07-matched-budgets"]
+    assert found.verdict == verdict and found.place == "pages/eadaprune.md"
+    assert f"{gain:+.1f}".replace("-", "−") in found.sentences[1]
+
+
+def test_the_paper_s_own_checkpoint_has_its_name_and_its_words(read):
+    table = [*synthetic.rows(model=synthetic.HUB_MODEL)]
+    found = answered(read(table, "lite"))["05-main-tables"]
+    assert found.sentences[0].startswith("LLaVA-1.5-7B:") and found.verdict == "reproduced"
+
+
+def test_the_notebook_shows_the_answer_with_links(read, tmp_path):
+    headings = ["Figure 3: are they alike?"]
+    found = answered(read([*synthetic.rows(), *synthetic.figure_rows()]), headings)
+    assert found["03-redundancy"].place == "README.md#figure-3-are-they-alike"
+    write_answers(list(found.values()), tmp_path / "answers.json")
+    shown = answer(tmp_path / "answers.json", "03-redundancy").data
+    assert found["03-redundancy"].verdict in shown and "#figure-3-are-they-alike" in shown
+    assert 'README.md#fastv-keeps-similar-tokens"' in shown
