@@ -359,17 +359,26 @@ def world(params: Params = PARAMS, data: Data = None) -> None:
 
 @app.command()
 def train(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A miniature: miniature-llava, or one of `derived`.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A miniature: miniature-llava, or one of `derived` or `trials`.")
+    ],
     params: Params = PARAMS,
     device: Device = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Train in any case, from the first step.")] = False,
+    snapshot: Annotated[
+        Path | None, typer.Option(help="Train nothing: write what the training has reached so far to this folder.")
+    ] = None,
 ) -> None:
     """Train a miniature, unless its checkpoint is what its settings would make."""
     from vtstudy.config import load
-    from vtstudy.training.train import train as train_miniature
+    from vtstudy.training import train as training
 
-    sections = load(params).model_dump(mode="json", include={"training", "derived"}, exclude_unset=True)
-    train_miniature(name, sections, device, fresh=fresh)
+    sections = load(params).model_dump(mode="json", include={"training", "derived", "trials"}, exclude_unset=True)
+    if snapshot is not None:
+        reached = training.snapshot(name, sections, snapshot)
+        print(f"{snapshot}: {', '.join(f'{stage} at step {step}' for stage, step in reached.items())}")
+        return
+    training.train(name, sections, device, fresh=fresh)
 
 
 @app.command()

@@ -338,6 +338,42 @@ class DerivedTraining(Section):
     language: LanguagePhase
 
 
+class FineLanguagePhase(LanguagePhase):
+    """A round of the training of a language model that sees a fine grid.
+
+    Attributes:
+        quarters: how many of the four tokens of each cell are shown.
+        moving: the share of the steps over which places move from those of the other miniature to the new ones.
+        early: weight of the answers that are read off after the second layer.
+    """
+
+    quarters: Annotated[int, Field(ge=1, le=4)]
+    moving: Annotated[float, Field(ge=0, le=1)] = 0.0
+    early: Annotated[float, Field(ge=0)] = 0.0
+
+
+class FineTraining(Section):
+    """The training of a LLaVA with 24 x 24 image tokens that starts from one with 12 x 12.
+
+    Attributes:
+        kind: `fine`.
+        start: name of the miniature that it starts from.
+        layers: the decoder layers of that miniature that it begins with.
+        tower: the training of the vision tower's first layer.
+        language: rounds of the training of the language model.
+    """
+
+    kind: Literal["fine"]
+    start: str
+    layers: Annotated[tuple[int, ...], BeforeValidator(_tuple)]
+    seed: int
+    tower: Phase
+    language: Annotated[tuple[FineLanguagePhase, ...], BeforeValidator(_tuple)]
+
+
+AnyDerivedTraining = Annotated[DerivedTraining | FineTraining, Field(discriminator="kind")]
+
+
 class Report(Section):
     """How the report judges.
 
@@ -369,6 +405,7 @@ class Config(Section):
             `reports/<profile>`.
         models: the models that are evaluated, by key.
         world, training, derived: only profiles with stand-ins have them.
+        trials: trainings of miniatures that no stage of the pipeline uses yet.
         downloads: only profiles with data sets of the Hub have it.
     """
 
@@ -381,7 +418,8 @@ class Config(Section):
     downloads: Downloads | None = None
     timing: Timing = Timing()
     training: Training | None = None
-    derived: dict[str, DerivedTraining] = {}
+    derived: dict[str, AnyDerivedTraining] = {}
+    trials: dict[str, AnyDerivedTraining] = {}
     report: Report
 
     @model_validator(mode="after")

@@ -60,6 +60,7 @@ class Stage:
         warmup: steps until the highest learning rate.
         prepare: moves the models to the device and sets what is trained, just before the stage begins.
         code: functions and constants, beside the training loop, that the loss depends on.
+        save_every: steps from one state of a stopped training to the next.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Stage:
     warmup: int
     prepare: Callable[[torch.device], None]
     code: tuple[Any, ...]
+    save_every: int = 250
 
     def fingerprint(self) -> Record:
         """What this stage adds to the fingerprint of the training."""
@@ -95,6 +97,7 @@ class Stage:
             peak=self.settings.learning_rate,
             warmup=self.warmup,
             state_file=state_file,
+            save_every=self.save_every,
         )
 
 

@@ -37,8 +37,8 @@ def train(
     A training that was stopped resumes from its last state.
 
     Args:
-        name: `miniature-llava`, or a key of the section `derived`.
-        params: the sections `training` and `derived` of params.yaml.
+        name: `miniature-llava`, or a key of the section `derived` or `trials`.
+        params: the sections `training`, `derived` and `trials` of params.yaml.
         device: a GPU if there is one by default.
         fresh: train in any case, and from the first step.
         checkpoints: the folder of all checkpoints.
@@ -76,6 +76,41 @@ def train(
     return True
 
 
+def snapshot(
+    name: str,
+    params: Mapping[str, Any],
+    folder: Path,
+    *,
+    checkpoints: Path = Path("data/checkpoints"),
+    states: Path = Path("data/training"),
+) -> dict[str, int]:
+    """Write the checkpoint that a training has reached so far to a folder; a training that is under way goes on.
+
+    Args:
+        name, params, checkpoints, states: see `train`.
+
+    Returns:
+        By stage, the step of the state that was saved last.
+
+    Raises:
+        UserError: if no state of this training is there.
+    """
+    recipe = recipe_of(name, params, checkpoints)
+    reached = {}
+    for stage, state_file in zip(recipe.stages, recipe.state_files(name, states), strict=True):
+        if state_file.is_file():
+            state = torch.load(state_file, map_location="cpu", weights_only=True)
+            stage.module.load_state_dict(state["module"])
+            reached[stage.name] = state["step"]
+    if not reached:
+        raise UserError(
+            f"{states} holds no state of the training that {name} would have: start 'vtstudy train {name}'."
+        )
+    recipe.model.bfloat16().save_pretrained(folder)
+    recipe.processor.save_pretrained(folder)
+    return reached
+
+
 def recipe_of(name: str, params: Mapping[str, Any], checkpoints: Path) -> "Recipe":
     """The training of a miniature.
 
@@ -84,14 +119,21 @@ def recipe_of(name: str, params: Mapping[str, Any], checkpoints: Path) -> "Recip
     """
     # These load transformers, which takes seconds.
     from vtstudy.training.train_derived import derived_recipe
+    from vtstudy.training.train_fine import fine_recipe
     from vtstudy.training.train_llava import llava_recipe
 
     if name == FIRST:
         return llava_recipe(params["training"])
-    derived = params["derived"]
-    if name not in derived:
-        raise UserError(f"There is no miniature '{name}'; choose from {', '.join((FIRST, *derived))}.")
-    return derived_recipe(name, derived[name], checkpoints)
+    settings = _derived(params).get(name)
+    if settings is None:
+        raise UserError(f"There is no miniature '{name}'; choose from {', '.join((FIRST, *_derived(params)))}.")
+    recipe = fine_recipe if settings["kind"] == "fine" else derived_recipe
+    return recipe(name, settings, checkpoints)
+
+
+def _derived(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of all miniatures that start from another one, by name."""
+    return {**params.get("derived", {}), **params.get("trials", {})}
 
 
 def _stamp_of(name: str, params: Mapping[str, Any], checkpoints: Path, states: Path) -> Stamp:
@@ -99,7 +141,7 @@ def _stamp_of(name: str, params: Mapping[str, Any], checkpoints: Path, states: P
 
     The comparison itself draws the first examples, which takes seconds.
     """
-    settings = params["training"] if name == FIRST else params["derived"].get(name, {})
+    settings = params["training"] if name == FIRST else _derived(params).get(name, {})
     start = [] if name == FIRST else sorted((checkpoints / settings.get("start", FIRST)).glob("*.safetensors"))
     versions = {package: version(package) for package in ("numpy", "torch", "transformers")}
     facts = {"name": name, "settings": settings, "versions": versions}
