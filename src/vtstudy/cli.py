@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
     from rich.table import Table
 
     from vtstudy.evaluation.scoring import Scores
@@ -257,6 +258,57 @@ def run(
         config, model, out=str(results), data=data, limit=limit, cache=str(cache), device=device
     )
     print(entry.run(settings))
+
+
+@app.command()
+def layers(
+    checkpoint: Annotated[str, typer.Option(help="A folder, or an id on the Hugging Face Hub.")],
+    out: Annotated[Path, typer.Option(help="Folder of the results.")],
+    data: Annotated[str, typer.Option(help="Folder of local data sets.")] = "data/miniature",
+    prune_before: Annotated[str, typer.Option(metavar="K,K,...", help="The layers before which tokens go.")] = "1,2,3",
+    keeps: Annotated[
+        str, typer.Option(help="Fractions of the image tokens that stay, with commas between.")
+    ] = "0.5,0.1",
+    methods: Annotated[str, typer.Option(help="Methods with commas between.")] = "fastv,adaptprune,random,fitprune",
+    benchmarks: Annotated[str | None, typer.Option(help="Names with commas between. Default: all but MME.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Ask at most this many questions of each benchmark.")] = 60,
+    cache: Cache = CACHE,
+    device: Device = None,
+) -> None:
+    """Check a checkpoint quickly: scores by the layer before which tokens are dropped, without image, and by chance.
+
+    This is the experiment `layers` with settings of the command line. Half of the tokens should cost FastV at most 5 %
+    of the mean, and random selection at most 10 %.
+    """
+    import yaml
+
+    from vtprune.command import print_table
+    from vtstudy.config import checked
+    from vtstudy.evaluation.environment import prepare
+    from vtstudy.evaluation.harness import is_local
+    from vtstudy.experiments import layer_sweep, runner
+    from vtstudy.experiments.settings import LayerSettings
+    from vtstudy.results_table import read_results
+
+    values = {
+        "checkpoint": checkpoint,
+        "data": data,
+        "out": str(out),
+        "cache": str(cache),
+        "device": device,
+        "limit": limit,
+        "dtype": "float32",
+        "max_new_tokens": 48,
+        "prune_before": yaml.safe_load(f"[{prune_before}]"),
+        "keeps": yaml.safe_load(f"[{keeps}]"),
+        "methods": methods.split(","),
+        "benchmarks": benchmarks.split(",") if benchmarks else (),
+    }
+    prepare(offline=is_local(checkpoint, data))
+    settings = checked(LayerSettings, values, "the options")
+    path = runner.run(layer_sweep.sweep(settings), settings)
+    print_table(_pivot_table(layer_sweep.pivot(read_results(path))))
+    print(path)
 
 
 @app.command()
@@ -551,6 +603,19 @@ def _score_table(scores: "Mapping[str, Scores]") -> "Table":
         low, high = interval(draws[:, 0])
         between = "" if math.isnan(low) else f"{low:.2f} to {high:.2f}"
         table.add_row(name, score.metric, f"{score.value:.2f}", between, str(score.questions))
+    return table
+
+
+def _pivot_table(scores: "DataFrame") -> "Table":
+    """Scores by keep ratio and variant, a benchmark a column."""
+    from rich.table import Table
+
+    table = Table("keep", "variant")
+    for benchmark in scores.columns:
+        table.add_column(str(benchmark), justify="right")
+    for (keep, variant), row in scores.iterrows():
+        figures = ["" if math.isnan(value) else f"{value:.1f}" for value in row]
+        table.add_row("" if keep < 0 else f"{keep:g}", str(variant), *figures)
     return table
 
 

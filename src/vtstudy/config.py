@@ -197,6 +197,20 @@ class SpectralSection(ExperimentSection):
     backbones: Names = ()
 
 
+class LayerSection(ExperimentSection):
+    """Settings of the sweep over the layer before which tokens are dropped.
+
+    Attributes:
+        prune_before: the layers K; attention is that of the layer before.
+        methods: names of the methods that are asked at each layer.
+        benchmarks: empty for all benchmarks of the miniature world but MME.
+    """
+
+    prune_before: Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_tuple), Field(min_length=1)]
+    methods: Names = ("fastv", "adaptprune", "random", "fitprune")
+    benchmarks: BenchmarkNames = ()
+
+
 class ExplorerSection(Section):
     """Settings of the explorer, which shows answers of the experiment `methods`.
 
@@ -215,6 +229,7 @@ class Experiments(Section):
     figure3: FigureSection | None = None
     figure5: ExperimentSection = ExperimentSection()
     methods: ExperimentSection | None = None
+    layers: LayerSection | None = None
     explorer: ExplorerSection | None = None
     eadaprune: SpectralSection | None = None
     energy: SpectralSection | None = None

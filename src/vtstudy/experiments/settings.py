@@ -12,6 +12,7 @@ from vtstudy.config import (
     Evaluation,
     ExperimentSection,
     FigureSection,
+    LayerSection,
     Shares,
     Spectra,
     SpectralSection,
@@ -59,6 +60,10 @@ class FigureSettings(Settings, FigureSection):
 
 class SurvivorSettings(FigureSettings, SurvivorSection):
     """Settings of Figures 1, 6 and 7."""
+
+
+class LayerSettings(Settings, LayerSection):
+    """Settings of the sweep over layers."""
 
 
 class SpectralSettings(Settings, SpectralSection):

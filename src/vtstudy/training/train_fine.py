@@ -177,22 +177,29 @@ def collate_shown(
 ) -> dict[str, Tensor]:
     """A batch of packed questions with the new model's image tokens, of which only those that are shown are left.
 
-    Beside the columns of `collate` it has `shown`, the numbers of these tokens, and `cells`, those of their cells.
+    Beside the columns of `collate`, in which positions are those of the source, it has `shown`, the numbers of the
+    image tokens; `cells`, those of their cells; `way`, how far each position is from its new one; and `moved`,
+    `[b, 1]`, which share of the way it has moved.
     """
     batch = collate([(pixels, columns) for pixels, columns, *_ in examples])
     start = int((batch["ids"][0] == image_token).nonzero()[0])
     shown = torch.stack([shown for *_, shown, _ in examples])
-    moved = torch.tensor([moved for *_, moved in examples])[:, None]
     cells = coarse_places(shown)
-    added = len(inputs.image_tokens) - GRID**2
-    for key in ("ids", "block", "position", "target", "kind"):
+    batch["way"] = torch.zeros_like(batch["position"])
+    replaced = {"position": start + cells, "way": shown - cells}
+    for key in ("ids", "block", "position", "way", "target", "kind"):
         before, image, after = batch[key].tensor_split((start, start + GRID**2), dim=1)
-        if key == "position":
-            image, after = start + cells + moved * (shown - cells), after + moved * added
-        else:
-            image = image[:, :1].expand(-1, shown.shape[1])
+        if key == "way":
+            after = after + len(inputs.image_tokens) - GRID**2
+        image = replaced.get(key, image[:, :1].expand(-1, shown.shape[1]))
         batch[key] = torch.cat((before, image, after), dim=1)
-    return batch | {"shown": shown, "cells": cells}
+    moved = torch.tensor([moved for *_, moved in examples])[:, None]
+    return batch | {"shown": shown, "cells": cells, "moved": moved}
+
+
+def moved_places(batch: dict[str, Tensor]) -> Tensor:
+    """The position of each token of a batch of `collate_shown`, `[b, n]`: fractions of a place on the way."""
+    return batch["position"] + batch["moved"] * batch["way"]
 
 
 def shown_loss(model: Any, source: Any, early: float, batch: Any, device: torch.device) -> Loss:
@@ -201,6 +208,7 @@ def shown_loss(model: Any, source: Any, early: float, batch: Any, device: torch.
     In a round that shows some tokens only, their features are those of the source, which are cheaper.
     """
     batch = {key: value.to(device) for key, value in batch.items()}
+    batch["position"] = moved_places(batch)
     decoder = model.model.language_model
     hidden: list[Tensor] = []
     hook = decoder.layers[EARLY - 1].register_forward_hook(lambda module, inputs, output: hidden.append(output))
@@ -210,7 +218,7 @@ def shown_loss(model: Any, source: Any, early: float, batch: Any, device: torch.
             if batch["shown"].shape[1] < QUARTERS * GRID**2:
                 features = _chosen(image_features(source, batch["pixels"]), batch["cells"])
             else:
-                features = image_features(model, _doubled(batch["pixels"]))
+                features = image_features(model, doubled(batch["pixels"]))
         loss, figures = answer_loss(model, features, batch)
         hook.remove()
         if early:
@@ -221,7 +229,7 @@ def shown_loss(model: Any, source: Any, early: float, batch: Any, device: torch.
     return loss, figures
 
 
-def _doubled(pixels: Tensor) -> Tensor:
+def doubled(pixels: Tensor) -> Tensor:
     """Pixels as the new model's processor gives them, from those of the source."""
     return pixels.repeat_interleave(FINER, dim=-1).repeat_interleave(FINER, dim=-2)
 
@@ -236,6 +244,7 @@ _LANGUAGE_CODE = (
     prepare_rounds,
     prepare_language,
     shown_loss,
+    moved_places,
     image_features,
     answer_loss,
     block_mask,
