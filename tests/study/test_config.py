@@ -6,7 +6,7 @@ import pytest
 from helpers import ROOT
 
 from vtprune.stages import placed
-from vtstudy.config import ConfigError, load
+from vtstudy.config import ConfigError, LayerSection, load
 from vtstudy.experiments.adaptprune_tables import TABLE1
 from vtstudy.experiments.registry import EXPERIMENTS, get_experiment
 from vtstudy.experiments.runner import variants_of
@@ -105,12 +105,18 @@ def test_every_model_is_in_its_table_and_the_first_of_its_paper_in_the_others():
     config = load(ROOT / "params.yaml")
     assert EXPERIMENTS["table1"].models(config) == ["llava-7b", "llava-13b", "next-7b"]
     assert EXPERIMENTS["table2"].models(config) == ["internvl2-2b", "internvl2-8b"]
-    assert all(
-        EXPERIMENTS[name].models(config) == ["llava-7b"] for name in EXPERIMENTS if name not in ("table1", "table2")
-    )
+    others = [name for name in EXPERIMENTS if name not in ("table1", "table2", "layers")]
+    assert all(EXPERIMENTS[name].models(config) == ["llava-7b"] for name in others)
     lite = load(ROOT / "profiles/lite/params.yaml")
-    assert all(entry.models(lite) == ["llava-7b"] for name, entry in EXPERIMENTS.items() if name != "table2")
+    assert all(EXPERIMENTS[name].models(lite) == ["llava-7b"] for name in ("table1", *others))
     assert EXPERIMENTS["table2"].models(lite) == []
+    # No profile has the section of the sweep over layers yet.
+    assert EXPERIMENTS["layers"].models(config) == EXPERIMENTS["layers"].models(lite) == []
+    swept = config.model_copy(
+        update={"experiments": config.experiments.model_copy(update={"layers": LayerSection(prune_before=(1, 2))})}
+    )
+    assert EXPERIMENTS["layers"].models(swept) == ["llava-7b"]
+    assert EXPERIMENTS["layers"].settings_of(swept).prune_before == (1, 2)
 
 
 def test_a_model_prunes_at_the_layer_that_its_entry_names(tmp_path):
