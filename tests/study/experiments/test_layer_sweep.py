@@ -5,6 +5,7 @@ import pytest
 from helpers.tiny_llava import build_checkpoint, write_data
 
 from vtprune.errors import UserError
+from vtstudy.cli import main
 from vtstudy.experiments.layer_sweep import pivot, sweep
 from vtstudy.experiments.runner import run, variants_of
 from vtstudy.experiments.settings import LayerSettings
@@ -62,3 +63,31 @@ def test_a_layer_that_the_model_lacks_is_refused(tmp_path):
     settings = _settings(tmp_path, prune_before=[4])
     with pytest.raises(UserError):
         run(sweep(settings), settings)
+
+
+def test_the_command_prints_the_scores_of_a_checkpoint(tmp_path, capsys):
+    settings = _settings(tmp_path)
+    options = {
+        "checkpoint": settings.checkpoint,
+        "data": settings.data,
+        "out": tmp_path / "out",
+        "cache": settings.cache,
+        "prune-before": "1,3",
+        "keeps": "0.5",
+        "methods": "fastv,random",
+        "benchmarks": "pope",
+        "limit": 6,
+        "device": "cpu",
+    }
+    assert main(["layers", *(part for name, value in options.items() for part in (f"--{name}", str(value)))]) == 0
+    printed = capsys.readouterr().out
+    results = read_results(tmp_path / "out/scores/layers.csv")
+    scores = results[(results["benchmark"] == "pope") & results["method"].isin(["baseline", "fastv K=3"])]
+    assert len(scores) == 2 and all(f"{value:.1f}" in printed for value in scores["value"])
+
+
+def test_the_command_refuses_a_layer_that_is_no_number(tmp_path, capsys):
+    settings = _settings(tmp_path)
+    command = ["layers", "--checkpoint", settings.checkpoint, "--data", settings.data, "--out", str(tmp_path)]
+    assert main([*command, "--prune-before", "first"]) != 0
+    assert "prune_before" in capsys.readouterr().err
