@@ -15,7 +15,7 @@ from lmms_eval.evaluator import simple_evaluate
 from lmms_eval.tasks import TaskManager, get_task_dict
 
 from vtstudy.benchmarks import BENCHMARKS
-from vtstudy.evaluation.captions import remember_tokenized
+from vtstudy.evaluation.captions import start_java_less
 from vtstudy.evaluation.environment import muted, quieten
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.evaluation.images import image_numbers
@@ -116,7 +116,7 @@ class LmmsTasks:
         loaded = get_task_dict([task], self._manager, "simple")[task]
         if only_metric is None:
             return loaded
-        remember_tokenized()
+        start_java_less()
         # Every metric of a caption task starts METEOR, which takes 6 s of CPU time, whether it is wanted or not.
         entry = {"metric": only_metric, "aggregation": loaded.aggregation()[only_metric], "higher_is_better": True}
         return get_task_dict([{"task": task, "metric_list": [entry]}], self._manager, "simple")[task]
