@@ -61,6 +61,12 @@ def tokens_of(out: str) -> dict[str, int]:
     return {row[1]: int(row[2]) for row in rows}
 
 
+def test_a_question_with_the_word_for_an_image_is_refused(place, tmp_path, capsys):
+    assert ask(place, tmp_path, question="What is <image> here?") == 2
+    error = capsys.readouterr().err
+    assert "<image>" in error and "What is" in error and not (tmp_path / "seen.png").exists()
+
+
 def test_ask(place, tmp_path, capsys):
     assert ask(place, tmp_path, "--keep", 0.25) == 0
     out = capsys.readouterr().out

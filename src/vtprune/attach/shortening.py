@@ -13,6 +13,9 @@ from vtprune.attach.transformers_internals import causal_mask, sliding_window
 if TYPE_CHECKING:  # importing these takes seconds
     from transformers import PreTrainedConfig
 
+# The kernels of transformers that do not look at position ids.
+_WITHOUT_POSITIONS = ("eager", "sdpa", "flex_attention")
+
 
 class Shortening:
     """Makes the arguments of the layers of one forward fit the shortened sequence.
@@ -43,8 +46,8 @@ class Shortening:
     ) -> dict[str, Any]:
         """The arguments of a layer that replace its own.
 
-        The kernels of FlashAttention get no position ids: they would take gaps between these for the ends of packed
-        sequences. The positions are in the rotary embedding already.
+        Position ids have gaps now. The kernels of FlashAttention would take these for the ends of packed sequences, so
+        only kernels that are known to ignore position ids get them. The positions are in the rotary embedding already.
 
         Args:
             hidden: `[b, length, d]` the shortened hidden states that enter the layer.
@@ -62,9 +65,10 @@ class Shortening:
                 self._take((number, window), part, hidden) for number, part in enumerate(rotary)
             )
         if position_ids is not None:
-            changed["position_ids"] = self._take("positions", position_ids[..., None], hidden)[..., 0]
-            if "flash" in str(self._config._attn_implementation):
-                changed["position_ids"] = None
+            ignored = self._config._attn_implementation in _WITHOUT_POSITIONS
+            changed["position_ids"] = (
+                self._take("positions", position_ids[..., None], hidden)[..., 0] if ignored else None
+            )
         return changed
 
     def _take(self, name: object, whole: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
