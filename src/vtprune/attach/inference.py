@@ -102,7 +102,7 @@ def _check_places(processor: ProcessorMixin, question: Question) -> None:
     """Check that a prompt has one place for each image: otherwise it would show the images of another prompt."""
     if not question.images:
         raise UserError(f"question {question.doc} has no image, so there is nothing to prune in its prompt")
-    word = processor.image_token
+    word = cast(Any, processor).image_token
     places = question.text.count(word)
     if places != len(question.images):
         raise UserError(

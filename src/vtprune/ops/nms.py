@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 
 from vtprune.errors import UserError
+from vtprune.ops.precision import precise_type
 from vtprune.validation import integer, number
 
 Backend = Literal["torch", "triton"]
@@ -174,7 +175,7 @@ def _unit(keys: torch.Tensor) -> torch.Tensor:
     The result is float64 on the CPU. There the last bit of a float32 product depends on the shape of the
     batch, and it would decide which of two equal tokens wins. On other devices float64 is too slow.
     """
-    keys = keys.to(torch.float64 if keys.device.type == "cpu" else torch.float32)
+    keys = keys.to(precise_type(keys.device))
     length: torch.Tensor = torch.linalg.vector_norm(keys, dim=-1, keepdim=True)
     return keys / length.clamp(min=1e-30)
 
