@@ -233,9 +233,19 @@ def _ids_and_attended(call: CoreCall) -> tuple[torch.Tensor, torch.Tensor]:
     ids, mask = call.input_ids, call.attention_mask
     if ids is None:
         raise UserError("pruning needs input_ids: inputs_embeds do not show where the image tokens are")
+    if ids.numel() == 0:
+        raise UserError(f"the prompts are empty, of shape {list(ids.shape)}: pass at least one with an image")
     attended = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.to(ids.device).bool()
-    if attended.shape != ids.shape or not attended[:, -1].all():
-        raise UserError("pruning needs prompts padded on the left, with an attention mask of the shape of the ids")
+    if attended.shape != ids.shape:
+        raise UserError(
+            f"the attention mask of a prompt must have the shape of its ids, {list(ids.shape)}, not "
+            f"{list(attended.shape)}"
+        )
+    if not attended[:, -1].all():
+        raise UserError(
+            "pruning needs prompts padded on the left, and the mask shows padding on the right: set "
+            'processor.tokenizer.padding_side = "left" (of a pipeline, pipe.processor.tokenizer.padding_side)'
+        )
     return ids, attended
 
 

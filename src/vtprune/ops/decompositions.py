@@ -21,7 +21,8 @@ def eigenvalues(matrices: torch.Tensor) -> torch.Tensor:
     def on_cpu() -> tuple[torch.Tensor]:
         return (torch.linalg.svdvals(matrices.cpu()).flip(-1).to(matrices.device),)
 
-    return _first_that_works("eigenvalues", lambda: (torch.linalg.eigvalsh(matrices),), on_cpu)[0]
+    (values,) = _first_that_works("eigenvalues", lambda: (torch.linalg.eigvalsh(matrices),), on_cpu)
+    return values
 
 
 def eigenvectors(matrices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -44,16 +45,16 @@ def singular_values(matrices: torch.Tensor) -> torch.Tensor:
     def on_cpu() -> tuple[torch.Tensor]:
         return (torch.linalg.svd(matrices.cpu(), full_matrices=False).S.to(matrices.device),)
 
-    return _first_that_works("singular values", lambda: (torch.linalg.svdvals(matrices),), on_cpu)[0]
+    (values,) = _first_that_works("singular values", lambda: (torch.linalg.svdvals(matrices),), on_cpu)
+    return values
 
 
-def with_float64(*tensors: torch.Tensor | None) -> list[torch.Tensor | None]:
-    """Return the tensors on a device that has float64: the CPU where their own has none, which a warning says once."""
-    device = next(tensor.device for tensor in tensors if tensor is not None)
-    if has_float64(device):
-        return list(tensors)
-    _warn_once(f"device {device} has no float64: spectra are computed on the CPU")
-    return [None if tensor is None else tensor.cpu() for tensor in tensors]
+def with_float64(x: torch.Tensor, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return both on a device that has float64: the CPU where their own has none, which a warning says once."""
+    if has_float64(x.device):
+        return x, mask
+    _warn_once(f"device {x.device} has no float64: spectra are computed on the CPU")
+    return x.cpu(), None if mask is None else mask.cpu()
 
 
 @lru_cache
