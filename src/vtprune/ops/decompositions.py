@@ -21,6 +21,7 @@ def eigenvalues(matrices: torch.Tensor) -> torch.Tensor:
     def on_cpu() -> tuple[torch.Tensor]:
         return (torch.linalg.svdvals(matrices.cpu()).flip(-1).to(matrices.device),)
 
+    values: torch.Tensor
     (values,) = _first_that_works("eigenvalues", lambda: (torch.linalg.eigvalsh(matrices),), on_cpu)
     return values
 
@@ -45,6 +46,7 @@ def singular_values(matrices: torch.Tensor) -> torch.Tensor:
     def on_cpu() -> tuple[torch.Tensor]:
         return (torch.linalg.svd(matrices.cpu(), full_matrices=False).S.to(matrices.device),)
 
+    values: torch.Tensor
     (values,) = _first_that_works("singular values", lambda: (torch.linalg.svdvals(matrices),), on_cpu)
     return values
 
