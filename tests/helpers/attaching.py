@@ -39,6 +39,11 @@ METHODS = [
     get_method("pooled", keep=0.3),
     get_method("pooled", keep=4),
     get_method("divprune", keep=0.3),
+    get_method("cdpruner", keep=0.3),
+    get_method("dart", keep=0.3),
+    get_method("dart", keep=0.7, layer=1, image_pivots=1, text_pivots=2),
+    get_method("sparsevlm", keep=0.3),
+    get_method("sparsevlm", keep=5, layers=[1, 3], recycled=0.8),
     get_method("fastervlm", keep=0.3),
     get_method("vispruner", keep=0.4),
     get_method("scope", keep=0.3),
@@ -105,9 +110,9 @@ def generate(model, inputs, tokens=6, **options):
     return model.generate(**inputs, **options)[:, inputs["input_ids"].shape[1] :]
 
 
-def merged(pruned, row=0) -> dict[int, list[int]]:
-    """By contextual token of one prompt, the tokens whose mean it is."""
-    into = pruned.merged_at(0) if 0 in pruned.stage_layers else None
+def merged(pruned, row=0, layer=0) -> dict[int, list[int]]:
+    """By contextual token of one prompt, the tokens whose mean it is from `layer` on."""
+    into = pruned.merged_at(layer) if layer in pruned.stage_layers else None
     targets = [] if into is None else into[row].tolist()
     return {
         target: [token for token, joined in enumerate(targets) if joined == target] for target in set(targets) - {-1}
@@ -115,7 +120,7 @@ def merged(pruned, row=0) -> dict[int, list[int]]:
 
 
 @torch.no_grad()
-def recompute(model, inputs, kept: dict[int, list[int]], tokens=6, means=None):
+def recompute(model, inputs, kept: dict[int, list[int]], tokens=6, means=None, later_means=None):
     """Greedy generation of one unpadded prompt without a cache, hooks or any code of vtprune.
 
     Every step runs the decoder layers by hand on the full sequence, without the dropped tokens.
@@ -123,6 +128,7 @@ def recompute(model, inputs, kept: dict[int, list[int]], tokens=6, means=None):
     Args:
         kept: by layer, the image tokens that are left from that layer on.
         means: by image token that enters the decoder as a mean, the tokens whose mean it is.
+        later_means: by layer after the first, the same for its hidden states.
     """
     core = model.model
     decoder = getattr(core, "language_model", None) or core.text_model
@@ -142,6 +148,11 @@ def recompute(model, inputs, kept: dict[int, list[int]], tokens=6, means=None):
         where, positions = torch.arange(ids.shape[1]), positions_of(core, ids, inputs)
         for index, layer in enumerate(decoder.layers):
             if index in kept:
+                slot_of = {at: slot for slot, at in enumerate(where.tolist())}
+                whole = hidden.clone()
+                for target, members in (later_means or {}).get(index, {}).items():
+                    slots = [slot_of[int(image_at[member])] for member in members]
+                    hidden[0, slot_of[int(image_at[target])]] = whole[0, slots].mean(dim=0)
                 dropped = set(image_at.tolist()) - {int(image_at[i]) for i in kept[index]}
                 stay = torch.tensor([slot for slot, at in enumerate(where.tolist()) if at not in dropped])
                 hidden, where = hidden[:, stay], where[stay]

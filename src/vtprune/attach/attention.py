@@ -64,6 +64,31 @@ def attention_received(
     return total
 
 
+def paid_by_each(states: Recorded, attended: torch.Tensor, payers: torch.Tensor, block: int = 128) -> torch.Tensor:
+    """The attention that some tokens pay to every token: softmax over rows, mean over heads.
+
+    Args:
+        states: the layer's, with the queries of all tokens.
+        attended: `[b, length]` bool, False on padding.
+        payers: `[b, t]` positions of these tokens, each of which sees itself and earlier ones.
+        block: number of rows of attention that are held at a time.
+
+    Returns:
+        `[b, t, length]` float32.
+    """
+    key = _token_by_token(states.key).float()
+    index = torch.arange(key.shape[2], device=key.device)
+    paid = []
+    for rows in torch.split(payers, block, dim=1):
+        place = rows[:, None, :, None].expand(-1, states.query.shape[1], -1, states.query.shape[-1])
+        logits = _logits(states.query.gather(2, place), key, states.scaling)
+        visible = attended[:, None] & (index <= rows[..., None])
+        # Not -inf: rows of padding see nothing, and would become NaN.
+        logits = logits.masked_fill(~visible[:, None], torch.finfo(logits.dtype).min)
+        paid.append(logits.softmax(dim=-1).mean(dim=1))
+    return torch.cat(paid, dim=1)
+
+
 def attention_row(
     layer_attention: nn.Module,
     query: torch.Tensor,

@@ -205,6 +205,7 @@ class PromptForward:
             stage.ranking,
             self.prompt,
             hidden,
+            setup.decoder,
             setup.layers,
             setup.tower_attention,
             self._captured,

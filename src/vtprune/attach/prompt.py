@@ -40,7 +40,8 @@ class Prompt:
         layout: its image tokens, `n` per row.
         prompt_attended: `[b, length]` bool, False on padding.
         attended: `[b, current length]` the same over the current sequence.
-        text: `[b, current length]` bool, the tokens that are not image tokens.
+        prompt_text: `[b, length]` bool, the tokens that are not image tokens.
+        text: `[b, current length]` the same over the current sequence.
         blocks: `[b, current length]` numbers of the blocks of tokens that see one another, -1 for tokens of none; None
             in models in which every token sees only itself and earlier ones.
         alive: `[b, n]` bool, the image tokens that are left.
@@ -58,6 +59,7 @@ class Prompt:
     layout: Layout
     prompt_attended: torch.Tensor
     attended: torch.Tensor
+    prompt_text: torch.Tensor
     text: torch.Tensor
     alive: torch.Tensor
     slots: torch.Tensor
@@ -84,7 +86,7 @@ class Prompt:
             image_token: id of the image token.
         """
         text = attended & (input_ids != image_token)
-        return cls(input_ids, layout, attended, attended, text, layout.valid, layout.index, blocks)
+        return cls(input_ids, layout, attended, attended, text, text, layout.valid, layout.index, blocks)
 
     def is_continued_by(
         self, input_ids: torch.Tensor, pixel_values: torch.Tensor | None, image_features: object | None

@@ -14,6 +14,7 @@ from vtprune.attach.prefix import Prefix
 from vtprune.attach.transformers_internals import attends_in_full
 from vtprune.attach.vision_tower import TowerAttention
 from vtprune.errors import UserError
+from vtprune.features import OF_ALL_QUERIES
 from vtprune.stages import Pruner, Stage, placed
 
 if TYPE_CHECKING:  # importing these takes seconds
@@ -116,7 +117,9 @@ class Setup:
         The value says whether they need the queries of all tokens; otherwise they need the last token's alone.
         """
         scored = {
-            layer: "received" in stage.ranking.needs for layer, stage in self.stages.items() if stage.least_layer > 0
+            layer: bool(OF_ALL_QUERIES & stage.ranking.needs)
+            for layer, stage in self.stages.items()
+            if stage.least_layer > 0
         }
         if self.prefix is not None and self.stages and self.first_layer > 0:
             scored[self.first_layer] = True  # a later method may rank by any score there

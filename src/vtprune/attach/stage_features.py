@@ -6,14 +6,14 @@ from typing import cast
 import torch
 from torch import nn
 
-from vtprune.attach.attention import attention_received, paid_by_last
+from vtprune.attach.attention import attention_received, paid_by_each, paid_by_last
 from vtprune.attach.captured import Captured
 from vtprune.attach.prompt import Prompt
 from vtprune.attach.recording import Recorded
-from vtprune.attach.vision_tower import TowerAttention, by_prompt
+from vtprune.attach.vision_tower import TowerAttention, by_prompt, by_token
 from vtprune.errors import UserError
-from vtprune.features import Features, Need, Patches
-from vtprune.ops.indexing import take
+from vtprune.features import Features, Need, Patches, Text
+from vtprune.ops.indexing import indices_from_mask, take
 from vtprune.stages import Ranking
 
 
@@ -22,6 +22,7 @@ def features_at(
     ranking: Ranking,
     prompt: Prompt,
     hidden: torch.Tensor,
+    decoder: nn.Module,
     layers: nn.ModuleList,
     tower: TowerAttention | None,
     captured: Captured,
@@ -35,7 +36,8 @@ def features_at(
         ranking: of the stage.
         prompt: as it enters that layer.
         hidden: `[b, current length, d]` the hidden states that enter it.
-        layers: of the decoder.
+        decoder: the language model.
+        layers: all layers of the decoder, even if its own list lacks some during this forward.
         tower: the vision tower's attention; None if the model has none that could be used.
         captured: what hooks have captured before the layer.
         shared: whether other methods use these features too. Their rankings may use more features than this one, so
@@ -44,6 +46,7 @@ def features_at(
     # The prompt is shortened later and more is captured: keep what there is at this moment.
     attended, alive, slots, text, layout = prompt.attended, prompt.alive, prompt.slots, prompt.text, prompt.layout
     blocks, captured = prompt.blocks, captured.copy()
+    ids, prompt_text, first_alive = prompt.input_ids, prompt.prompt_text, layout.valid
 
     def check_needed(feature: Need) -> None:
         if not shared and feature not in ranking.needs:
@@ -75,6 +78,36 @@ def features_at(
         from_text, from_image = (part.gather(1, slots).masked_fill(~alive, 0.0) for part in paid.unbind(1))
         return from_text, from_image
 
+    def paid_by_text() -> torch.Tensor:
+        check_needed("paid_by_text")
+        payers = indices_from_mask(text)
+        paid = paid_by_each(states(), attended, payers)
+        pairs = text.gather(1, payers)[..., None] & alive[:, None]
+        return paid.gather(2, slots[:, None].expand(-1, payers.shape[1], -1)).masked_fill(~pairs, 0.0)
+
+    def last_keys() -> tuple[torch.Tensor, torch.Tensor]:
+        check_needed("last_keys")
+        key = states().key.transpose(1, 2).flatten(2)
+        return take(key, slots), take(key, indices_from_mask(text))
+
+    def final() -> tuple[torch.Tensor, torch.Tensor]:
+        norm = cast(nn.Module, decoder.norm)
+        parts = (take(hidden, slots), take(hidden, indices_from_mask(text)))
+        image, words = (norm(part.to(next(norm.parameters()).device)).to(hidden.device) for part in parts)
+        return image, words
+
+    def text_tokens() -> Text:
+        places = indices_from_mask(prompt_text)
+        first_image = layout.index.masked_fill(~first_alive, prompt_text.shape[1]).amin(dim=1, keepdim=True)
+        present = prompt_text.gather(1, places)
+        parts = (
+            ids.gather(1, places),
+            take(cast(torch.Tensor, captured.embeddings), places),
+            present,
+            present & (places > first_image.to(places.device)),
+        )
+        return Text(*(part.to(hidden.device) for part in parts))
+
     def keys(normalised: bool) -> torch.Tensor:
         return _keys(layers[layer], take(hidden, slots), normalised)
 
@@ -93,6 +126,10 @@ def features_at(
             raise UserError("this model's vision tower has no attention that a method could use")
         return Patches(*(part.to(hidden.device) for part in tower.patches(layout, captured.tower)))
 
+    def tower_outputs() -> tuple[torch.Tensor, torch.Tensor]:
+        outputs, present = by_token(layout, captured.vision, None if tower is None else tower.side)
+        return outputs.to(hidden.device), present.to(hidden.device)
+
     return Features(
         valid=alive,
         positions=layout.positions.to(hidden.device),
@@ -100,12 +137,18 @@ def features_at(
         image=layout.image.to(hidden.device),
         attention=remembered(attention),
         received=remembered(received),
+        paid_by_text=remembered(paid_by_text),
+        last_keys=last_keys,
         keys=remembered(keys),
         embeddings=embeddings,
         fingerprint=remembered(prompt.fingerprint),
         hidden=entering,
+        final=final,
+        text=remembered(text_tokens),
+        at_first=lambda: first_alive.to(hidden.device),
         vision=remembered(vision),
         tower=remembered(patches),
+        tower_outputs=tower_outputs,
     )
 
 

@@ -56,6 +56,33 @@ def by_prompt(outputs: torch.Tensor | None, counts: list[int]) -> tuple[torch.Te
     return padded.flatten(1, 2), valid.flatten(1)
 
 
+def by_token(layout: Layout, outputs: torch.Tensor | None, side: tuple[int, int] | None) -> tuple[torch.Tensor, ...]:
+    """The vision tower's output for each image token.
+
+    Args:
+        layout: of the batch.
+        outputs: as `by_prompt` takes them.
+        side: (height, width) of a picture in patches; None if pictures differ in size.
+
+    Returns:
+        `[b, n, d]`, and `[b, n]` bool, which tokens have one.
+
+    Raises:
+        UserError: unless each image token has one output of its own.
+    """
+    values, _ = by_prompt(outputs, layout.pictures)
+    count = 0 if side is None else side[0] * side[1]
+    tokens = 0 if outputs is None or outputs.ndim < 3 else outputs.shape[1]
+    index = layout.patches(side or (1, 1)).to(values.device)
+    if count == 0 or tokens - count not in (0, 1) or index.shape[2] != 1:
+        raise UserError("this model's vision tower does not give one output for each image token")
+    # Where the projector gets the class token too, it comes first.
+    values = torch.unflatten(values, 1, (-1, tokens))[:, :, tokens - count :].flatten(1, 2)
+    place = index[..., 0]
+    present = (place >= 0) & layout.valid.to(place.device)
+    return take(values, place.clamp(min=0)), present
+
+
 Side = Callable[[], tuple[int, int] | None]
 """Says (height, width) of a picture in patches; None if pictures differ in size. It raises where there is no grid."""
 
@@ -70,6 +97,11 @@ class TowerAttention:
 
     def __init__(self, layer: nn.Module, side: Side) -> None:
         self._layer, self._side = layer, side
+
+    @property
+    def side(self) -> tuple[int, int] | None:
+        """(height, width) of a picture in patches; None if pictures differ in size."""
+        return self._side()
 
     @classmethod
     def of(cls, vision_tower: nn.Module, feature_layer: int | Sequence[int], side: Side) -> TowerAttention | None:

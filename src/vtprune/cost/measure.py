@@ -79,6 +79,9 @@ class _TimedRanking:
         if "received" in self.needs:
             received = features.received()
             features = replace(features, received=lambda: received)
+        if "paid_by_text" in self.needs:
+            paid = features.paid_by_text()
+            features = replace(features, paid_by_text=lambda: paid)
         if "tower" in self.needs:
             tower = features.tower()
             features = replace(features, tower=lambda: tower)

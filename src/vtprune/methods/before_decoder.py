@@ -14,7 +14,7 @@ from vtprune.stages import Stage
 class BeforeDecoder(BudgetedMethod):
     """Base of methods that prune once, before the language model; they implement `select`.
 
-    They rank by what the vision tower and the projector made, never by the question.
+    They rank by what the vision tower and the projector made. All but `CDPruner` never look at the question.
 
     Attributes:
         keep: a fraction in (0, 1], a count, or a budget. It is stored as a budget.

@@ -59,9 +59,10 @@ def test_cached_generation_equals_recomputation(tiny, method, kv_heads):
         )
         survivors, means = indices(pruned), merged(pruned)
         kept = {layer: pruned.kept_at(layer)[0][0].indices.tolist() for layer in pruned.stage_layers}
+        later_means = {layer: merged(pruned, layer=layer) for layer in pruned.stage_layers if layer}
         uncached = generate(model, inputs, use_cache=False)
         assert indices(pruned) == survivors
-    tokens, logits = recompute(model, inputs, kept, means=means)
+    tokens, logits = recompute(model, inputs, kept, means=means, later_means=later_means)
     assert full.sequences[0, -6:].tolist() == tokens == uncached[0].tolist()
     torch.testing.assert_close(torch.cat(full.logits), logits, rtol=1e-4, atol=1e-4)
     lengths, left = [], tiny.grid**2

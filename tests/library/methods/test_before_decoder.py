@@ -8,9 +8,10 @@ import torch
 from helpers.given_features import constant, features, of_type, select, with_newlines
 
 from vtprune.errors import UserError
-from vtprune.features import FeatureWidths
+from vtprune.features import FeatureWidths, Text
 from vtprune.methods import (
     BeforeDecoder,
+    CDPruner,
     Count,
     DivPrune,
     FasterVLM,
@@ -25,7 +26,7 @@ from vtprune.methods import (
 )
 from vtprune.ops.cosine import cosines
 
-METHODS = [DivPrune, FasterVLM, HoloV, Pooled, PruMergePlus, Scope, VisPruner]
+METHODS = [CDPruner, DivPrune, FasterVLM, HoloV, Pooled, PruMergePlus, Scope, VisPruner]
 BY_TOWER = [FasterVLM, HoloV, PruMergePlus, Scope, VisPruner]
 by_method = pytest.mark.parametrize("cls", METHODS, ids=lambda cls: cls.name)
 by_tower = pytest.mark.parametrize("cls", BY_TOWER, ids=lambda cls: cls.name)
@@ -98,6 +99,7 @@ def cut(given, row, length):
         given,
         **{name: of_row(getattr(given, name)) for name in ("valid", "positions", "grids", "image")},
         embeddings=lambda: of_row(given.embeddings()),
+        text=lambda: Text(*(part[row : row + 1] for part in given.text())),
         tower=lambda: type(given.tower())(*map(of_row, given.tower())),
     )
 
@@ -107,7 +109,7 @@ def test_flat_images_keep_the_first_tokens(cls):
     assert select(cls(5), constant(features(6, 6))) == [[0, 1, 2, 3, 4]] * 2
 
 
-@pytest.mark.parametrize("cls", [DivPrune, Scope], ids=lambda cls: cls.name)
+@pytest.mark.parametrize("cls", [CDPruner, DivPrune, Scope], ids=lambda cls: cls.name)
 def test_all_distinct_tokens_are_chosen_before_a_copy(cls):
     given = features(4, 6, rows=2, seed=3)
     distinct = torch.eye(8)[:5]  # five tokens, in turns
@@ -162,7 +164,7 @@ def test_features_that_are_not_finite_are_refused(cls, wrong):
         part[1, 7] = wrong
         return given
 
-    uses_embeddings = cls in (DivPrune, Pooled, Scope, VisPruner)
+    uses_embeddings = cls in (CDPruner, DivPrune, Pooled, Scope, VisPruner)
     for where, used in (("embeddings", uses_embeddings), ("tower", cls in BY_TOWER)):
         if used:
             with pytest.raises(UserError, match=rf"{cls.name} .*prompt 1 ") as raised:
@@ -205,7 +207,7 @@ def test_spectral_budgets(cls, before_decoder):
 
 @by_method
 def test_flops_of_the_selection_grow_with_the_tokens(cls):
-    few, many = (cls(0.1).selection_flops(n, n // 10, FeatureWidths(64, 32, 16)) for n in (100, 200))
+    few, many = (cls(0.1).selection_flops(n, n // 10, FeatureWidths(64, 32, 16, 7, n)) for n in (100, 200))
     assert (few, many) == (0, 0) if cls in (FasterVLM, HoloV) else 0 < few < many
 
 

@@ -40,12 +40,15 @@ METHOD_STYLE = {
     "last": (INK, "p"),
     "pyramiddrop": (GREEN, "^"),
     "visionzip": (PINK, "D"),
+    "cdpruner": (ORANGE, "D"),
+    "dart": (GREEN, "s"),
     "divprune": (RED, "P"),
     "fastervlm": (SKY, "v"),
     "holov": (SKY, ">"),
     "pooled": (INK, "X"),
     "prumergeplus": (RED, "<"),
     "scope": (BLUE, "*"),
+    "sparsevlm": (ORANGE, "v"),
     "vispruner": (PINK, "h"),
 }
 """Colour and marker of each method."""
