@@ -10,7 +10,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from helpers import ROOT
 from helpers.small_data_sets import image, items_of, write
 from PIL import Image
 
@@ -25,9 +24,10 @@ RUNNER = """
 import json, sys
 from lmms_eval.api.model import lmms
 from lmms_eval.evaluator import simple_evaluate
-from lmms_eval.tasks import TaskManager, get_task_dict
+from lmms_eval.tasks import get_task_dict
+from vtstudy.evaluation.lmms_tasks import task_manager
 
-answers, captions, tasks_folder, out = json.loads(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3], sys.argv[4]
+answers, captions, out = json.loads(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3]
 tasks = list(answers)
 
 def gold(task, doc_id):
@@ -58,7 +58,7 @@ class Oracle(lmms):
 
     generate_until_multi_round = loglikelihood
 
-manager = TaskManager("ERROR", include_path=tasks_folder)
+manager = task_manager()
 
 def scores(model, names):
     return simple_evaluate(
@@ -111,7 +111,7 @@ def report(written, tmp_path_factory) -> dict:
     captions = json.dumps({BENCHMARKS[name].task: BENCHMARKS[name].metric for name in WORLD if BENCHMARKS[name].java})
     out = cache / "report.json"
     run = subprocess.run(
-        [sys.executable, "-c", RUNNER, answers, captions, str(ROOT / "src/vtstudy/evaluation/tasks"), str(out)],
+        [sys.executable, "-c", RUNNER, answers, captions, str(out)],
         cwd=written,
         env=env,
         check=False,
