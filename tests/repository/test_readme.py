@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 from helpers import ROOT
+from helpers.undrawn import undrawn_charts
 
 from vtstudy.report import ReportError
 from vtstudy.report.inputs import Folders, load
@@ -18,7 +19,8 @@ MOST_LINES = 150
 @pytest.fixture(scope="module")
 def view(tmp_path_factory) -> View:
     inputs = load(Folders(ROOT / REPORTS, ROOT / "data/published", ROOT / "params.yaml"))
-    return build_view(inputs, tmp_path_factory.mktemp("figures"))
+    with undrawn_charts():
+        return build_view(inputs, tmp_path_factory.mktemp("figures"))
 
 
 @pytest.mark.slow

@@ -1,10 +1,10 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from helpers import synthetic_data
 from helpers import synthetic_results as synthetic
-from matplotlib.figure import Figure
+from helpers.undrawn import undrawn_charts
 
 from vtstudy.report import build_report
 from vtstudy.report.inputs import Folders, Inputs, load
@@ -33,8 +33,7 @@ def default_view(tmp_path_factory) -> View:
     """What a report on Tables 1 and 4 shows; the charts are not written."""
     folder = tmp_path_factory.mktemp("view")
     files = synthetic.write(folder, synthetic.rows())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Figure, "savefig", lambda *arguments, **options: None)
+    with undrawn_charts():
         return build_view(load(Folders(folder, files["published"], files["params"])), folder / "figures")
 
 
@@ -50,9 +49,10 @@ def read(tmp_path) -> Callable[..., Inputs]:
 
 
 @pytest.fixture
-def undrawn(monkeypatch) -> None:
-    """Charts are made but not written, which takes most of a report's time."""
-    monkeypatch.setattr(Figure, "savefig", lambda *arguments, **options: None)
+def undrawn() -> Iterator[None]:
+    """Charts are made but not written."""
+    with undrawn_charts():
+        yield
 
 
 @pytest.fixture

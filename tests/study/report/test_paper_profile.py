@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from helpers import paper_results, synthetic_data
 from helpers import synthetic_results as synthetic
-from matplotlib.figure import Figure
+from helpers.undrawn import undrawn_charts
 
 from vtstudy.report.build import pages
 from vtstudy.report.evidence import DIFFERS, NOT_RUN, REPRODUCED
@@ -28,8 +28,7 @@ def view_of(folder: Path, table: list[synthetic.Row], checkpoints: dict[str, str
     """What the report of a run under the profile `paper` shows; the charts are not written."""
     (folder / "results.csv").write_text(to_csv(pd.DataFrame(table)))
     files = synthetic.write_others(folder, "paper", checkpoints, **facts)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Figure, "savefig", lambda *arguments, **options: None)
+    with undrawn_charts():
         return build_view(load(Folders(folder, synthetic.PUBLISHED, files["params"])), folder / "figures")
 
 
