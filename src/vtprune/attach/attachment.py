@@ -2,31 +2,50 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
 
+from vtprune.attach.block import Block
 from vtprune.attach.continuation import ContinuedForward
-from vtprune.attach.core_call import CoreCall
+from vtprune.attach.core_call import CoreCall, brings_labels
 from vtprune.attach.forward import PromptForward
+from vtprune.attach.generation import hooks_on_generation
 from vtprune.attach.image_encodings import Encodings, Handle
 from vtprune.attach.kept import Kept
-from vtprune.attach.method_hooks import refuse_partial_prompts
 from vtprune.attach.prefix import Prefix
 from vtprune.attach.prompt import Prompt
+from vtprune.attach.pruned_cache import mark, mark_of
 from vtprune.attach.recording import Recorded, Recording
 from vtprune.attach.setup import Setup
 from vtprune.attach.skipping import without_first
 from vtprune.attach.transformers_internals import forward_pre_hooks
+from vtprune.attach.uncompiled import Uncompiled, unwrapped
+from vtprune.attach.workers import ByWorker
 from vtprune.errors import UserError
 from vtprune.stages import Pruner
 
 if TYPE_CHECKING:  # importing these takes seconds
     from transformers import Cache, PreTrainedModel
+
+
+@dataclass
+class _State:
+    """What one thread or asyncio task does with the model.
+
+    Attributes:
+        forward: the forward that runs.
+        last: the last batch of prompts.
+        has_labels: whether the model that runs got labels.
+    """
+
+    forward: PromptForward | ContinuedForward | None = None
+    last: Prompt | None = None
+    has_labels: bool = False
 
 
 class Attachment:
@@ -77,13 +96,14 @@ class Attachment:
     def __init__(self, method: Pruner, model: nn.Module, prefix: Prefix | None = None) -> None:
         self.method = method
         self.prefix = prefix
+        model = unwrapped(model)
         self._setup = Setup.of(method, model, prefix)
         self.model = cast("PreTrainedModel", model)
         self._handles: list[Handle] = []
         self._encodings = Encodings()
-        self._prompts: weakref.WeakKeyDictionary[Cache, Prompt] = weakref.WeakKeyDictionary()
-        self._last: Prompt | None = None
-        self._forward: PromptForward | ContinuedForward | None = None
+        self._block = Block()
+        self._states = ByWorker(_State)
+        self._latest: Prompt | None = None  # of all threads
 
     @property
     def first_layer(self) -> int:
@@ -131,9 +151,17 @@ class Attachment:
             )
 
     def _last_prompt(self) -> Prompt:
-        if self._last is None:
+        mine = self._states.mine().last
+        if mine is not None:
+            return mine
+        if self._latest is None:
             raise UserError("no prompt has been pruned yet: call the model within the with block first")
-        return self._last
+        if self._block.overlapped:
+            raise UserError(
+                "several threads have pruned prompts at the same time, so the last prompt of all is nobody's: ask for "
+                "the kept tokens in the thread (or asyncio task) that called the model"
+            )
+        return self._latest
 
     # ---- entering and leaving
 
@@ -142,7 +170,8 @@ class Attachment:
             owner = getattr(hook, "__self__", None)
             if isinstance(owner, Attachment):
                 raise UserError(f"this model is being pruned already, by {owner.method!r}")
-        self._last = None
+        self._latest, self._states = None, ByWorker(_State)
+        self._encodings, self._block = Encodings(), Block(self._remove_hooks)
         try:
             self._add_hooks()
         except BaseException:
@@ -151,18 +180,21 @@ class Attachment:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self._end_forward()
+        self._block.leave()
+
+    def _remove_hooks(self) -> None:
         while self._handles:
             self._handles.pop().remove()
-        self._end_forward()
-        self._prompts.clear()
         self._encodings = Encodings()
 
     def _add_hooks(self) -> None:
         setup, handles = self._setup, self._handles
+        handles.append(Uncompiled(self.model, setup.core))
         handles.append(setup.core.register_forward_pre_hook(self._before_core, with_kwargs=True))
         handles.append(setup.core.register_forward_hook(self._after_core, always_call=True))
-        if hasattr(self.model, "generate"):
-            handles.append(refuse_partial_prompts(self.model))
+        handles.append(self.model.register_forward_pre_hook(self._before_model, with_kwargs=True))
+        handles += hooks_on_generation(self.model, self._block.call)
         # Later methods of a prefix may need more than this one does: all layers, and the tower's attention.
         tower = setup.tower_attention if setup.uses_tower or self.prefix is not None else None
         handles += self._encodings.listen(setup.core, setup.vision_tower, setup.projector, tower)
@@ -177,69 +209,97 @@ class Attachment:
             handles.append(Recording(setup.layers[index - 1], partial(self._capture, needs_all_queries)))
 
     def _end_forward(self) -> None:
-        self._forward = None
+        self._states.mine().forward = None
         self._encodings.latest = None
-        self._setup.decoder.layers = self._setup.layers
+        if self.prefix is not None:
+            self._setup.decoder.layers = self._setup.layers
+
+    @property
+    def _prompt_forward(self) -> PromptForward | None:
+        """The forward of a prompt that this thread runs, if it does."""
+        forward = self._states.mine().forward
+        return forward if isinstance(forward, PromptForward) else None
 
     # ---- hooks
+
+    def _before_model(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._states.mine().has_labels = brings_labels(module, args, kwargs)
 
     def _before_core(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         """Begin a forward: that of a new prompt, or of tokens that continue one."""
+        if not self._block.is_open:
+            return None
+        self._block.begin()
+        if self.prefix is not None and self._block.has_others:
+            raise UserError("methods that share a prefix must be called from one thread at a time")
         self._end_forward()
         call = CoreCall.of(module, args, kwargs)
         if call.continues_cache:
             return self._continue(call)
-        forward = PromptForward.begin(self._setup, call, self._last, self._encodings)
+        state = self._states.mine()
+        forward = PromptForward.begin(self._setup, call, state.last, self._encodings)
         if forward.start is not None:
             self._setup.decoder.layers = without_first(self._setup.layers, forward.begins_at)
-        self._forward = forward
+        state.forward = forward
         return None
 
     def _continue(self, call: CoreCall) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         cache = cast("Cache", call.cache)
-        prompt = self._prompts.get(cache)
-        if prompt is None:
+        marked = mark_of(cache)
+        if marked is None or marked.block is not self._block:
             if self._setup.stages:
                 raise UserError("a cache that was filled outside the with block cannot be continued within it")
             return None
+        prompt = marked.prompt.repeated(call.rows)
         prompt.check_grown(cache)
         forward = ContinuedForward(self._setup, prompt, call)
         position_ids = forward.position_ids()
-        self._forward = forward
+        self._states.mine().forward = forward
         return None if position_ids is None else call.with_position_ids(position_ids)
 
     def _after_core(self, module: nn.Module, args: tuple[Any, ...], output: object) -> None:
         """End the forward."""
-        if isinstance(self._forward, PromptForward) and output is not None:  # None after an exception
-            self._last = self._forward.prompt
+        if not self._block.is_open:
+            return
+        state, forward = self._states.mine(), self._prompt_forward
+        has_labels, state.has_labels = state.has_labels, False
         self._end_forward()
+        self._block.end()
+        if forward is not None and output is not None:  # None after an exception
+            state.last = self._latest = forward.prompt
+            if has_labels and forward.prompt.segments:
+                raise UserError(
+                    "labels are not supported for a prompt that is pruned, because the logits of pruned tokens are "
+                    "missing: compute the loss from the logits that there are (those of the last tokens)"
+                )
 
     def _capture(self, all_queries: bool, recorded: Recorded) -> None:
-        if isinstance(self._forward, PromptForward):
-            self._forward.capture(recorded if all_queries else recorded.with_last_query())
+        forward = self._prompt_forward
+        if forward is not None:
+            forward.capture(recorded if all_queries else recorded.with_last_query())
 
     def _before_decoder(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        if not isinstance(self._forward, PromptForward):
-            return None
-        return args, {**kwargs, **self._forward.enter_decoder(kwargs)}
+        forward = self._prompt_forward
+        return None if forward is None else (args, {**kwargs, **forward.enter_decoder(kwargs)})
 
     def _after_layer(self, index: int, module: nn.Module, args: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
-        return self._forward.after_layer(index, output) if isinstance(self._forward, PromptForward) else output
+        forward = self._prompt_forward
+        return output if forward is None else forward.after_layer(index, output)
 
     def _before_layer(
         self, index: int, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        forward = self._forward
+        forward = self._states.mine().forward
         if forward is None:
             return None
         entering = args[0] if args else kwargs["hidden_states"]
         cache = kwargs.get("past_key_values")
         if isinstance(forward, PromptForward) and cache is not None:
-            self._prompts[cache] = forward.prompt
+            mark(cache, forward.prompt, self._block, self.method.name)
         hidden, changed = forward.before_layer(index, entering, kwargs)
         if hidden is entering and not changed:
             return None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 
@@ -135,6 +135,28 @@ class Prompt:
             self.attended, self.text = self.attended.to(device), self.text.to(device)
             self.alive, self.slots = self.alive.to(device), self.slots.to(device)
             self.blocks = None if self.blocks is None else self.blocks.to(device)
+
+    def repeated(self, rows: int) -> Prompt:
+        """The prompt of a cache of which every row was repeated; the same for a cache as it was filled.
+
+        Raises:
+            UserError: if there is more than one prompt, and the number of rows is another.
+        """
+        given = len(self.input_ids)
+        if rows == given:
+            return self
+        if given != 1:
+            raise UserError(f"a cache of {given} prompts cannot be continued with {rows} rows, only with {given}")
+
+        def repeat(values: torch.Tensor | None) -> torch.Tensor | None:
+            return None if values is None else values.expand(rows, *values.shape[1:])
+
+        names = ("input_ids", "prompt_attended", "attended", "text", "blocks", "alive", "slots", "ahead")
+        segments = [
+            Segment(run.first, cast(torch.Tensor, repeat(run.attended)), repeat(run.blocks)) for run in self.segments
+        ]
+        repeated: dict[str, Any] = {name: repeat(getattr(self, name)) for name in names}
+        return replace(self, segments=segments, **repeated)
 
     def segment(self, layer: int) -> Segment | None:
         """The run of shortened layers that `layer` is part of; None before the first one."""

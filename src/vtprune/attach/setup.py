@@ -12,6 +12,7 @@ from torch import nn
 from vtprune.attach.families import Family, family_of
 from vtprune.attach.prefix import Prefix
 from vtprune.attach.transformers_internals import attends_in_full
+from vtprune.attach.uncompiled import unwrapped
 from vtprune.attach.vision_tower import TowerAttention
 from vtprune.errors import UserError
 from vtprune.features import OF_ALL_QUERIES
@@ -62,17 +63,19 @@ class Setup:
         """
         family = family_of(model)
         model = cast("PreTrainedModel", model)
-        decoder, vision_tower = family.language_model(model), family.vision_tower(model)
+        # Parts may be compiled; their hooks belong to what was compiled.
+        decoder = cast("PreTrainedModel", unwrapped(family.language_model(model)))
+        vision_tower = unwrapped(family.vision_tower(model))
         layers = cast(nn.ModuleList, decoder.layers)
         setup = cls(
             method=method,
             family=family,
             config=model.config,
-            core=family.core(model),
+            core=cast("PreTrainedModel", unwrapped(family.core(model))),
             decoder=decoder,
             layers=layers,
             vision_tower=vision_tower,
-            projector=family.projector(model),
+            projector=unwrapped(family.projector(model)),
             tower_attention=TowerAttention.of(
                 vision_tower, family.feature_layer(model.config), partial(family.picture_side, model.config)
             ),

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from vtprune.attach.layout import Layout
-from vtprune.attach.recording import Recorded, Recording
+from vtprune.attach.recording import Recorded, Recording, Store
 from vtprune.errors import UserError
 from vtprune.features import Patches
 from vtprune.ops.indexing import take
@@ -118,8 +118,8 @@ class TowerAttention:
         index = index + len(layers) if index < 0 else index - 1
         return cls(layers[index], side) if 0 <= index < len(layers) else None
 
-    def listen(self, seen: list[Recorded]) -> Recording:
-        """Record the layer's queries and keys of every picture in `seen`, a record for each call of the kernel."""
+    def listen(self, seen: Store) -> Recording:
+        """Record the layer's queries and keys of every picture: `seen` gets a record for each call of the kernel."""
 
         def store(recorded: Recorded) -> None:
             # Of a tower with a class token, only that token's query is needed: the others can be freed.
@@ -127,7 +127,7 @@ class TowerAttention:
             if side is not None and recorded.key.shape[2] == 1 + side[0] * side[1]:
                 first = recorded.query[:, :, :1].clone()
                 recorded = Recorded(first, recorded.key, recorded.scaling, special=recorded.special)
-            seen.append(recorded)
+            seen(recorded)
 
         return Recording(self._layer, store)
 
@@ -136,7 +136,7 @@ class TowerAttention:
 
         Args:
             layout: of the batch.
-            seen: the records that `listen` stored.
+            seen: the records that `listen` gave.
 
         Raises:
             UserError: if the batch's pictures were not seen, or the tower's tokens are not patches with at most a class
