@@ -51,8 +51,13 @@ def test_a_checkpoint_has_the_published_layers_files_and_names(root, identifier)
     assert ("image_newline" in names) == ("v1.6" in identifier or "next" in identifier)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("identifier", LLAVA)
+@pytest.mark.parametrize(
+    "identifier",
+    [
+        pytest.param(name, marks=pytest.mark.exhaustive if "next" in name or "v1.6" in name else pytest.mark.slow)
+        for name in LLAVA
+    ],
+)
 def test_a_checkpoint_is_loaded_whole_and_answers_with_and_without_pruning(root, identifier):
     _, _, image = LLAVA[identifier]
     model, processor = load(root / "models" / identifier, dtype="float32")

@@ -144,7 +144,7 @@ def test_markdown_tables_have_as_many_cells_in_every_row(folder, request):
                 columns = 0
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_two_reports_are_the_same_bytes(default, tmp_path):
     build_report(**synthetic.write(tmp_path, synthetic.rows()))
     first, second = (

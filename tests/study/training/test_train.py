@@ -121,7 +121,7 @@ def test_meaning_ignores_comments_docstrings_and_annotations():
     [
         "miniature-llava-large",
         *(
-            pytest.param(name, marks=pytest.mark.slow)
+            pytest.param(name, marks=pytest.mark.exhaustive)
             for name in ("miniature-llava", "miniature-next", "miniature-internvl", "miniature-internvl-small")
         ),
     ],
