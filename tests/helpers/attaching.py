@@ -120,7 +120,7 @@ def merged(pruned, row=0, layer=0) -> dict[int, list[int]]:
 
 
 @torch.no_grad()
-def recompute(model, inputs, kept: dict[int, list[int]], tokens=6, means=None, later_means=None):
+def recompute(model, inputs, kept: dict[int, list[int]], tokens=6, means=None, later_means=None, reindexed=False):
     """Greedy generation of one unpadded prompt without a cache, hooks or any code of vtprune.
 
     Every step runs the decoder layers by hand on the full sequence, without the dropped tokens.
@@ -129,6 +129,7 @@ def recompute(model, inputs, kept: dict[int, list[int]], tokens=6, means=None, l
         kept: by layer, the image tokens that are left from that layer on.
         means: by image token that enters the decoder as a mean, the tokens whose mean it is.
         later_means: by layer after the first, the same for its hidden states.
+        reindexed: whether the tokens that are left have the positions 0, 1, 2 ...
     """
     core = model.model
     decoder = getattr(core, "language_model", None) or core.text_model
@@ -160,7 +161,8 @@ def recompute(model, inputs, kept: dict[int, list[int]], tokens=6, means=None, l
                 ~sees(decoder.config, index, where, ids, inputs), -1e9
             )
             kind = [decoder.config.layer_types[index]] if decoder.config.model_type == "gemma3_text" else []
-            rotary = decoder.rotary_emb(hidden, positions[..., where], *kind)
+            at = torch.arange(len(where))[None] if reindexed else positions[..., where]
+            rotary = decoder.rotary_emb(hidden, at, *kind)
             hidden = layer(hidden, attention_mask=mask[None, None], position_embeddings=rotary)
             if index < len(added):
                 for token, at in enumerate(image_at.tolist()):

@@ -21,6 +21,7 @@ from vtprune.attach.prefix import Prefix
 from vtprune.attach.prompt import Prompt
 from vtprune.attach.pruned_cache import mark, mark_of
 from vtprune.attach.recording import Recorded, Recording
+from vtprune.attach.reindexing import Positions
 from vtprune.attach.setup import Setup
 from vtprune.attach.skipping import without_first
 from vtprune.attach.transformers_internals import forward_pre_hooks
@@ -57,10 +58,11 @@ class Attachment:
 
     Every forward of a prompt (its cache is empty, or there is none) is shortened before the layers of the method's
     stages. Such a layer and all later ones see and cache the short sequence; earlier layers see the full one. Kept
-    tokens keep their order and position ids, and become means where a method merges others into them. Text tokens
-    are never dropped. Decoding continues at the position after the full prompt. Rows are padded again on the left
-    to the longest, so `model(**inputs).logits` has fewer positions than the prompt; the last one is still that of the
-    last token. Where nothing is dropped, the output of the model is the same, bit for bit.
+    tokens keep their order and, unless positions are reindexed, their position ids. They become means where a method
+    merges others into them. Text tokens are never dropped. Decoding continues at the position after the full prompt
+    (after the shortened one, in the layers that have reindexed positions). Rows are padded again on the left to the
+    longest, so `model(**inputs).logits` has fewer positions than the prompt; the last one is still that of the last
+    token. Where nothing is dropped, the output of the model is the same, bit for bit.
 
     A forward with `use_cache=False` repeats the selection of the prompt before it if its ids begin with the ids of that
     prompt and its images are the same. So `generate(use_cache=False)` prunes as `generate` with a cache does: by the
@@ -68,9 +70,10 @@ class Attachment:
 
     A cache can be continued within the block, by hand or by `generate`. Pass only the tokens that it does not hold yet
     and, if there is an attention mask, the mask of the full sequence. Position ids that are left out follow the full
-    prompt. A prompt shortened before layer 0 leaves a cache whose `get_seq_length()` is the length of the shortened
-    prompt. Ids that were cut off by that length are refused, also in `generate`, which cuts them off itself when it is
-    given all ids. One case cannot be detected: text passed by hand without mask and positions.
+    prompt; those that are passed are counted after it, too, also where the layers have reindexed ones. A prompt
+    shortened before layer 0 leaves a cache whose `get_seq_length()` is the length of the shortened prompt. Ids that
+    were cut off by that length are refused, also in `generate`, which cuts them off itself when it is given all ids.
+    One case cannot be detected: text passed by hand without mask and positions.
 
     Only prompts are pruned, not tokens appended to a cache. Pass a prompt in one forward: in chunked prefill the first
     chunk would be pruned as if it were the full prompt.
@@ -93,11 +96,13 @@ class Attachment:
             in `generate`, for drafts (a draft model, prompt lookup) and prompts in chunks.
     """
 
-    def __init__(self, method: Pruner, model: nn.Module, prefix: Prefix | None = None) -> None:
+    def __init__(
+        self, method: Pruner, model: nn.Module, prefix: Prefix | None = None, positions: Positions = "kept"
+    ) -> None:
         self.method = method
         self.prefix = prefix
         model = unwrapped(model)
-        self._setup = Setup.of(method, model, prefix)
+        self._setup = Setup.of(method, model, prefix, positions)
         self.model = cast("PreTrainedModel", model)
         self._handles: list[Handle] = []
         self._encodings = Encodings()
@@ -308,19 +313,23 @@ class Attachment:
         return args, {**kwargs, "hidden_states": hidden, **changed}
 
 
-def attach(method: Pruner, model: nn.Module, prefix: Prefix | None = None) -> Attachment:
+def attach(method: Pruner, model: nn.Module, prefix: Prefix | None = None, positions: Positions = "kept") -> Attachment:
     """Prune the prompts of a model with a method within a `with` block; see `Attachment`.
 
     Args:
         prefix: what the method shares with others that are attached for the same batch of prompts.
+        positions: "kept": kept tokens keep their position ids. "reindexed": in the layers that see a shortened
+            sequence, its tokens get consecutive ones, and decoding goes on after them there.
 
     Raises:
-        UserError: if the model is not supported or does not fit the method.
+        UserError: if the model is not supported or does not fit the method or the positions.
     """
-    return Attachment(method, model, prefix)
+    return Attachment(method, model, prefix, positions)
 
 
-def attach_all(methods: Sequence[Pruner], model: nn.Module, prefix: Prefix) -> list[tuple[int, Attachment]]:
+def attach_all(
+    methods: Sequence[Pruner], model: nn.Module, prefix: Prefix, positions: Positions = "kept"
+) -> list[tuple[int, Attachment]]:
     """Attach several methods that share a prefix.
 
     Returns:
@@ -330,5 +339,5 @@ def attach_all(methods: Sequence[Pruner], model: nn.Module, prefix: Prefix) -> l
     Raises:
         UserError: if the model is not supported or does not fit a method.
     """
-    attachments = [(index, attach(method, model, prefix)) for index, method in enumerate(methods)]
+    attachments = [(index, attach(method, model, prefix, positions)) for index, method in enumerate(methods)]
     return sorted(attachments, key=lambda pair: pair[1].first_layer)

@@ -16,6 +16,7 @@ from vtprune.attach.layout import Layout
 from vtprune.attach.prefix import PrefixState
 from vtprune.attach.prompt import Prompt
 from vtprune.attach.recording import Recorded
+from vtprune.attach.reindexing import Reindexing
 from vtprune.attach.setup import Setup
 from vtprune.attach.shortening import Shortening
 from vtprune.attach.stage_features import features_at
@@ -55,7 +56,8 @@ class PromptForward:
         self._captured = Captured()
         self._shared = start  # the state whose features all methods of the prefix share
         self._goal: Goal | None = None
-        self._shortening = Shortening(setup.decoder.config)
+        reindexing = Reindexing(setup.decoder, prompt) if setup.positions == "reindexed" else None
+        self._shortening = Shortening(setup.decoder.config, reindexing)
 
     @classmethod
     def begin(cls, setup: Setup, call: CoreCall, last: Prompt | None, encodings: Encodings) -> PromptForward:

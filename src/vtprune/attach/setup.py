@@ -11,6 +11,7 @@ from torch import nn
 
 from vtprune.attach.families import Family, family_of
 from vtprune.attach.prefix import Prefix
+from vtprune.attach.reindexing import Positions, check_positions
 from vtprune.attach.transformers_internals import attends_in_full
 from vtprune.attach.uncompiled import unwrapped
 from vtprune.attach.vision_tower import TowerAttention
@@ -38,6 +39,7 @@ class Setup:
         tower_attention: the attention in the vision tower that rankings may use, if there is one.
         stages: of the method, by the layers before which they prune, ascending.
         prefix: what the method shares with others, if it does.
+        positions: whether kept tokens keep their positions in the shortened layers, or get consecutive ones.
     """
 
     method: Pruner
@@ -51,15 +53,16 @@ class Setup:
     tower_attention: TowerAttention | None
     stages: Mapping[int, Stage]
     prefix: Prefix | None
+    positions: Positions = "kept"
 
     @classmethod
-    def of(cls, method: Pruner, model: nn.Module, prefix: Prefix | None) -> Setup:
+    def of(cls, method: Pruner, model: nn.Module, prefix: Prefix | None, positions: Positions = "kept") -> Setup:
         """Find the parts of a model, and place the method's stages in it.
 
         Raises:
             UserError: if the model's family is not supported, it lacks a layer of the method, two stages fall on one
-                of its layers, scores cannot be made of the layer that the method asks, or its vision tower has no
-                attention though the method needs it.
+                of its layers, scores cannot be made of the layer that the method asks, its vision tower has no
+                attention though the method needs it, or its positions cannot be as asked.
         """
         family = family_of(model)
         model = cast("PreTrainedModel", model)
@@ -81,7 +84,9 @@ class Setup:
             ),
             stages=placed(method, len(layers)),
             prefix=prefix,
+            positions=positions,
         )
+        check_positions(positions, decoder)
         if setup.uses_tower and setup.tower_attention is None:
             raise UserError(
                 f"{method.name} needs the vision tower's attention, but {type(vision_tower).__name__} has no layer "

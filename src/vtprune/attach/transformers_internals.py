@@ -7,6 +7,7 @@ nowhere else.
 from __future__ import annotations
 
 import copy
+import inspect
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
@@ -15,7 +16,7 @@ import torch
 from torch import nn
 
 if TYPE_CHECKING:  # importing these takes seconds
-    from transformers import Cache, PreTrainedConfig
+    from transformers import Cache, PreTrainedConfig, PreTrainedModel
 
 Rotary = tuple[torch.Tensor, torch.Tensor]
 """A layer's `position_embeddings`: (cos, sin), `[1 or b, length, head_dim]` each."""
@@ -33,6 +34,25 @@ def apply_rotary(attention: nn.Module, states: torch.Tensor, rotary: Rotary) -> 
     """
     rotate = sys.modules[type(attention).__module__].apply_rotary_pos_emb
     return cast(torch.Tensor, rotate(states, states, *rotary)[0])
+
+
+def rotary_at(decoder: PreTrainedModel, layer: int, hidden: torch.Tensor, position_ids: torch.Tensor) -> Rotary:
+    """The rotary embedding that a decoder gives a layer for these position ids, `[b, length]`."""
+    rotary = cast(Any, decoder).rotary_emb
+    if "layer_type" in inspect.signature(rotary.forward).parameters:  # Gemma 3
+        return cast(Rotary, rotary(hidden, position_ids, cast(Any, decoder.config).layer_types[layer]))
+    return cast(Rotary, rotary(hidden, position_ids))
+
+
+def why_positions_stay(config: PreTrainedConfig) -> str | None:
+    """Why the tokens of a decoder cannot be given consecutive positions; None if they can."""
+    parameters = getattr(config, "rope_parameters", None) or {}
+    kinds = [part for part in (parameters, *parameters.values()) if isinstance(part, dict)]
+    if any("mrope_section" in kind for kind in kinds):
+        return "whose position ids have several axes and say where on its image's grid a token is (M-RoPE)"
+    if any(kind.get("rope_type") in ("dynamic", "longrope") for kind in kinds):
+        return "whose rotary embedding changes with the length of the sequence"
+    return None
 
 
 def attention_modules(layer: nn.Module) -> list[nn.Module]:
