@@ -151,7 +151,7 @@ class Prompt:
         def repeat(values: torch.Tensor | None) -> torch.Tensor | None:
             return None if values is None else values.expand(rows, *values.shape[1:])
 
-        names = ("input_ids", "prompt_attended", "attended", "text", "blocks", "alive", "slots", "ahead")
+        names = ("input_ids", "prompt_attended", "prompt_text", "attended", "text", "blocks", "alive", "slots", "ahead")
         segments = [
             Segment(run.first, cast(torch.Tensor, repeat(run.attended)), repeat(run.blocks)) for run in self.segments
         ]
