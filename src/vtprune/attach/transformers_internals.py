@@ -124,9 +124,30 @@ def is_static(cache: Cache | None) -> bool:
     return bool(getattr(cache, "is_compileable", False))
 
 
-def cached_states(cache: Cache, layers: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """The (keys, values) that a dynamic cache holds of each of its first layers."""
-    return [(entry.keys, entry.values) for entry in cast(Any, cache).layers[:layers]]
+def cached_layers(cache: Cache, layers: int) -> list[Any]:
+    """What a dynamic cache holds of each of its first layers: whole, the end of it (sliding), or quantised.
+
+    A cache replaces the states of a layer when it grows, so a copy of the layer keeps those that there are now.
+    """
+    return [copy.copy(entry) for entry in cast(Any, cache).layers[:layers]]
+
+
+def fill_layers(cache: Cache, layers: list[Any]) -> bool:
+    """Give an empty cache what `cached_layers` returned; it can do with it what it likes.
+
+    Returns:
+        Whether the cache is of the same kind.
+    """
+    held, new = cast(Any, cache).layers, cast(Any, cache).layer_class_to_replicate
+    while len(held) < len(layers) and new is not None:
+        held.append(new())
+    if any(type(mine) is not type(given) for mine, given in zip(held, layers, strict=False)):
+        return False
+    for number, layer in enumerate(layers):
+        held[number] = copy.copy(layer)
+        # Resetting a cache overwrites these.
+        held[number].keys, held[number].values = layer.keys.clone(), layer.values.clone()
+    return True
 
 
 def query_and_key_places(cache: Cache, layer: int, queries: int) -> tuple[int, int, int]:
