@@ -93,7 +93,7 @@ def features_at(
     def final() -> tuple[torch.Tensor, torch.Tensor]:
         norm = cast(nn.Module, decoder.norm)
         parts = (take(hidden, slots), take(hidden, indices_from_mask(text)))
-        image, words = (norm(part.to(next(norm.parameters()).device)).to(hidden.device) for part in parts)
+        image, words = (_applied(norm, part) for part in parts)
         return image, words
 
     def text_tokens() -> Text:
@@ -150,6 +150,16 @@ def features_at(
         tower=remembered(patches),
         tower_outputs=tower_outputs,
     )
+
+
+def _applied(module: nn.Module, states: torch.Tensor) -> torch.Tensor:
+    """A module of another layer run on these states, on the device where its weights are.
+
+    Offloaded weights are nowhere until the module runs; then the hooks of accelerate move them and the states.
+    """
+    weight = next(module.parameters())
+    output = module(states if weight.is_meta else states.to(weight.device))
+    return cast(torch.Tensor, output).to(states.device)
 
 
 def _keys(decoder_layer: nn.Module, states: torch.Tensor, normalised: bool) -> torch.Tensor:
