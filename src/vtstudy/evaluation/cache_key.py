@@ -7,11 +7,11 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 
 from vtprune.methods import Method
 from vtstudy.evaluation.import_graph import SOURCES, is_type_checking, used_modules
@@ -80,9 +80,19 @@ def method_key(method: Method, family: Iterable[str]) -> dict[str, Any]:
         "software": {
             "code": meaning({*defining_modules(method), *ANSWERING, *family})[:16],
             "torch": torch.__version__,
-            "transformers": transformers.__version__,
+            "transformers": package_version("transformers"),
         },
     }
+
+
+@cache
+def package_version(name: str) -> str:
+    """The version of an installed package; asking Python for it takes milliseconds.
+
+    Raises:
+        PackageNotFoundError: if it is not installed.
+    """
+    return version(name)
 
 
 def defining_modules(part: object) -> set[str]:

@@ -7,7 +7,6 @@ the checkpoint nor lmms-eval. Those are loaded when something has to be computed
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +34,7 @@ from vtstudy.evaluation.answering import (
     method_name,
     plan_batches,
 )
-from vtstudy.evaluation.cache_key import data_digest, files_digest, meaning
+from vtstudy.evaluation.cache_key import data_digest, files_digest, meaning, package_version
 from vtstudy.evaluation.chance import guessed
 from vtstudy.evaluation.checkpoint import Checkpoint
 from vtstudy.evaluation.environment import data_root, prepare
@@ -180,8 +179,8 @@ class Evaluator:
             **self._data_versions(benchmark, limit),
             "checkpoint": self.checkpoint.digest,
             **self.checkpoint.presentation.key(),
-            "transformers": version("transformers"),
-            "pillow": version("pillow"),
+            "transformers": package_version("transformers"),
+            "pillow": package_version("pillow"),
             "code": meaning(_LISTING),
         }
 
@@ -214,7 +213,7 @@ class Evaluator:
             "limit": limit,
             "task": BENCHMARKS[benchmark].task,
             "data": self.data_key(benchmark),
-            "lmms_eval": version("lmms-eval"),
+            "lmms_eval": package_version("lmms-eval"),
         }
 
     def loader(self, benchmark: str, limit: int | None = None) -> QuestionLoader:
