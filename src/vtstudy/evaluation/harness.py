@@ -44,6 +44,7 @@ from vtstudy.evaluation.limits import least_limit
 from vtstudy.evaluation.measurement_cache import MeasurementCache
 from vtstudy.evaluation.presentation import AUTO
 from vtstudy.evaluation.questions import QuestionList, QuestionLoader
+from vtstudy.evaluation.references import references
 from vtstudy.evaluation.requests import Request, Variant
 from vtstudy.evaluation.scoring import Scores
 from vtstudy.evaluation.shards import ALL, Shard
@@ -470,7 +471,7 @@ class Evaluator:
 
         def score() -> dict[str, Any]:
             documents = self.questions(benchmark, limit).documents
-            golds = Counter(_gold(document) for document in self.tasks.documents(benchmark, limit))
+            golds = Counter(references(document)[0] for document in self.tasks.documents(benchmark, limit))
             answer = min(golds, key=lambda gold: (-golds[gold], gold))
             return self._scored(benchmark, dict.fromkeys(documents, answer), limit)
 
@@ -487,15 +488,3 @@ class Evaluator:
         images = dict(zip(questions.documents, questions.images, strict=True))
         scores = self.tasks.score(benchmark, answers, limit, images)
         return {name: result.to_data() for name, result in scores.items()}
-
-
-def _gold(document: Mapping[str, Any]) -> str:
-    """A document's answer: the most frequent one where it has several, the first of those."""
-    for key in ("annotations_captions", "caption", "answers", "answer"):
-        if key in document:
-            value = document[key]
-            if not isinstance(value, list):
-                return str(value)
-            texts = [entry["answer"] if isinstance(entry, Mapping) else entry for entry in value]
-            return Counter(texts).most_common(1)[0][0]
-    raise EvaluationError("a document has no column that holds its answer")

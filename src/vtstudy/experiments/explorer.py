@@ -19,6 +19,7 @@ from vtstudy.benchmarks import BENCHMARKS, limit_of
 from vtstudy.config import Config
 from vtstudy.evaluation.cache_key import ANSWERING, data_digest, meaning, method_key
 from vtstudy.evaluation.errors import EvaluationError
+from vtstudy.evaluation.references import references
 from vtstudy.evaluation.requests import Request, Variant
 from vtstudy.experiments.all_methods import ALL_METHODS
 from vtstudy.experiments.figure_runner import Study
@@ -27,13 +28,13 @@ from vtstudy.experiments.provenance import checkpoint_facts, facts
 from vtstudy.experiments.registry import get_experiment
 from vtstudy.experiments.runner import limits_of, requests_of, variants_of
 from vtstudy.experiments.settings import FigureSettings, Settings
-from vtstudy.experiments.single_answers import caption_unit, references, share_right
+from vtstudy.experiments.single_answers import caption_unit, share_right
 from vtstudy.experiments.spec import BASELINE
 from vtstudy.experiments.token_maps import TokenMap, token_maps
 
 NAME = "explorer"
 _MAPPING = ("vtstudy.experiments.token_maps",)
-_JUDGING = ("vtstudy.experiments.single_answers",)
+_JUDGING = ("vtstudy.experiments.single_answers", "vtstudy.evaluation.references")
 _QUALITY = 88
 """Of pictures that are smaller in WebP's lossy form."""
 

@@ -15,9 +15,10 @@ from vtprune.attach.inference import encode
 from vtprune.methods import get_method
 from vtstudy.config import load
 from vtstudy.evaluation.harness import Evaluator
+from vtstudy.evaluation.references import references
 from vtstudy.experiments import explorer
 from vtstudy.experiments.all_methods import ALL_METHODS
-from vtstudy.experiments.single_answers import references, share_right
+from vtstudy.experiments.single_answers import share_right
 from vtstudy.experiments.token_maps import digits
 
 GRID = (4, 4)
