@@ -36,7 +36,7 @@ def list_methods() -> None:
     table.add_column("method")
     table.add_column("description")
     for name, cls in methods().items():
-        table.add_row(name, (cls.__doc__ or "").strip().splitlines()[0])
+        table.add_row(name, cls.summary())
     print_table(table)
 
 

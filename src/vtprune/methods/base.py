@@ -59,6 +59,11 @@ class Method:
         """
         return 0
 
+    @classmethod
+    def summary(cls) -> str:
+        """What the method does, in one sentence: the first line of its docstring."""
+        return (cls.__doc__ or "").strip().partition("\n")[0]
+
     def signature(self) -> dict[str, Any]:
         """Return name and parameters as plain JSON data with sorted keys: the key of stored answers.
 

@@ -164,9 +164,7 @@ def _label(name: str, keep: float | None) -> str:
 
 def _summary(name: str) -> str:
     """What a method does, in one sentence; empty for the unpruned model."""
-    if name not in methods() or name == "none":
-        return ""
-    return (methods()[name].__doc__ or "").strip().splitlines()[0]
+    return methods()[name].summary() if name in methods() and name != "none" else ""
 
 
 def _answers(study: Study[FigureSettings], benchmark: str, variant: Variant, chosen: Sequence[int]) -> list[str]:

@@ -32,10 +32,7 @@ def readme_blocks(view: View, reports: str) -> dict[str, str]:
 
 def methods_table() -> str:
     """A Markdown table of the library's methods: class, registered name, and the first line of the docstring."""
-    lines = [
-        (f"`{cls.__name__}`", [f"`{name}`", (cls.__doc__ or "").strip().splitlines()[0].rstrip(".")])
-        for name, cls in methods().items()
-    ]
+    lines = [(f"`{cls.__name__}`", [f"`{name}`", cls.summary().rstrip(".")]) for name, cls in methods().items()]
     return Table("", ["name", "what it does"], lines, first="method", left=("name", "what it does")).markdown().strip()
 
 
