@@ -14,7 +14,7 @@ from rich.table import Table
 import vtprune
 from vtprune import cli, drawing
 from vtprune.ask import Answer, _open, panels_of
-from vtprune.attach import Kept
+from vtprune.attach import FAMILIES, Kept
 from vtprune.command import parse_parameters, print_table
 from vtprune.drawing import Panel
 from vtprune.methods import Count, VisionZip, methods
@@ -30,9 +30,13 @@ def place(tmp_path_factory):
 
 def test_methods_lists_every_method_on_a_line(capsys):
     assert cli.main(["methods"]) == 0
-    header, *lines = capsys.readouterr().out.splitlines()
-    assert header.split() == ["method", "description"]
-    assert [line.split()[0] for line in lines] == sorted(methods())
+    lines = capsys.readouterr().out.splitlines()
+    heads = [number for number, line in enumerate(lines) if line.split()[1:] == ["description"]]
+    assert [lines[number].split()[0] for number in heads] == ["method", "family"]
+    of_methods, of_families = lines[1 : heads[1]], lines[heads[1] + 1 :]
+    assert [line.split()[0] for line in of_methods] == sorted(methods())
+    assert [line.split("  ")[0].strip() for line in of_families] == [family.title() for family in FAMILIES.values()]
+    lines = of_methods + of_families
     for line in lines:
         assert len(line.split()) > 3 and len(line) < 130, f"one short line a method, not {line!r}"
 

@@ -8,7 +8,7 @@ from helpers.undrawn import undrawn_charts
 
 from vtstudy.report import ReportError
 from vtstudy.report.inputs import Folders, load
-from vtstudy.report.readme import fill_readme, marked_block, methods_table, readme_blocks
+from vtstudy.report.readme import families_sentence, fill_readme, marked_block, methods_table, readme_blocks
 from vtstudy.report.view import View, build_view
 
 README = ROOT / "README.md"
@@ -38,8 +38,9 @@ def test_another_result_changes_it(view):
     assert "nothing" in changed and view.choices[0][1] not in changed
 
 
-def test_its_methods_are_those_of_the_library():
+def test_its_methods_and_families_are_those_of_the_library():
     assert marked_block(README, "methods") == methods_table()
+    assert marked_block(README, "families") == families_sentence()
 
 
 def test_it_is_short():

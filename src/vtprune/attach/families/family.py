@@ -18,6 +18,8 @@ if TYPE_CHECKING:  # importing these takes seconds
 class Family(ABC):
     """A family of vision-language models of one transformers class.
 
+    The docstring of a family begins with its name, a colon, and what is particular to its image tokens.
+
     The methods that name a part return it as the families of the LLaVA kind have it; override those that differ.
     """
 
@@ -32,6 +34,21 @@ class Family(ABC):
 
     nested_images: ClassVar[bool] = False
     """Whether the processor must be given the images of several prompts as a list for each prompt."""
+
+    @classmethod
+    def title(cls) -> str:
+        """What readers call the family, such as LLaVA-1.5."""
+        return cls._first_line().partition(":")[0]
+
+    @classmethod
+    def summary(cls) -> str:
+        """How its image tokens are laid out, in one sentence."""
+        sentence = cls._first_line().partition(":")[2].strip()
+        return sentence[:1].upper() + sentence[1:]
+
+    @classmethod
+    def _first_line(cls) -> str:
+        return (cls.__doc__ or "").strip().partition("\n")[0]
 
     @abstractmethod
     def layout(
