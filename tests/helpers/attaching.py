@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
+from vtprune.attach.recording import Recorded
 from vtprune.methods import AdaptPrune, FastV, Fraction, Method, NoPruning, RandomPruning, get_method
 from vtprune.stages import Stage
 
@@ -108,6 +110,12 @@ def indices(pruned) -> list[list[list[int]]]:
 def generate(model, inputs, tokens=6, **options):
     options = {"do_sample": False, "max_new_tokens": tokens, **options}
     return model.generate(**inputs, **options)[:, inputs["input_ids"].shape[1] :]
+
+
+def recorded_from_projections(attention, query, key, rotary) -> Recorded:
+    """What a Llama layer's kernel gets, from its projections of all tokens, `[b, length, heads * head_dim]` each."""
+    by_head = (torch.unflatten(states, -1, (-1, attention.head_dim)).transpose(1, 2) for states in (query, key))
+    return Recorded(*apply_rotary_pos_emb(*by_head, *rotary), attention.scaling)
 
 
 def merged(pruned, row=0, layer=0) -> dict[int, list[int]]:

@@ -1,12 +1,8 @@
 """The attention weights of one decoder layer that rankings use, computed from its queries and keys."""
 
-from typing import cast
-
 import torch
-from torch import nn
 
 from vtprune.attach.recording import Recorded
-from vtprune.attach.transformers_internals import Rotary, apply_rotary
 
 
 def paid_by_last(states: Recorded, attended: torch.Tensor) -> torch.Tensor:
@@ -87,39 +83,6 @@ def paid_by_each(states: Recorded, attended: torch.Tensor, payers: torch.Tensor,
         logits = logits.masked_fill(~visible[:, None], torch.finfo(logits.dtype).min)
         paid.append(logits.softmax(dim=-1).mean(dim=1))
     return torch.cat(paid, dim=1)
-
-
-def attention_row(
-    layer_attention: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    rotary: Rotary,
-    attended: torch.Tensor,
-) -> torch.Tensor:
-    """As `paid_by_last`, from what the layer's projections give.
-
-    This is for decoders whose projections are `q_proj` and `k_proj`, with the rotary embedding right after them.
-
-    Args:
-        layer_attention: the layer's attention module, for its head size, scaling and rotary function.
-        query: `[b, heads * head_dim]` the last token's query, before rotary embedding.
-        key: `[b, length, kv_heads * head_dim]` every token's key, before rotary embedding.
-        rotary: the layer's `position_embeddings` (cos, sin), `[1 or b, length, head_dim]`.
-        attended: `[b, length]` bool, False on padding.
-
-    Returns:
-        `[b, length]` float32.
-    """
-    cos, sin = rotary
-    last = _rotated_heads(layer_attention, query[:, None], (cos[:, -1:], sin[:, -1:]))
-    keys = _rotated_heads(layer_attention, key, rotary)
-    return paid_by_last(Recorded(last, keys, cast(float, layer_attention.scaling)), attended)
-
-
-def _rotated_heads(layer_attention: nn.Module, states: torch.Tensor, rotary: Rotary) -> torch.Tensor:
-    """Split queries or keys `[b, length, heads * head_dim]` by head and rotate: `[b, heads, length, head_dim]`."""
-    head_dim = cast(int, layer_attention.head_dim)
-    return apply_rotary(layer_attention, torch.unflatten(states, -1, (-1, head_dim)).transpose(1, 2), rotary)
 
 
 def _token_by_token(key: torch.Tensor) -> torch.Tensor:

@@ -27,15 +27,6 @@ def forward_pre_hooks(module: nn.Module) -> list[Callable[..., Any]]:
     return list(module._forward_pre_hooks.values())
 
 
-def apply_rotary(attention: nn.Module, states: torch.Tensor, rotary: Rotary) -> torch.Tensor:
-    """Rotate queries or keys `[b, heads, length, head_dim]` as an attention module does.
-
-    Every modelling file of transformers has its own `apply_rotary_pos_emb(queries, keys, cos, sin)`.
-    """
-    rotate = sys.modules[type(attention).__module__].apply_rotary_pos_emb
-    return cast(torch.Tensor, rotate(states, states, *rotary)[0])
-
-
 def rotary_at(decoder: PreTrainedModel, layer: int, hidden: torch.Tensor, position_ids: torch.Tensor) -> Rotary:
     """The rotary embedding that a decoder gives a layer for these position ids, `[b, length]`."""
     rotary = cast(Any, decoder).rotary_emb
