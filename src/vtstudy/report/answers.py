@@ -125,8 +125,8 @@ def beats_fastv(inputs: Inputs, by_id: dict[str, ClaimResult]) -> Answer:
         below = sum(cell.alone == Outcome.CONTRADICTS for cell in cells)
         above = sum(cell.alone == Outcome.SUPPORTS for cell in cells)
         text += (
-            f" By benchmark, {above} of {len(cells)} intervals lie above zero and {below or 'none'} "
-            f"{'lies' if below in (0, 1) else 'lie'} below."
+            f" By benchmark, {formatting.how_many(above)} of {len(cells)} intervals lie above zero and "
+            f"{formatting.how_many(below)} {'lies' if below < 2 else 'lie'} below."
         )
     return Answer(question, _side_word(kind, sides), text)
 
@@ -220,8 +220,9 @@ def spectral(inputs: Inputs) -> Answer:
     run = f"{formatting.counted(len(values), 'comparison')} on {formatting.counted(len(papers), _noun(inputs, papers))}"
     span = f"{formatting.signed(low.value)} to {largest.text(sign=True)} {POINTS}"
     text = (
-        f"Of {run}, {up or 'none'} {'is' if up < 2 else 'are'} clearly above zero and {down or 'none'} clearly below: "
-        f"{span}, most with {method_label(host + SPECTRAL)} at {formatting.percent(keep)}."
+        f"Of {run}, {formatting.how_many(up)} {'is' if up < 2 else 'are'} clearly above zero and "
+        f"{formatting.how_many(down)} clearly below: {span}, most with {method_label(host + SPECTRAL)} at "
+        f"{formatting.percent(keep)}."
     )
     return Answer(question, _side_word(_kind(inputs, papers), sides), text + _published_gain(inputs))
 

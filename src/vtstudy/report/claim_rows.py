@@ -88,7 +88,7 @@ def ours(claim: ClaimResult) -> str:
     tested = len(claim.measured) - untestable
     if not tested:
         return f"none of {untestable} can be tested"
-    text = f"{claim.counted(Outcome.SUPPORTS)} of {tested} for it"
+    text = f"{formatting.how_many(claim.counted(Outcome.SUPPORTS))} of {tested} for it"
     against = claim.counted(Outcome.CONTRADICTS)
     if not claim.counted(Outcome.CONTRADICTS, alone=True):
         text += "; no interval against"

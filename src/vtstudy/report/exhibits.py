@@ -108,8 +108,8 @@ def _main_tables(
                 counts[item.sign] += 1
     total = sum(counts.values())
     sentence = (
-        f"AdaptPrune’s interval over FastV lies above zero on {counts[HIGHER]} of {total} benchmarks and below on "
-        f"{counts[LOWER]}."
+        f"AdaptPrune’s interval over FastV lies above zero on {formatting.how_many(counts[HIGHER])} of {total} "
+        f"benchmarks and below on {formatting.how_many(counts[LOWER])}."
         if total
         else "AdaptPrune was not compared with FastV."
     )
@@ -197,8 +197,9 @@ def _ablation(inputs: Inputs, study: Study | None, page_of: dict[str, str]) -> E
         before = method
     up, down = (sum(step.side == side for step in steps) for side in (HIGHER, LOWER))
     sentence = (
-        f"Of {formatting.counted(len(steps), 'step')}, {up} {'raises' if up == 1 else 'raise'} the mean score and "
-        f"{down} {'lowers' if down == 1 else 'lower'} it; for {len(steps) - up - down} the interval includes zero."
+        f"Of {formatting.counted(len(steps), 'step')}, {formatting.how_many(up)} {'raises' if up < 2 else 'raise'} the "
+        f"mean score and {formatting.how_many(down)} {'lowers' if down < 2 else 'lower'} it; for "
+        f"{formatting.how_many(len(steps) - up - down)} the interval includes zero."
     )
     heads = [*CUE_NAMES, "Paper", "Ours", "Over the row above"]
     table = Table("Mean percent of the unpruned score.", heads, lines, first="Row", left=CUE_NAMES)
@@ -244,7 +245,7 @@ def _parts(studies: Sequence[Study], page_of: dict[str, str]) -> Exhibit:
         link = TABLE_LINKS[study.table]
         for comparison in study.compared:
             if comparison.methods == ("adaptprune", "fastv") and comparison.keep in (None, KEEP):
-                up, down = comparison.count(HIGHER), comparison.count(LOWER)
+                up, down = (formatting.how_many(comparison.count(side)) for side in (HIGHER, LOWER))
                 sentences.append(
                     f"Table {study.table}: AdaptPrune’s interval over FastV lies above zero on {up} of "
                     f"{formatting.counted(len(comparison.items), link.noun)} and below on {down}."

@@ -40,8 +40,8 @@ def gaps(inputs: Inputs, methods: MethodTable, checked: Sequence[Control]) -> li
     latency = inputs.folders.data / "spectra_latency" / "latency.csv"
     if not latency.is_file() or "recorded" not in latency.read_text(encoding="utf-8"):
         found.append(Gap("Times of spectral budgets on a GPU", "python benchmarks/spectra.py"))
-    if not (inputs.folders.data / "figure1" / "answers.csv").is_file():
-        found.append(Gap("Answers under the pictures of kept tokens (Figures 1, 6 and 7)", ""))
+    if not (inputs.folders.data / "explorer").is_dir():
+        found.append(Gap("Answers under the pictures of kept tokens (Figures 1, 6 and 7)", "vtstudy explorer"))
     found.append(Gap("E-AdaPrune’s example of a word kept by its budget and lost by a fixed one (“Corona”)", ""))
     return found
 

@@ -1,10 +1,9 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from helpers import synthetic_data
 from helpers import synthetic_results as synthetic
-from helpers.undrawn import undrawn_charts
 
 from vtstudy.report import build_report
 from vtstudy.report.inputs import Folders, Inputs, load
@@ -30,11 +29,10 @@ def full(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def default_view(tmp_path_factory) -> View:
-    """What a report on Tables 1 and 4 shows; the charts are not written."""
+    """What a report on Tables 1 and 4 shows."""
     folder = tmp_path_factory.mktemp("view")
     files = synthetic.write(folder, synthetic.rows())
-    with undrawn_charts():
-        return build_view(load(Folders(folder, files["published"], files["params"])), folder / "figures")
+    return build_view(load(Folders(folder, files["published"], files["params"])))
 
 
 @pytest.fixture
@@ -49,17 +47,10 @@ def read(tmp_path) -> Callable[..., Inputs]:
 
 
 @pytest.fixture
-def undrawn() -> Iterator[None]:
-    """Charts are made but not written."""
-    with undrawn_charts():
-        yield
-
-
-@pytest.fixture
-def view(read, tmp_path, undrawn) -> Callable[..., View]:
+def view(read) -> Callable[..., View]:
     """All that the pages of a report show, without the pages."""
 
     def make(table: list[synthetic.Row] | None = None, profile: str = "miniature") -> View:
-        return build_view(read(table, profile), tmp_path / "figures")
+        return build_view(read(table, profile))
 
     return make

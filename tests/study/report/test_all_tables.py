@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 from helpers import synthetic_results as synthetic
 from helpers.paper_results import table_rows
-from helpers.undrawn import undrawn_charts
 
 from vtprune.methods import AdaptPrune
 from vtstudy.experiments.adaptprune_tables import TABLE1, TABLE2, TABLE4, TABLE5, TABLE6_7, TABLE8
@@ -47,8 +46,7 @@ def shown(tmp_path_factory) -> View:
     assert set(table[0]) == set(COLUMNS)
     (folder / "results.csv").write_text(to_csv(pd.DataFrame(table)))
     files = synthetic.write_others(folder, checkpoints={paper: f"some/{name}" for paper, name in MODELS.items()})
-    with undrawn_charts():
-        return build_view(load(Folders(folder, synthetic.PUBLISHED, files["params"])), folder / "figures")
+    return build_view(load(Folders(folder, synthetic.PUBLISHED, files["params"])))
 
 
 def studies(shown: View, table: int) -> list[Study]:

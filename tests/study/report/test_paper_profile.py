@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from helpers import paper_results, synthetic_data
 from helpers import synthetic_results as synthetic
-from helpers.undrawn import undrawn_charts
 
 from vtstudy.report.build import pages
 from vtstudy.report.evidence import DIFFERS, NOT_RUN, REPRODUCED
@@ -25,11 +24,10 @@ OF_THE_MINIATURE = re.compile(
 
 
 def view_of(folder: Path, table: list[synthetic.Row], checkpoints: dict[str, str], **facts) -> View:
-    """What the report of a run under the profile `paper` shows; the charts are not written."""
+    """What the report of a run under the profile `paper` shows."""
     (folder / "results.csv").write_text(to_csv(pd.DataFrame(table)))
     files = synthetic.write_others(folder, "paper", checkpoints, **facts)
-    with undrawn_charts():
-        return build_view(load(Folders(folder, synthetic.PUBLISHED, files["params"])), folder / "figures")
+    return build_view(load(Folders(folder, synthetic.PUBLISHED, files["params"])))
 
 
 @pytest.fixture(scope="module")
