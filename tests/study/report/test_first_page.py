@@ -12,7 +12,8 @@ from vtstudy.report.view import View
 NUMBER = re.compile(r"(?<![\w.-])[+−]?\d+\.\d+(?![\w-])")
 """A measured value has decimals; "LLaVA-1.5-7B" is a name."""
 OF_THE_PAPERS = re.compile(
-    r"\(the paper: [^)]*\)|the paper’s table gives [\d.]+ %|The paper says [^|]*|in the paper: [^;]*;|“[^”]*”|[\d.]+ in Table \d"
+    r"\(the paper: [^)]*\)|the paper’s table gives [\d.]+ %|The paper says [^|]*|in the paper: [^;]*;|“[^”]*”"
+    r"|[\d.]+ in Table \d"
 )
 SECTION_OF_THE_PAPERS = "## The papers against themselves"
 SMALL = ("similarity", "pearson", "share", "adjacency")
