@@ -13,6 +13,10 @@ class CheckpointError(UserError):
     """A checkpoint is missing, damaged, or of a family that is not supported."""
 
 
+class NotFiniteError(UserError):
+    """What a method chooses by holds NaN or infinity, so that any choice would be arbitrary."""
+
+
 def conversion_hint(architecture: object) -> str:
     """What to do with a checkpoint whose format is its authors', for the end of a message; "" where nothing helps."""
     if architecture == "InternVLChatModel":

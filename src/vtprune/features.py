@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple, NoReturn
 
 import torch
 
-from vtprune.errors import UserError
+from vtprune.errors import NotFiniteError, UserError
 
 Need = Literal["attention", "received", "paid_by_text", "last_keys", "tower"]
 """The features of `Features` that are recorded only for rankings that name them in their `needs`."""
@@ -20,6 +20,27 @@ OF_ALL_QUERIES: frozenset[Need] = frozenset({"received", "paid_by_text"})
 
 def _not_recorded() -> NoReturn:
     raise UserError("this feature was not recorded with the image tokens")
+
+
+def check_finite(what: str, values: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+    """Return `values` if those of all valid tokens are finite.
+
+    Args:
+        what: the values hold, for the message.
+        values: `[b, n]` or `[b, n, d]`.
+        valid: `[b, n]` bool; the values of other tokens may be anything.
+
+    Raises:
+        NotFiniteError: if a value is NaN or infinite.
+    """
+    sizes = values.detach().abs()
+    if sizes.ndim == 3:
+        sizes = sizes.amax(dim=-1)  # NaN stays NaN; five times faster than asking each value
+    wrong = (valid.to(sizes.device) & ~sizes.isfinite()).any(dim=1)
+    if wrong.any():
+        row = int(wrong.nonzero()[0])
+        raise NotFiniteError(f"{what} of prompt {row} of the batch hold NaN or infinity")
+    return values
 
 
 class Patches(NamedTuple):

@@ -199,7 +199,7 @@ class Attachment:
         handles.append(setup.core.register_forward_pre_hook(self._before_core, with_kwargs=True))
         handles.append(setup.core.register_forward_hook(self._after_core, always_call=True))
         handles.append(self.model.register_forward_pre_hook(self._before_model, with_kwargs=True))
-        handles += hooks_on_generation(self.model, self._block.call)
+        handles += hooks_on_generation(self.model, self._block)
         # Later methods of a prefix may need more than this one does: all layers, and the tower's attention.
         tower = setup.tower_attention if setup.uses_tower or self.prefix is not None else None
         handles += self._encodings.listen(setup.core, setup.vision_tower, setup.projector, tower)

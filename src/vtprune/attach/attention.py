@@ -56,7 +56,8 @@ def attention_received(
         visible = attended[:, None] & seen
         # Not -inf: rows of padding see nothing, and would become NaN instead of counting nothing.
         logits = logits.masked_fill(~visible[:, None], torch.finfo(logits.dtype).min)
-        total += payers[:, :, rows].float() @ logits.softmax(dim=-1).amax(dim=1)
+        weights = logits.softmax(dim=-1).amax(dim=1).masked_fill(~attended[:, rows, None], 0.0)  # padding may be NaN
+        total += payers[:, :, rows].float() @ weights
     return total
 
 

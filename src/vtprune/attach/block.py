@@ -65,7 +65,10 @@ class Block:
 
     @contextmanager
     def call(self) -> Iterator[None]:
-        """A call of this worker, from its beginning to its end."""
+        """A call of this worker, from its beginning to its end, if it belongs to the block."""
+        if not self.is_open:
+            yield
+            return
         self.begin()
         try:
             yield

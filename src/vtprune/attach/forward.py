@@ -20,7 +20,7 @@ from vtprune.attach.reindexing import Reindexing
 from vtprune.attach.setup import Setup
 from vtprune.attach.shortening import Shortening
 from vtprune.attach.stage_features import features_at
-from vtprune.errors import UserError
+from vtprune.errors import NotFiniteError, UserError
 from vtprune.features import Features
 from vtprune.ops.indexing import mask_from_indices, take
 from vtprune.stages import Goal, Stage
@@ -187,7 +187,13 @@ class PromptForward:
         if self.repeated is not None:
             choice = self.repeated[index].to(hidden.device)
         else:
-            choice = self._choose(stage, self._features_at(index, stage, hidden))
+            try:
+                choice = self._choose(stage, self._features_at(index, stage, hidden))
+            except NotFiniteError as error:
+                raise UserError(
+                    f"{self._setup.method.name} cannot choose image tokens before layer {index}: {error} (if numbers "
+                    "overflow, take a wider type such as bfloat16 or float32)"
+                ) from error
         hidden = choice.merge(hidden, prompt.slots)
         self._captured.added = [choice.merge_each(part) for part in self._captured.added]
         order = prompt.drop(index, choice)

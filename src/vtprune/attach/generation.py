@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vtprune.attach.method_hooks import Around, MethodHook
+from vtprune.attach.block import Block
+from vtprune.attach.method_hooks import MethodHook
 from vtprune.errors import UserError
 
 if TYPE_CHECKING:  # importing these takes seconds
@@ -29,18 +30,21 @@ _PAGED = (
     "continuous batching (generate_batch, cache_implementation='paged') is not supported while a method is attached, "
     "because it takes prompts without images: call generate with a batch that is padded on the left"
 )
+_GROWING = ("dynamic", "offloaded", "quantized")
 _BATCHING = ("generate_batch", "init_continuous_batching", "continuous_batching_context_manager")
 
 
-def hooks_on_generation(model: PreTrainedModel, around: Around) -> list[MethodHook]:
+def hooks_on_generation(model: PreTrainedModel, block: Block) -> list[MethodHook]:
     """Let `generate` raise `UserError` where it would not pass each prompt alone and in one forward.
 
     Args:
         model: the model, which may lack these methods.
-        around: the context in which `generate` runs.
+        block: to which the calls belong; others do what they do without vtprune.
     """
 
     def refuse_options(arguments: dict[str, Any]) -> None:
+        if not block.is_open:
+            return
         for name, reason in _REFUSED.items():
             value = _option(model, arguments, name)
             if value is None or value is False or (name == "guidance_scale" and value == 1):
@@ -58,15 +62,13 @@ def hooks_on_generation(model: PreTrainedModel, around: Around) -> list[MethodHo
             )
 
     def refuse(arguments: dict[str, Any]) -> None:
-        raise UserError(_PAGED)
+        if block.is_open:
+            raise UserError(_PAGED)
 
     hooks = [MethodHook(model, name, before=refuse) for name in _BATCHING if hasattr(model, name)]
     if hasattr(model, "generate"):
-        hooks.append(MethodHook(model, "generate", before=refuse_options, around=around))
+        hooks.append(MethodHook(model, "generate", before=refuse_options, around=block.call))
     return hooks
-
-
-_GROWING = ("dynamic", "offloaded", "quantized")
 
 
 def _option(model: PreTrainedModel, arguments: dict[str, Any], name: str) -> Any:

@@ -12,7 +12,7 @@ from vtprune.attach.prompt import Prompt
 from vtprune.attach.recording import Recorded
 from vtprune.attach.vision_tower import TowerAttention, by_prompt, by_token
 from vtprune.errors import UserError
-from vtprune.features import Features, Need, Patches, Text
+from vtprune.features import Features, Need, Patches, Text, check_finite
 from vtprune.ops.indexing import indices_from_mask, take
 from vtprune.stages import Ranking
 
@@ -69,30 +69,40 @@ def features_at(
     def attention() -> torch.Tensor:
         check_needed("attention")
         row = paid_by_last(states(), attended)
-        return row.gather(1, slots).masked_fill(~alive, 0.0)
+        scores = check_finite(f"the attention weights of layer {layer - 1}", row.gather(1, slots), alive)
+        return scores.masked_fill(~alive, 0.0)
 
     def received() -> tuple[torch.Tensor, torch.Tensor]:
         check_needed("received")
         payers = torch.stack((text, attended & ~text), dim=1)
         paid = attention_received(states(), attended, payers, blocks)
-        from_text, from_image = (part.gather(1, slots).masked_fill(~alive, 0.0) for part in paid.unbind(1))
+        weights = f"the attention weights of layer {layer - 1}"
+        from_text, from_image = (
+            check_finite(weights, part.gather(1, slots), alive).masked_fill(~alive, 0.0) for part in paid.unbind(1)
+        )
         return from_text, from_image
 
     def paid_by_text() -> torch.Tensor:
         check_needed("paid_by_text")
         payers = indices_from_mask(text)
         paid = paid_by_each(states(), attended, payers)
-        pairs = text.gather(1, payers)[..., None] & alive[:, None]
-        return paid.gather(2, slots[:, None].expand(-1, payers.shape[1], -1)).masked_fill(~pairs, 0.0)
+        is_text = text.gather(1, payers)
+        pairs = is_text[..., None] & alive[:, None]
+        paid = paid.gather(2, slots[:, None].expand(-1, payers.shape[1], -1)).masked_fill(~pairs, 0.0)
+        return check_finite(f"the attention weights of layer {layer - 1}", paid, is_text)
 
     def last_keys() -> tuple[torch.Tensor, torch.Tensor]:
         check_needed("last_keys")
-        key = states().key.transpose(1, 2).flatten(2)
-        return take(key, slots), take(key, indices_from_mask(text))
+        return image_and_text(f"the keys of layer {layer - 1}", states().key.transpose(1, 2).flatten(2))
+
+    def image_and_text(what: str, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        places = indices_from_mask(text)
+        words = check_finite(what, take(values, places), text.gather(1, places))
+        return check_finite(what, take(values, slots), alive), words
 
     def final() -> tuple[torch.Tensor, torch.Tensor]:
         norm = cast(nn.Module, decoder.norm)
-        parts = (take(hidden, slots), take(hidden, indices_from_mask(text)))
+        parts = image_and_text(f"the hidden states before layer {layer}", hidden)
         image, words = (_applied(norm, part) for part in parts)
         return image, words
 
@@ -102,33 +112,39 @@ def features_at(
         present = prompt_text.gather(1, places)
         parts = (
             ids.gather(1, places),
-            take(cast(torch.Tensor, captured.embeddings), places),
+            check_finite("the embeddings of the text", take(cast(torch.Tensor, captured.embeddings), places), present),
             present,
             present & (places > first_image.to(places.device)),
         )
         return Text(*(part.to(hidden.device) for part in parts))
 
     def keys(normalised: bool) -> torch.Tensor:
-        return _keys(layers[layer], take(hidden, slots), normalised)
+        projected = _keys(layers[layer], take(hidden, slots), normalised)
+        return check_finite(f"the keys of layer {layer}", projected, alive)
 
     def embeddings() -> torch.Tensor:
-        return take(cast(torch.Tensor, captured.embeddings), layout.index)
+        return check_finite("the image features", take(cast(torch.Tensor, captured.embeddings), layout.index), alive)
 
     def entering() -> torch.Tensor:
-        return take(hidden, slots)
+        return check_finite(f"the hidden states before layer {layer}", take(hidden, slots), alive)
 
     def vision() -> tuple[torch.Tensor, torch.Tensor]:
-        return by_prompt(captured.vision, layout.pictures)
+        outputs, present = by_prompt(captured.vision, layout.pictures)
+        return check_finite("the vision tower's outputs", outputs, present), present
 
     def patches() -> Patches:
         check_needed("tower")
         if tower is None:
             raise UserError("this model's vision tower has no attention that a method could use")
-        return Patches(*(part.to(hidden.device) for part in tower.patches(layout, captured.tower)))
+        given = Patches(*(part.to(hidden.device) for part in tower.patches(layout, captured.tower)))
+        check_finite("the attention weights in the vision tower", given.attention, given.present & alive)
+        check_finite("the keys in the vision tower", given.keys, given.present & alive)
+        return given
 
     def tower_outputs() -> tuple[torch.Tensor, torch.Tensor]:
         outputs, present = by_token(layout, captured.vision, None if tower is None else tower.side)
-        return outputs.to(hidden.device), present.to(hidden.device)
+        outputs, present = outputs.to(hidden.device), present.to(hidden.device)
+        return check_finite("the vision tower's outputs", outputs, present & alive), present
 
     return Features(
         valid=alive,

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 
 from vtprune.errors import UserError
-from vtprune.features import Features, FeatureWidths
+from vtprune.features import Features, FeatureWidths, check_finite
 from vtprune.methods.base import register
 from vtprune.methods.before_decoder import BeforeDecoder
 from vtprune.methods.clip_relevance import clip_relevance
@@ -110,7 +110,7 @@ class CDPruner(BeforeDecoder):
         words = torch.where(text.after_image.any(dim=1, keepdim=True), text.after_image, text.present)
         if self.clip is not None and self.tokenizer is not None:
             outputs, present = features.tower_outputs()
-            self._check_finite("outputs in the vision tower", outputs, present & features.valid)
+            check_finite(f"{self.name} cannot choose: outputs in the vision tower", outputs, present & features.valid)
             relevance = clip_relevance(self.clip, self.tokenizer, outputs, text.ids, words)
             # Tokens without a patch (LLaVA-NeXT's newlines) are the least relevant.
             least = relevance.masked_fill(~present, float("inf")).amin(dim=1, keepdim=True)

@@ -21,7 +21,7 @@ from typing import Literal
 
 import torch
 
-from vtprune.errors import UserError
+from vtprune.errors import NotFiniteError, UserError
 from vtprune.ops.decompositions import eigenvalues, eigenvectors, singular_values, with_float64
 from vtprune.validation import integer, number, one_of
 
@@ -247,7 +247,7 @@ def _normalised(x: torch.Tensor, valid: torch.Tensor | None, centre: bool) -> tu
     largest = x.abs().amax(dim=(1, 2))  # also keeps the squares in float32's range
     if not torch.isfinite(largest).all():
         row = int((~torch.isfinite(largest)).nonzero()[0])
-        raise UserError(f"the features of row {row} of the batch hold NaN or infinity, so they have no spectrum")
+        raise NotFiniteError(f"the features of row {row} of the batch hold NaN or infinity, so they have no spectrum")
     x = x / largest.clamp(min=1e-30)[:, None, None]
     norm = _norm(x).float()
     if centre:
