@@ -35,11 +35,13 @@ class PrunedUpdate:
         cache = self._cache()
         if cache is None:
             raise UserError("a shallow copy of a cache cannot outlive the cache: copy it with copy.deepcopy")
-        if not self.block.is_open and self.prompt.segments and cache.get_seq_length() > 0:
-            raise UserError(
-                f"a cache that was filled while {self._method} was attached can only be continued within the same "
-                "with block: outside, the layers' lengths and positions would not fit"
-            )
+        if self.prompt.segments and not self.block.is_open:
+            if cache.get_seq_length() > 0:
+                raise UserError(
+                    f"a cache that was filled while {self._method} was attached can only be continued within the same "
+                    "with block: outside, the layers' lengths and positions would not fit"
+                )
+            del vars(cache)["update"]  # it was emptied, and is filled with another prompt
         return type(cache).update(cache, *args, **kwargs)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> PrunedUpdate:
