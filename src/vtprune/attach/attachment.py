@@ -26,6 +26,7 @@ from vtprune.attach.setup import Setup
 from vtprune.attach.skipping import without_first
 from vtprune.attach.transformers_internals import forward_pre_hooks
 from vtprune.attach.uncompiled import Uncompiled, unwrapped
+from vtprune.attach.uncopied import Uncopied
 from vtprune.attach.workers import ByWorker
 from vtprune.errors import UserError
 from vtprune.stages import Pruner
@@ -172,7 +173,7 @@ class Attachment:
 
     def __enter__(self) -> Attachment:
         for hook in forward_pre_hooks(self._setup.core):
-            owner = getattr(hook, "__self__", None)
+            owner = getattr(getattr(hook, "hook", None), "__self__", None)
             if isinstance(owner, Attachment):
                 raise UserError(f"this model is being pruned already, by {owner.method!r}")
         self._latest, self._states = None, ByWorker(_State)
@@ -196,9 +197,9 @@ class Attachment:
     def _add_hooks(self) -> None:
         setup, handles = self._setup, self._handles
         handles.append(Uncompiled(self.model, setup.core))
-        handles.append(setup.core.register_forward_pre_hook(self._before_core, with_kwargs=True))
-        handles.append(setup.core.register_forward_hook(self._after_core, always_call=True))
-        handles.append(self.model.register_forward_pre_hook(self._before_model, with_kwargs=True))
+        handles.append(setup.core.register_forward_pre_hook(Uncopied(self._before_core), with_kwargs=True))
+        handles.append(setup.core.register_forward_hook(Uncopied(self._after_core), always_call=True))
+        handles.append(self.model.register_forward_pre_hook(Uncopied(self._before_model), with_kwargs=True))
         handles += hooks_on_generation(self.model, self._block)
         # Later methods of a prefix may need more than this one does: all layers, and the tower's attention.
         tower = setup.tower_attention if setup.uses_tower or self.prefix is not None else None
@@ -206,10 +207,10 @@ class Attachment:
         for index, layer in enumerate(setup.layers):
             if index == 0 or index >= setup.first_layer or self.prefix is not None:
                 before_layer = partial(self._before_layer, index)
-                handles.append(layer.register_forward_pre_hook(before_layer, with_kwargs=True))
-        handles.append(setup.decoder.register_forward_pre_hook(self._before_decoder, with_kwargs=True))
+                handles.append(layer.register_forward_pre_hook(Uncopied(before_layer), with_kwargs=True))
+        handles.append(setup.decoder.register_forward_pre_hook(Uncopied(self._before_decoder), with_kwargs=True))
         for index in range(setup.family.added_after(setup.config)):
-            handles.append(setup.layers[index].register_forward_hook(partial(self._after_layer, index)))
+            handles.append(setup.layers[index].register_forward_hook(Uncopied(partial(self._after_layer, index))))
         for index, needs_all_queries in setup.scored_layers.items():
             handles.append(Recording(setup.layers[index - 1], partial(self._capture, needs_all_queries)))
 

@@ -228,13 +228,14 @@ class PromptForward:
         """The tokens that a stage keeps, and what becomes of the others."""
         alive = self.prompt.alive
         available = alive.sum(dim=1)
-        counts, self._goal = stage.counts(features, self._goal)
-        counts = torch.minimum(counts.to(available), available)
-        if torch.equal(counts, available):
-            return Choice(alive)
-        chosen = stage.ranking.select(features, counts)
-        chosen_alive = mask_from_indices(chosen, alive.shape[1]) & alive
-        return Choice(chosen_alive, stage.ranking.merge(features, chosen_alive))
+        with torch.autocast(alive.device.type, enabled=False):  # it would compute scores in fewer bits
+            counts, self._goal = stage.counts(features, self._goal)
+            counts = torch.minimum(counts.to(available), available)
+            if torch.equal(counts, available):
+                return Choice(alive)
+            chosen = stage.ranking.select(features, counts)
+            chosen_alive = mask_from_indices(chosen, alive.shape[1]) & alive
+            return Choice(chosen_alive, stage.ranking.merge(features, chosen_alive))
 
 
 def _ids_and_attended(call: CoreCall) -> tuple[torch.Tensor, torch.Tensor]:

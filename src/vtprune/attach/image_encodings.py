@@ -10,6 +10,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from vtprune.attach.method_hooks import MethodHook
 from vtprune.attach.recording import Recorded
+from vtprune.attach.uncopied import Uncopied
 from vtprune.attach.vision_tower import TowerAttention
 from vtprune.attach.workers import ByWorker
 
@@ -77,8 +78,8 @@ class Encodings:
         """
         handles: list[Handle] = [
             MethodHook(core, "get_image_features", after=self._after_encoding),
-            vision_tower.register_forward_pre_hook(self._before_tower, with_kwargs=True),
-            projector.register_forward_pre_hook(self._before_projector, with_kwargs=True),
+            vision_tower.register_forward_pre_hook(Uncopied(self._before_tower), with_kwargs=True),
+            projector.register_forward_pre_hook(Uncopied(self._before_projector), with_kwargs=True),
         ]
         if attention is not None:
             handles.append(attention.listen(lambda recorded: self._seen.mine().tower.append(recorded)))

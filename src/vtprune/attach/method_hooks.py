@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import inspect
 from collections.abc import Callable
@@ -11,6 +10,8 @@ from typing import Any, cast
 
 import torch
 from torch import nn
+
+from vtprune.attach.uncopied import itself
 
 Before = Callable[[dict[str, Any]], None]
 """Gets the arguments of a call by their names."""
@@ -23,7 +24,7 @@ Around = Callable[[], AbstractContextManager[Any]]
 
 
 class _Hooked:
-    """A method of one object with its hooks. A copy of the object gets the same of its own method.
+    """A method of one object with its hooks. A copy of the object gets the method without them.
 
     It is never compiled, nor is what it calls: hooks in compiled code would outlive their removal.
     """
@@ -50,11 +51,10 @@ class _Hooked:
             after(arguments, result)
         return result
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        owner = memo[id(self._owner)]
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         if self._replaced is not None:
-            vars(owner)[self._name] = copy.deepcopy(self._replaced, memo)
-        return _Hooked(owner, self._name, copy.deepcopy(self._hooks, memo))
+            return itself, (self._replaced,)
+        return getattr, (self._owner, self._name)
 
     def remove(self) -> None:
         self._run = None  # it would be a cycle, which keeps what hooks hold

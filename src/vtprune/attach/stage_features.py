@@ -1,6 +1,7 @@
 """The features of the image tokens at a stage, made from what hooks have captured by then."""
 
 from functools import cache as remembered
+from functools import partial
 from typing import cast
 
 import torch
@@ -47,6 +48,15 @@ def features_at(
     attended, alive, slots, text, layout = prompt.attended, prompt.alive, prompt.slots, prompt.text, prompt.layout
     blocks, captured = prompt.blocks, captured.copy()
     ids, prompt_text, first_alive = prompt.input_ids, prompt.prompt_text, layout.valid
+
+    # Scores are computed without autocast, but a projection is a part of the model.
+    device = hidden.device.type
+    of_the_model = partial(
+        torch.autocast,
+        device,
+        dtype=torch.get_autocast_dtype(device),
+        enabled=torch.is_autocast_enabled(device),
+    )
 
     def check_needed(feature: Need) -> None:
         if not shared and feature not in ranking.needs:
@@ -119,7 +129,8 @@ def features_at(
         return Text(*(part.to(hidden.device) for part in parts))
 
     def keys(normalised: bool) -> torch.Tensor:
-        projected = _keys(layers[layer], take(hidden, slots), normalised)
+        with of_the_model():
+            projected = _keys(layers[layer], take(hidden, slots), normalised)
         return check_finite(f"the keys of layer {layer}", projected, alive)
 
     def embeddings() -> torch.Tensor:
