@@ -24,7 +24,7 @@ from vtprune.attach.recording import Recorded, Recording
 from vtprune.attach.reindexing import Positions
 from vtprune.attach.setup import Setup
 from vtprune.attach.skipping import without_first
-from vtprune.attach.transformers_internals import forward_pre_hooks
+from vtprune.attach.transformers_internals import forward_pre_hooks, lacks_weights
 from vtprune.attach.uncompiled import Uncompiled, unwrapped
 from vtprune.attach.uncopied import Uncopied
 from vtprune.attach.workers import ByWorker
@@ -172,10 +172,12 @@ class Attachment:
     # ---- entering and leaving
 
     def __enter__(self) -> Attachment:
-        for hook in forward_pre_hooks(self._setup.core):
+        for hook in (*forward_pre_hooks(self._setup.core), *forward_pre_hooks(self._setup.decoder)):
             owner = getattr(getattr(hook, "hook", None), "__self__", None)
             if isinstance(owner, Attachment):
                 raise UserError(f"this model is being pruned already, by {owner.method!r}")
+        if lacks_weights(self.model):
+            raise UserError("the model has no weights, because it is on the device meta: load it before it is pruned")
         self._latest, self._states = None, ByWorker(_State)
         self._encodings, self._block = Encodings(), Block(self._remove_hooks)
         try:

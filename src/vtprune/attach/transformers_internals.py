@@ -27,6 +27,13 @@ def forward_pre_hooks(module: nn.Module) -> list[Callable[..., Any]]:
     return list(module._forward_pre_hooks.values())
 
 
+def lacks_weights(model: nn.Module) -> bool:
+    """Whether a model has weights without values, and no hook of accelerate that loads them when they are needed."""
+    return any(weight.is_meta for weight in model.parameters()) and not any(
+        hasattr(module, "_hf_hook") for module in model.modules()
+    )
+
+
 def rotary_at(decoder: PreTrainedModel, layer: int, hidden: torch.Tensor, position_ids: torch.Tensor) -> Rotary:
     """The rotary embedding that a decoder gives a layer for these position ids, `[b, length]`."""
     rotary = cast(Any, decoder).rotary_emb

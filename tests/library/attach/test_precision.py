@@ -77,7 +77,7 @@ def test_float16_chooses_as_float32(tiny, method):
             assert [len(row[0]) for row in indices(pruned)] == [len(row[0]) for row in kept]
         else:
             assert indices(pruned) == kept
-            torch.testing.assert_close(logits.float(), expected, rtol=0.05, atol=0.05)
+            assert (logits.float() - expected).norm() < 0.02 * expected.norm()
 
 
 @pytest.mark.parametrize("dtype", SMALL, ids=str)
