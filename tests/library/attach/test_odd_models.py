@@ -1,4 +1,4 @@
-"""Copies of an attached model, odd prompts, odd calls and beams: right answers, or an error that says what was wrong."""
+"""Copies of an attached model, odd prompts and calls, beams: right answers, or an error that says what was wrong."""
 
 import copy
 import io
