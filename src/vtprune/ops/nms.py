@@ -90,7 +90,20 @@ def adaptive_nms(
     if steps == 0 or rows == 0:
         return chosen
 
-    remaining = remaining_scores(keys, positions, groups, sigma_d, sigma_s, radius)
+    # On a CPU row by row, so that a row's matrices stay in the cache: a batch is not slower than calls one by one.
+    at_once = 1 if scores.device.type == "cpu" else rows
+    parts = [
+        remaining_scores(
+            None if keys is None else keys[of_rows],
+            positions[of_rows],
+            None if groups is None else groups[of_rows],
+            sigma_d,
+            sigma_s,
+            radius,
+        )
+        for of_rows in (slice(row, row + at_once) for row in range(0, rows, at_once))
+    ]
+    remaining = parts[0] if len(parts) == 1 else torch.cat(parts)
     scores = scores.float()
     taken = torch.zeros_like(scores, dtype=torch.bool) if valid is None else ~valid
     counts = torch.minimum((~taken).sum(dim=1), torch.as_tensor(keep, device=scores.device))

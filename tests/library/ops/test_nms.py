@@ -192,3 +192,14 @@ def test_bad_arguments_are_refused(changed, message):
     arguments = {"scores": torch.rand(4), "keys": torch.rand(4, 3), "positions": torch.rand(4, 2), "keep": 2, **PAPER}
     with pytest.raises(ValueError, match=message):
         adaptive_nms(**{**arguments, **changed})
+
+
+def test_a_batch_has_the_bits_of_its_rows():
+    generator = torch.Generator().manual_seed(5)
+    scores, keys = torch.rand(3, 49, generator=generator), torch.randn(3, 49, 16, generator=generator)
+    positions = grid_positions(7, 7).expand(3, -1, -1)
+    groups = torch.arange(49).expand(3, -1) // 20
+    together = adaptive_nms(scores, keys, positions, 20, **PAPER, groups=groups)
+    for row in range(3):
+        alone = adaptive_nms(scores[row], keys[row], positions[row], 20, **PAPER, groups=groups[row])
+        assert torch.equal(together[row], alone)
