@@ -65,16 +65,20 @@ class Attachment:
     longest, so `model(**inputs).logits` has fewer positions than the prompt; the last one is still that of the last
     token. Where nothing is dropped, the output of the model is the same, bit for bit.
 
-    A forward with `use_cache=False` repeats the selection of the prompt before it if its ids begin with the ids of that
-    prompt and its images are the same. So `generate(use_cache=False)` prunes as `generate` with a cache does: by the
-    prompt, not by the tokens generated since.
+    Threads and asyncio tasks may call the model at once; each has a state of its own. A call that began within the
+    block belongs to it until it ends, even if another thread leaves the block before.
+
+    A forward with `use_cache=False` repeats the selection of the prompt before it (of the same thread or task) if its
+    ids begin with the ids of that prompt and its images are the same. So `generate(use_cache=False)` prunes as
+    `generate` with a cache does: by the prompt, not by the tokens generated since.
 
     A cache can be continued within the block, by hand or by `generate`. Pass only the tokens that it does not hold yet
     and, if there is an attention mask, the mask of the full sequence. Position ids that are left out follow the full
     prompt; those that are passed are counted after it, too, also where the layers have reindexed ones. A prompt
     shortened before layer 0 leaves a cache whose `get_seq_length()` is the length of the shortened prompt. Ids that
     were cut off by that length are refused, also in `generate`, which cuts them off itself when it is given all ids.
-    One case cannot be detected: text passed by hand without mask and positions.
+    One case cannot be detected: text passed by hand without mask and positions. Copies of a cache can be continued as
+    it can. After the block, a cache that lacks tokens refuses to grow.
 
     Only prompts are pruned, not tokens appended to a cache. Pass a prompt in one forward: in chunked prefill the first
     chunk would be pruned as if it were the full prompt.
@@ -82,8 +86,9 @@ class Attachment:
     Images can be encoded before their prompts within the block. What methods use of the vision tower is remembered with
     the features (recognised by their `last_hidden_state`) as long as these live.
 
-    Hooks are added on entering and removed on leaving, also after an exception. Apart from hooks, three things change
-    within the block: the model's `get_image_features` and `generate` are wrapped; the attention of the layers that
+    Hooks are added on entering and removed on leaving, also after an exception. Apart from hooks, four things change
+    within the block: `generate` and its kind are wrapped, and so are `forward` and `get_image_features` of the module
+    that gets the ids; compiled parts of the model run uncompiled, with a warning; the attention of the layers that
     scores are made from has a configuration of its own, which names a kernel that records; and during a forward that
     starts from a prefix, the earlier `layers` of the decoder do nothing. Call the model (or its `model`), not its
     decoder alone.
@@ -93,8 +98,9 @@ class Attachment:
             fall on one, asks for scores from a layer that does not see all tokens, or has a vision tower without the
             attention that the method uses; on entering, if the model is being pruned already; in a forward, for a
             prompt without an image or without `input_ids`, videos, padding on the right, a static cache or one filled
-            outside the block, tokens that continue a cache as if it were shorter, or a cache cropped into its prompt;
-            in `generate`, for drafts (a draft model, prompt lookup) and prompts in chunks.
+            outside the block, tokens that continue a cache as if it were shorter, a cache cropped into its prompt,
+            labels of a pruned prompt, or scores that hold NaN or infinity; in `generate`, for drafts (a draft model,
+            prompt lookup), second prompts, prompts in chunks and continuous batching.
     """
 
     def __init__(
@@ -124,6 +130,8 @@ class Attachment:
     @property
     def kept(self) -> list[list[Kept]]:
         """The tokens of the last batch of prompts that survived all stages, by prompt and image.
+
+        It is the last batch of the thread or asyncio task that asks. One that has run none gets the last of all.
 
         An image in parts (LLaVA-NeXT's two sequences, InternVL's tiles) has an entry for each part.
         """

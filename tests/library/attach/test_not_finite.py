@@ -5,12 +5,13 @@ import math
 import pytest
 import torch
 from helpers.attaching import LENGTHS, METHODS, indices
+from helpers.tiny_families import CASES, IMAGES, build, prompt
 
 from vtprune.attach import Prefix, attach, attach_all
 from vtprune.attach.attention import attention_received, paid_by_each, paid_by_last
 from vtprune.attach.recording import Recorded
 from vtprune.errors import UserError
-from vtprune.methods import AdaptPrune, FastV, FitPrune, RandomPruning, SpectralBudget, VisionZip
+from vtprune.methods import AdaptPrune, FastV, FitPrune, RandomPruning, SpectralBudget, VisionZip, get_method, methods
 
 SCORED = [method for method in METHODS if any(stage.least_layer > 0 for stage in method.stages())]
 BY_TOWER = [method for method in METHODS if any("tower" in stage.ranking.needs for stage in method.stages())]
@@ -162,3 +163,21 @@ def test_a_prompt_after_one_that_was_refused_is_pruned(tiny, model):
         with pytest.raises(UserError, match="visionzip"):
             model(**spoiled)
         assert torch.equal(model(**inputs).logits, expected[0]) and indices(pruned) == expected[1]
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(("family", "decoder"), CASES)
+def test_every_method_refuses_or_looks_at_nothing_in_every_family(family, decoder):
+    """With pixels of the first prompt that are not numbers: a choice is made only by methods that need none."""
+    model = build(family, decoder, layers=4)
+    inputs = prompt(model, IMAGES[family][0])
+    inputs["pixel_values"] = torch.full_like(inputs["pixel_values"], math.nan)
+    blind = {method.name for method in ARBITRARY}
+    for name, kind in methods().items():
+        method = get_method(name, keep=0.3) if kind.takes_keep() else get_method(name)
+        if name in blind:
+            with torch.no_grad(), method.attach(model) as pruned:
+                model(**inputs)
+                assert len(pruned.kept) == 1
+        else:
+            refused(model, method, inputs, "layer [0-9]+: .* of prompt 0 ")
