@@ -68,7 +68,7 @@ def features_at(
         if recorded is None:
             raise UserError(
                 f"the attention of decoder layer {layer - 1} was not seen: it does not look its kernel up in "
-                "transformers' attention interface, or it was compiled within the with block"
+                "transformers' attention interface, or it was compiled or copied within the with block"
             )
         if recorded.special is not None:
             raise UserError(
