@@ -16,6 +16,7 @@ from lmms_eval.api.instance import Instance
 from lmms_eval.evaluator import simple_evaluate
 from lmms_eval.tasks import TaskManager, get_task_dict
 
+from vtprune.errors import lock_hint
 from vtstudy.benchmarks import BENCHMARKS
 from vtstudy.evaluation.captions import start_java_less
 from vtstudy.evaluation.environment import muted, quieten
@@ -55,7 +56,9 @@ class LmmsTasks:
                     cause = error.last_attempt.exception() if hasattr(error, "last_attempt") else error
                     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
                     reason = lines[0] if lines else type(cause).__name__
-                    raise EvaluationError(f"{spec.title}: its data set cannot be loaded ({reason})") from error
+                    raise EvaluationError(
+                        f"{spec.title}: its data set cannot be loaded ({reason}{lock_hint(cause)})"
+                    ) from error
         return self._tasks[benchmark]
 
     def instances(self, benchmark: str, limit: int | None) -> list[Instance]:
