@@ -41,8 +41,8 @@ def test_a_table_of_many_comparisons_has_a_line_for_each():
 @pytest.mark.parametrize(
     ("intervals", "counts"),
     [
-        ([(0.5, 2), (-1, 3)], "1 and lower on 0; on 1 "),
-        ([(0.5, 2), (-1, 3), NONE, NONE], "1 and lower on 0; on 1 the interval includes zero; without an interval: 2"),
+        ([(0.5, 2), (-1, 3)], "1 and lower on none; on 1 "),
+        ([(0.5, 2), (-1, 3), NONE, NONE], "1 and lower on none; on 1 the interval includes zero; without an interval: 2"),
     ],
 )
 def test_a_difference_without_interval_does_not_include_zero(intervals, counts):
