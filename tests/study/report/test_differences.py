@@ -42,7 +42,10 @@ def test_a_table_of_many_comparisons_has_a_line_for_each():
     ("intervals", "counts"),
     [
         ([(0.5, 2), (-1, 3)], "1 and lower on none; on 1 "),
-        ([(0.5, 2), (-1, 3), NONE, NONE], "1 and lower on none; on 1 the interval includes zero; without an interval: 2"),
+        (
+            [(0.5, 2), (-1, 3), NONE, NONE],
+            "1 and lower on none; on 1 the interval includes zero; without an interval: 2",
+        ),
     ],
 )
 def test_a_difference_without_interval_does_not_include_zero(intervals, counts):
