@@ -114,7 +114,7 @@ def write_chart(chart: Chart, folder: Path) -> str:
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
-        figure.set_layout_engine("none")  # the layout is found once, not for each format
+        figure.set_layout_engine(None)  # the layout is found once, not for each format
     pictures = any(axis.images for axis in figure.axes)
     svg = b"" if pictures or len(figure.axes) > FEW_PANELS else _svg(figure)
     png = b"" if 0 < len(svg) < SHORT else _png(figure)
