@@ -20,7 +20,7 @@ from vtstudy.results_table import read_table
 
 Mapping = dict[str, Any]
 """What a YAML or JSON file holds."""
-COST_TABLES = ("conventions.csv", "cost.csv", "timings.csv", "spectra_latency/latency.csv")
+COST_TABLES = ("conventions.csv", "cost.csv", "method_costs.csv", "timings.csv", "spectra_latency/latency.csv")
 """Results other than scores, in the folder of the experiments' files. Claims read them by name."""
 
 

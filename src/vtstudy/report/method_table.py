@@ -141,25 +141,19 @@ def _missing(inputs: Inputs, ours: str, run: set[str]) -> list[str]:
 
 
 def _flops_saved(inputs: Inputs, method: str) -> float:
-    costs = inputs.tables.get("cost.csv")
+    costs = inputs.tables.get("method_costs.csv")
     if costs is None:
         return math.nan
-    of_method = costs[(costs["model"] == KEY_MODEL) & (costs["method"] == method)]
-    at_tenth = of_method[of_method["keep"].isna() | (of_method["keep"] == KEEP)]
+    at_tenth = costs[(costs["model"] == KEY_MODEL) & (costs["method"] == method) & (costs["keep"] == KEEP)]
     return float(at_tenth["flops_saved_percent"].iloc[0]) if len(at_tenth) else math.nan
 
 
 def _choosing_ms(inputs: Inputs) -> dict[str, float]:
-    """Milliseconds of scoring and choosing, by method, at batch 1; empty without timings.json."""
+    """Milliseconds of scoring and choosing, by method, for one prompt; empty without timings.json."""
     path = inputs.folders.data / "timings.json"
     if not path.is_file():
         return {}
-    times = json.loads(path.read_text(encoding="utf-8")).get("median_milliseconds", {}).get("1", {})
-    return {
-        method: of_method["scoring"] + of_method["selection"]
-        for method, of_method in times.items()
-        if {"scoring", "selection"} <= set(of_method)
-    }
+    return dict(json.loads(path.read_text(encoding="utf-8")).get("choosing_milliseconds", {}))
 
 
 def choice(table: MethodTable, budget: float) -> str:

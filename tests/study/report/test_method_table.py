@@ -23,6 +23,20 @@ def test_ranks_and_order_are_those_of_the_scores(read):
     assert lines["FitPrune"][:2] == ["90.0 (89.0 to 91.0)", "2"]
 
 
+def test_costs_and_times_stand_beside_the_scores(read, tmp_path):
+    results = tmp_path / "results"
+    results.mkdir()
+    (results / "method_costs.csv").write_text(
+        "model,method,keep,flops_saved_percent\n"
+        "LLaVA-1.5-7B,fastv,0.1,72.9\nLLaVA-1.5-7B,fastv,0.5,40.8\nLLaVA-1.5-13B,fitprune,0.1,70.0\n"
+    )
+    (results / "timings.json").write_text('{"choosing_milliseconds": {"fitprune": 1.26}}')
+    lines = dict(
+        markdown_table(method_table(read([*synthetic.rows(), *synthetic.method_rows(synthetic.SCORES)]))).lines
+    )
+    assert lines["FastV"][-2:] == ["72.9 %", "—"] and lines["FitPrune"][-2:] == ["—", "1.3 ms"]
+
+
 @pytest.mark.parametrize(("lead", "clear"), [(5.0, True), (0.2, False)])
 def test_the_choice_says_whether_the_lead_is_clear(read, lead, clear):
     scores = {"adaptprune": [70 + lead] * 4, "fastv": [70.0] * 4, "random": [40.0] * 4}
