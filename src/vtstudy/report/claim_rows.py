@@ -55,8 +55,9 @@ def claim_groups(inputs: Inputs, claims: list[ClaimResult], page: str) -> list[C
 
 def _words(claim: ClaimResult, page: str) -> str:
     """The paper's sentence in quotation marks, or ours without; linked to its figures, and with an anchor."""
-    text = f"“{claim.statement}”" if claim.quoted else f"{claim.statement} *(our words)*"
-    return f'<a id="{claim.id}"></a>{text} [{claim.id}]({page}#{claim.id})'
+    link = f"({page}#{claim.id})"
+    text = f"[“{claim.statement}”]{link}" if claim.quoted else f"[{claim.statement}]{link} *(our words)*"
+    return f'<a id="{claim.id}"></a>{text}'
 
 
 def _cells(inputs: Inputs, claim: ClaimResult) -> list[str]:
@@ -91,7 +92,7 @@ def ours(claim: ClaimResult) -> str:
     text = f"{formatting.how_many(claim.counted(Outcome.SUPPORTS))} of {tested} for it"
     against = claim.counted(Outcome.CONTRADICTS)
     if not claim.counted(Outcome.CONTRADICTS, alone=True):
-        text += "; no interval against"
+        text += "; none against"
     else:
         text += f", {against} against" if against else "; against it none clearly"
     return f"{text}; {untestable} untestable" if untestable else text

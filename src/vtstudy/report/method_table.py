@@ -203,16 +203,16 @@ def markdown_table(table: MethodTable) -> Table:
     heads = []
     for budget in table.budgets:
         heads += [f"{budget_name(budget).capitalize()} kept", "Rank"]
-    heads += ["FLOPs saved", "Choosing"]
+    heads += ["FLOPs saved, %", "Choosing, ms"]
     lines = []
     for row in table.rows:
         cells = []
         for budget in table.budgets:
             score = row.scores.get(budget)
             cells += [score.text() if score else formatting.NONE, str(row.ranks.get(budget, formatting.NONE))]
-        flops = f"{formatting.number(row.flops_saved)} %" if not math.isnan(row.flops_saved) else formatting.NONE
-        times = f"{formatting.number(row.choosing_ms)} ms" if not math.isnan(row.choosing_ms) else formatting.NONE
-        lines.append((row.label, [*cells, flops, times]))
+        costs = (row.flops_saved, row.choosing_ms)
+        cells += [formatting.NONE if math.isnan(number) else formatting.number(number) for number in costs]
+        lines.append((row.label, cells))
     return Table(
         "Mean percent of the unpruned score, with intervals and ranks. FLOPs: exact, LLaVA-1.5-7B at a tenth. "
         "Choosing: milliseconds of scoring and selection on the machine of this run.",
