@@ -24,13 +24,12 @@ from vtprune.cost.timing import interleaved, quartiles
 from vtprune.methods import Method, get_method, methods
 
 GREEDY = ("adaptprune", "cdpruner", "divprune", "scope", "vispruner")
-"""Methods that choose tokens one by one, or drop them so. The others should cost at most a third of what these may."""
+"""Methods that choose or drop tokens one by one."""
 MOST, MOST_GREEDY = 0.05, 0.15
+"""The largest shares of the prefill that choosing should cost: for most methods, and for those of `GREEDY`."""
 
 
-def shares(
-    named: dict[str, Method], decoder: Decoder, pictures: int, keep: float, rounds: int
-) -> tuple[list[list[str]], list[str]]:
+def shares(named: dict[str, Method], decoder: Decoder, pictures: int, rounds: int) -> tuple[list[list[str]], list[str]]:
     """Return a row for each method, and the methods that cost too much."""
     tokens, given = pictures * SIDE**2, features(decoder, pictures)
     seen = {name: layer_tokens(method, LAYERS, tokens) for name, method in named.items()}
@@ -127,7 +126,7 @@ def main() -> None:
     slow: list[str] = []
     rows: list[list[str]] = []
     for pictures in options.pictures:
-        more, too_slow = shares(named, decoder, pictures, options.keep, options.rounds)
+        more, too_slow = shares(named, decoder, pictures, options.rounds)
         rows, slow = rows + more, slow + too_slow
     head = ["tokens", "method", "choosing, ms", "shortened prefill, ms", "share [quartiles]", "unpruned / pruned"]
     markdown_table(head, rows)

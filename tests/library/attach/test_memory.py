@@ -5,7 +5,6 @@ from functools import partial
 
 import pytest
 import torch
-from accelerate import cpu_offload, disk_offload, dispatch_model
 from helpers.attaching import BY_NAME, LENGTHS, METHODS, first_fast, generate, indices
 from helpers.tiny_families import IMAGES, TODAY, batch, build, prompt
 from transformers import DynamicCache, QuantizedCache
@@ -15,6 +14,8 @@ from transformers.utils import is_hqq_available, is_optimum_quanto_available
 from vtprune.attach import Prefix, attach_all
 from vtprune.errors import UserError
 from vtprune.methods import FastV, PyramidDrop, RandomPruning, VisionZip, get_method
+
+accelerate = pytest.importorskip("accelerate")  # offloads weights; the library does not need it
 
 FEW = [FastV(0.25), VisionZip(0.5), PyramidDrop(0.25), get_method("divprune", keep=0.3)]
 CPU = torch.device("cpu")
@@ -217,16 +218,16 @@ def test_a_prefix_with_sliding_layers():
 def offloaded(model, how, folder):
     """The model with the hooks of accelerate."""
     if how == "cpu":
-        return cpu_offload(model, execution_device=CPU)
+        return accelerate.cpu_offload(model, execution_device=CPU)
     if how == "disk":
-        return disk_offload(model, folder, execution_device=CPU)
+        return accelerate.disk_offload(model, folder, execution_device=CPU)
     places = {name: "cpu" for name, _ in model.model.named_children() if name != "language_model"} | {"lm_head": "cpu"}
     places |= {f"language_model.{name}": "cpu" for name, _ in model.model.language_model.named_children()}
     del places["language_model.layers"]
     layers = range(len(model.model.language_model.layers))
     places |= {f"language_model.layers.{layer}": ("cpu", "disk")[layer % 2] for layer in layers}
     places = {name if name == "lm_head" else f"model.{name}": place for name, place in places.items()}
-    return dispatch_model(model, places, main_device="cpu", offload_dir=folder, force_hooks=True)
+    return accelerate.dispatch_model(model, places, main_device="cpu", offload_dir=folder, force_hooks=True)
 
 
 @pytest.mark.parametrize("how", first_fast(["device map", "cpu", "disk"]))
@@ -246,7 +247,7 @@ def test_weights_are_offloaded_within_the_block(tiny):
     unpruned = generate(model, inputs)
     with FastV(0.25).attach(model) as pruned:
         expected = generate(model, inputs), indices(pruned)
-        cpu_offload(model, execution_device=CPU)
+        accelerate.cpu_offload(model, execution_device=CPU)
         assert torch.equal(generate(model, inputs), expected[0]) and indices(pruned) == expected[1]
     assert torch.equal(generate(model, inputs), unpruned)
 
@@ -265,7 +266,7 @@ def test_offloaded_weights_of_every_family(case):
     for method in methods:
         with method.attach(model) as pruned:
             expected.append((generate(model, inputs).tolist(), indices(pruned)))
-    cpu_offload(model, execution_device=CPU)
+    accelerate.cpu_offload(model, execution_device=CPU)
     for method, (answers, kept) in zip(methods, expected, strict=True):
         with method.attach(model) as pruned:
             assert generate(model, inputs).tolist() == answers and indices(pruned) == kept

@@ -1,4 +1,4 @@
-"""The rows of cost.csv, conventions.csv and timings.csv."""
+"""The rows of cost.csv, method_costs.csv, conventions.csv and timings.csv, and the times of choosing."""
 
 import csv
 import json
