@@ -49,7 +49,7 @@ def scope(given: Features, count: int) -> list[int]:
 def cdpruner(given: Features, count: int) -> list[int]:
     """The token with which the determinant of the kernel is largest, each from the equations of those chosen."""
     similarity, chosen = cosines(given.embeddings())[0].double(), []
-    quality = CDPruner(count)._scaled_relevance(given)[0].double().square()
+    quality = CDPruner(count).scaled_relevance(given)[0].double().square()
     while len(chosen) < count:
         left = similarity.diagonal().clone()
         if chosen:

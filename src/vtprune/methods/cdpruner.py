@@ -68,7 +68,7 @@ class CDPruner(BeforeDecoder):
 
     def select(self, features: Features, counts: torch.Tensor) -> torch.Tensor:
         similarity = cosines(self._embeddings(features)).to(precise_type(features.valid.device))
-        quality = self._scaled_relevance(features).square()
+        quality = self.scaled_relevance(features).square()
         left = similarity.diagonal(dim1=1, dim2=2).clone()  # the part of each token that is not explained yet
         rows = similarity.new_zeros(len(counts), int(counts.max()), similarity.shape[2])  # of a Cholesky decomposition
         step = 0
@@ -97,7 +97,7 @@ class CDPruner(BeforeDecoder):
         question = 0 if self.clip else 2 * tokens * widths.hidden
         return 2 * tokens * tokens * widths.hidden + question + tokens * max(0, (kept - 2) * (kept - 1))
 
-    def _scaled_relevance(self, features: Features) -> torch.Tensor:
+    def scaled_relevance(self, features: Features) -> torch.Tensor:
         """`[b, n]` in (0, 1]."""
         relevance = self._relevance(features)
         low = relevance.masked_fill(~features.valid, float("inf")).amin(dim=1, keepdim=True)

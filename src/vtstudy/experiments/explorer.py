@@ -31,6 +31,7 @@ from vtstudy.experiments.settings import FigureSettings, Settings
 from vtstudy.experiments.single_answers import caption_unit, share_right
 from vtstudy.experiments.spec import BASELINE
 from vtstudy.experiments.token_maps import TokenMap, token_maps
+from vtstudy.results_table import UNPRUNED
 
 NAME = "explorer"
 _MAPPING = ("vtstudy.experiments.token_maps",)
@@ -64,7 +65,13 @@ def explore(config: Config, **changes: Any) -> Path:
     entry = get_experiment(ALL_METHODS.name)
     model = next(iter(entry.models(config)), None)
     settings: Settings = entry.settings_of(config, model, **changes)
-    limits, variants = limits_of(ALL_METHODS, settings), variants_of(ALL_METHODS, settings)
+    limits = limits_of(ALL_METHODS, settings)
+    # The page asks for a budget, so that a method that takes none has no place on it.
+    variants = {
+        (name, keep): variant
+        for (name, keep), variant in variants_of(ALL_METHODS, settings).items()
+        if keep is not None or name in UNPRUNED
+    }
     of_figure = FigureSettings(**settings.model_dump(), benchmarks=tuple(limits))
     with tqdm(desc=NAME, total=len(limits), unit="benchmark", dynamic_ncols=True) as bar:
         study = Study(NAME, of_figure, tqdm(disable=True))
@@ -76,7 +83,9 @@ def explore(config: Config, **changes: Any) -> Path:
             bar.update()
     study.table("pictures", pictures)
     study.table("answers", answers)
-    study.table("methods", [{"method": name, "summary": _summary(name)} for name in ALL_METHODS.variants])
+    study.table(
+        "methods", [{"method": name, "summary": _summary(name)} for name in dict.fromkeys(name for name, _ in variants)]
+    )
     seconds = time.perf_counter() - start
     run_facts = facts(settings, **checkpoint_facts(study.evaluator.checkpoint), seconds=seconds, answers=len(answers))
     write(

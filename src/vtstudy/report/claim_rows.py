@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vtstudy.report import formatting
-from vtstudy.report.evidence import TITLES, Kind, Outcome, words
+from vtstudy.report.evidence import TITLES, Kind, Outcome, word
 from vtstudy.report.inputs import Inputs
 from vtstudy.report.labels import term_label
 from vtstudy.report.text_table import Table
@@ -20,7 +20,7 @@ class ClaimGroup:
     Attributes:
         kind: of the evidence.
         title: for readers.
-        words: the words that this kind may use.
+        words: the words that this kind has for a claim that holds and for one that does not.
         claims: in the order of their files.
         table: one line for each.
     """
@@ -49,7 +49,16 @@ def claim_groups(inputs: Inputs, claims: list[ClaimResult], page: str) -> list[C
         if of_kind:
             lines = [(_words(claim, page), _cells(inputs, claim)) for claim in of_kind]
             table = Table("", HEADS, lines, first="Claim", left=HEADS)
-            groups.append(ClaimGroup(kind, TITLES[kind], formatting.listed(words(kind)), of_kind, table))
+            own = " or ".join(word(kind, outcome) for outcome in (Outcome.SUPPORTS, Outcome.CONTRADICTS))
+            groups.append(
+                ClaimGroup(
+                    kind,
+                    TITLES[kind],
+                    own,
+                    of_kind,
+                    table,
+                )
+            )
     return groups
 
 

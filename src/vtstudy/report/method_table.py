@@ -55,6 +55,7 @@ class MethodTable:
         budgets: fractions of the image tokens, largest first.
         rows: the methods, best at a tenth first.
         leads: by budget, the best method's lead over the next, if the pair was compared.
+        without_budget: mean percent of the unpruned score of each method that takes no budget (VTW).
         missing: methods that were run in other tables alone.
     """
 
@@ -64,6 +65,7 @@ class MethodTable:
     budgets: list[float] = field(default_factory=list)
     rows: list[MethodRow] = field(default_factory=list)
     leads: dict[float, Measurement] = field(default_factory=dict)
+    without_budget: dict[str, Measurement] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
 
     def ranked(self, budget: float) -> list[MethodRow]:
@@ -85,7 +87,13 @@ def method_table(inputs: Inputs) -> MethodTable:
     for method in results.methods(experiment, ours):
         if method not in _NOT_METHODS:
             found = {budget: results.score(experiment, ours, method, MEAN, budget) for budget in BUDGETS}
-            scores[method] = {budget: score for budget, score in found.items() if score}
+            # The score of a method without a budget stands at none, and is found at each.
+            scores[method] = {budget: score for budget, score in found.items() if score and not math.isnan(score.keep)}
+    no_budget = {
+        method: score
+        for method, of_method in scores.items()
+        if not of_method and (score := results.score(experiment, ours, method, MEAN)) and math.isnan(score.keep)
+    }
     scores = {method: of_method for method, of_method in scores.items() if of_method}
     budgets = [budget for budget in BUDGETS if any(budget in of_method for of_method in scores.values())]
     if not budgets:
@@ -112,7 +120,8 @@ def method_table(inputs: Inputs) -> MethodTable:
         questions=sum(score.n or 0 for score in asked if score),
         budgets=budgets,
         rows=rows,
-        missing=_missing(inputs, ours, set(scores)),
+        without_budget={method_label(method): score for method, score in no_budget.items()},
+        missing=_missing(inputs, ours, {*scores, *no_budget}),
     )
     for budget in budgets:
         first = table.ranked(budget)[:2]

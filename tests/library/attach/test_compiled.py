@@ -49,7 +49,7 @@ def test_a_model_that_is_not_compiled_is_attached_to_without_a_warning(tiny, mod
         generate(model, tiny.prompts(), tokens=1)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_what_was_compiled_around_the_model_before_the_block_prunes(tiny):
     """torch does not notice hooks that are added later; the compiled code notices the core's forward."""
     torch._dynamo.reset()

@@ -40,6 +40,7 @@ def test_tokens_are_javas_and_asked_for_once(tokenizers):
     assert remembering(tokenizer, {"other": REFERENCES[7]}) == {"other": expected[0][7]} and len(starts) == 5
 
 
+@pytest.mark.exhaustive
 def test_meteor_starts_when_its_score_is_asked_for(monkeypatch):
     prepare(offline=True)
     starts, popen = [], meteor.subprocess.Popen

@@ -330,7 +330,7 @@ def wait_until(condition) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_three_processes_of_which_one_is_killed_and_started_again(evaluator, expected, nursery, cache):
     processes = {number: nursery.start(f"{number}/3", cache, 0.05) for number in (1, 2, 3)}
     wait_until(lambda: any(cache.glob("*.2of3-*.jsonl")))

@@ -59,7 +59,7 @@ def test_every_method_with_a_budget_has_its_savings(written):
     assert float(found["divprune", "0.1"]["cache_saved_percent"]) > float(found["fastv", "0.1"]["cache_saved_percent"])
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_choosing_is_timed_once_for_every_method_with_a_budget(tmp_path, monkeypatch):
     options = {
         "checkpoint": ROOT / "data/checkpoints/miniature-llava",

@@ -133,16 +133,6 @@ def test_a_run_without_tables_is_not_run(second, tmp_path):
     assert "not run" in section.answer
 
 
-@pytest.mark.slow
-def test_the_report_has_both_papers(full):
-    markdown = (full / "pages/eadaprune.md").read_text()
-    names = [path.name for path in (full / "figures").glob("*.*g") if path.stem.startswith(("eadaprune", "spectra"))]
-    assert names and all(f"(../figures/{name})" in markdown for name in names)
-    verdicts = pd.read_csv(full / "claims_eadaprune.csv").set_index("id")["verdict"]
-    assert verdicts["spectral-beats-fixed"] == SAME
-    assert len(pd.read_csv(full / "verdicts_eadaprune.csv")) == len(pd.read_csv(synthetic.PUBLISHED / "eadaprune.csv"))
-
-
 def test_damaged_data_is_refused(tmp_path):
     files = synthetic.write(tmp_path, synthetic.rows())
     synthetic_data.write_spectral(tmp_path / "results")

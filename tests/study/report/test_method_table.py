@@ -37,6 +37,14 @@ def test_costs_and_times_stand_beside_the_scores(read, tmp_path):
     assert lines["FastV"][-2:] == ["72.9", "—"] and lines["FitPrune"][-2:] == ["—", "1.3"]
 
 
+@pytest.mark.parametrize(("vtw", "text"), [(34.2, "34.2 (33.2 to 35.2)"), (61.0, "61.0 (60.0 to 62.0)")])
+def test_a_method_without_a_budget_stands_beside_the_table(read, vtw, text):
+    vtw_row = synthetic.row("methods", "vtw", "", synthetic.MEAN, synthetic.PERCENT, vtw, 1.0)
+    table = method_table(read([*synthetic.rows(), *synthetic.method_rows(synthetic.SCORES), vtw_row]))
+    assert {label: score.text() for label, score in table.without_budget.items()} == {"VTW": text}
+    assert "VTW" not in table.missing and "VTW" not in dict(markdown_table(table).lines)
+
+
 @pytest.mark.parametrize(("lead", "clear"), [(5.0, True), (0.2, False)])
 def test_the_choice_says_whether_the_lead_is_clear(read, lead, clear):
     scores = {"adaptprune": [70 + lead] * 4, "fastv": [70.0] * 4, "random": [40.0] * 4}

@@ -4,11 +4,13 @@ import csv
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from helpers import synthetic_results as synthetic
 from helpers.report_page import BYTES, WORDS, Page, words
 
 from vtstudy.report import build_report
+from vtstudy.report.evidence import SAME
 
 FOLDERS = ["default", pytest.param("full", marks=pytest.mark.slow)]
 
@@ -100,6 +102,16 @@ def test_markdown_tables_have_as_many_cells_in_every_row(folder, request):
                 columns = count
             else:
                 columns = 0
+
+
+@pytest.mark.slow
+def test_the_second_paper_has_its_page(full):
+    markdown = (full / "pages/eadaprune.md").read_text()
+    names = [path.name for path in (full / "figures").glob("*.*g") if path.stem.startswith(("eadaprune", "spectra"))]
+    assert names and all(f"(../figures/{name})" in markdown for name in names)
+    verdicts = pd.read_csv(full / "claims_eadaprune.csv").set_index("id")["verdict"]
+    assert verdicts["spectral-beats-fixed"] == SAME
+    assert len(pd.read_csv(full / "verdicts_eadaprune.csv")) == len(pd.read_csv(synthetic.PUBLISHED / "eadaprune.csv"))
 
 
 @pytest.mark.exhaustive

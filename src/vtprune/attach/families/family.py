@@ -95,8 +95,11 @@ class Family(ABC):
         return cast(nn.Module, self.core(model).multi_modal_projector)
 
     def feature_layer(self, config: PreTrainedConfig) -> int | Sequence[int]:
-        """The number of the vision tower's hidden state (or states) that the projector gets."""
-        return cast("int | Sequence[int]", config.vision_feature_layer)
+        """The number of the vision tower's hidden state (or states) that the projector gets.
+
+        That of the configuration; the last where it names none.
+        """
+        return cast("int | Sequence[int]", getattr(config, "vision_feature_layer", -1))
 
     def picture_side(self, config: PreTrainedConfig) -> tuple[int, int] | None:
         """(height, width) in patches of a picture that the vision tower gets; None if pictures differ in size.
