@@ -10,7 +10,7 @@ from vtstudy.report.eadaprune.data import SPECTRAL, SpectralData
 from vtstudy.report.evidence import NOT_RUN, UNTESTABLE, Kind, Outcome, word, words
 from vtstudy.report.inputs import Inputs
 from vtstudy.report.labels import method_label
-from vtstudy.report.published import PrintedNumbers, load_published
+from vtstudy.report.published import load_published
 from vtstudy.report.results import HIGHER, LOWER, Measurement
 from vtstudy.report.table_links import KEEP, KEY_MODEL, MAIN_TABLES
 from vtstudy.report.tables import main_experiment
@@ -106,7 +106,7 @@ def beats_fastv(inputs: Inputs, by_id: dict[str, ClaimResult]) -> Answer:
     counted = f"Means on {formatting.counted(len(values), noun)}: {span} {POINTS}"
     if len(values) == 1:
         counted = f"{_capital(inputs.title(first))}: {lowest.text(sign=True)} {POINTS}"
-    printed = PrintedNumbers(inputs.published)
+    printed = inputs.printed
     gaps = [
         printed.percent(paper, "adaptprune", MEAN, table) - printed.percent(paper, "fastv", MEAN, table)
         for paper, table in ((paper, _table(inputs, paper)) for paper in by_model)
@@ -147,7 +147,7 @@ def how_much_is_lost(inputs: Inputs, by_id: dict[str, ClaimResult]) -> Answer:
     if claim is None or not claim.measured:
         return Answer(question, NOT_RUN, "No mean over the benchmarks was measured.")
     value, interval = claim.written(claim.comparisons[0])
-    printed = PrintedNumbers(inputs.published).retention(KEY_MODEL, "adaptprune", MAIN_TABLES["table1"])
+    printed = inputs.printed.retention(KEY_MODEL, "adaptprune", MAIN_TABLES["table1"])
     text = (
         f"AdaptPrune keeps {value} % ({interval}) of the unpruned score; the paper’s table gives "
         f"{formatting.number(printed)} %."

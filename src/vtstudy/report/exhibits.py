@@ -137,7 +137,7 @@ def _main_tables(
 def _costs(inputs: Inputs) -> Exhibit:
     """Table 3: times and memories as ratios to the unpruned model, the paper's and ours."""
     title = "Table 3: time and memory"
-    printed = PrintedNumbers(inputs.published)
+    printed = inputs.printed
     lines, ours_seen = [], []
     for row in ("FastV", "AdaptPrune"):
         cells = []

@@ -12,7 +12,6 @@ from vtstudy.report.errors import ReportError
 from vtstudy.report.inputs import Inputs
 from vtstudy.report.labels import benchmark_label, method_label
 from vtstudy.report.panel_answers import panel_answers
-from vtstudy.report.published import PrintedNumbers
 from vtstudy.report.results import Measurement
 from vtstudy.report.table_links import KEEP, KEY_MODEL
 from vtstudy.results_table import MEAN, read_data
@@ -60,7 +59,7 @@ def sections(inputs: Inputs, model: str | None) -> list[Section]:
         ratios.charts.append(
             curves.ratio_curves(
                 inputs.results,
-                PrintedNumbers(inputs.published),
+                inputs.printed,
                 model,
                 inputs.title(KEY_MODEL),
                 inputs.interval,

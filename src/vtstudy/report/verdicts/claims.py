@@ -128,7 +128,7 @@ def judge_claims(inputs: Inputs, claims: Mapping) -> list[ClaimResult]:
         ReportError: if a claim cannot be read, or if a table of results lacks a column that one reads.
     """
     defaults = claims.get("defaults") or {}
-    printed = PrintedNumbers(inputs.published)
+    printed = inputs.printed
     checked = controls(inputs)
     return [_judge(inputs, printed, checked, {**defaults, **entry}) for entry in claims.get("claims") or ()]
 
