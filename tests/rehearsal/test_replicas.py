@@ -109,7 +109,7 @@ def test_the_weights_are_the_same_whenever_they_are_made(root, tmp_path):
         assert all(torch.equal(one.get_tensor(weight), two.get_tensor(weight)) for weight in one.keys())  # noqa: SIM118
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_data_sets_have_their_splits_and_rows(tmp_path, monkeypatch):
     write_data_sets(tmp_path)
     monkeypatch.chdir(tmp_path / "datasets")

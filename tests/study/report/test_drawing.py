@@ -32,7 +32,7 @@ def test_each_chart_is_written_and_knows_its_file(tmp_path):
     assert (tmp_path / "figures/line1.svg").read_bytes() != (tmp_path / "figures/line2.svg").read_bytes()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_several_processes_write_the_same_bytes(tmp_path):
     for processes in (1, 2):
         write_charts([diagram("one"), diagram("two")], tmp_path / str(processes), processes)

@@ -30,12 +30,12 @@ def trained(tmp_path_factory):
     return root
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_trained_miniature_is_not_trained_again(trained):
     assert not train(FIRST, PARAMS, "cpu", checkpoints=trained, states=trained / "states")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_checkpoint_is_compared_again_only_if_settings_or_files_changed(trained, tmp_path, monkeypatch):
     def train_again(params=PARAMS):
         return train(FIRST, params, "cpu", checkpoints=trained, states=tmp_path)

@@ -25,6 +25,7 @@ import json, sys
 from lmms_eval.api.model import lmms
 from lmms_eval.evaluator import simple_evaluate
 from lmms_eval.tasks import get_task_dict
+from vtstudy.evaluation.captions import start_java_less
 from vtstudy.evaluation.lmms_tasks import task_manager
 
 answers, captions, out = json.loads(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3]
@@ -59,6 +60,7 @@ class Oracle(lmms):
     generate_until_multi_round = loglikelihood
 
 manager = task_manager()
+start_java_less()
 
 def scores(model, names):
     return simple_evaluate(
@@ -67,7 +69,7 @@ def scores(model, names):
     )["results"]
 
 def only(name, metric):
-    # Each metric of a caption task starts METEOR (6 s of CPU), whether it uses it or not.
+    # Seven metrics would each tokenize the captions.
     aggregation = get_task_dict([name], manager, "simple")[name].aggregation()[metric]
     entry = {"metric": metric, "aggregation": aggregation, "higher_is_better": True}
     return {"task": name, "metric_list": [entry]}
