@@ -77,7 +77,7 @@ def ask(
         if error.name not in ASK_PACKAGES:
             raise
         raise UserError(
-            "`vtprune ask` draws with pillow and matplotlib: install them by pip install 'vtprune[ask]'"
+            "`vtprune ask` draws with pillow and matplotlib: install them by pip install '.[ask]' in vtprune's folder"
         ) from error
 
     answers = asking.ask(

@@ -203,8 +203,8 @@ def picture_title(table: MethodTable) -> str:
             parts.append(f"{name} at {formatting.listed(budgets)}")
         lead = f"Most is kept by {formatting.listed(parts)}"
     change = firsts[most].scores[most].value - 100
-    cost = "costs" if change < 0 else "gains"
-    return f"{lead}; keeping {budget_name(most)} {cost} it {formatting.number(abs(change))} points"
+    cost = "loses" if change < 0 else "gains"
+    return f"{lead}; at {budget_name(most)}, {firsts[most].label} {cost} {formatting.number(abs(change))} points"
 
 
 def markdown_table(table: MethodTable) -> Table:

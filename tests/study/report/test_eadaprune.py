@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from helpers import synthetic_data
 from helpers import synthetic_results as synthetic
+from PIL import Image
 
 from vtprune.errors import UserError
 from vtstudy.report import build_report
@@ -131,6 +132,25 @@ def test_a_run_without_tables_is_not_run(second, tmp_path):
     section = eadaprune_section(inputs, synthetic.MODEL)
     assert all(not part.charts and not part.sentences for part in section.parts)
     assert "not run" in section.answer
+
+
+@pytest.mark.parametrize("side", ["kept", "lost"])
+def test_the_word_is_named_with_the_budget_that_reads_it(read, tmp_path, side):
+    """Answers and tokens that look like numbers stay text: 11, and the hexadecimal digits 1e2."""
+    folder = tmp_path / "results/eadaprune"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(folder / "word.png")
+    (folder / "words.csv").write_text(
+        "side,benchmark,host,keep,question,picture,height,width,fixed_answer,spectral_answer,fixed_kept,spectral_kept\n"
+        f"{side},textvqa,fastv,0.1,What is written?,word.png,3,4,11,011,1e20,1e30\n"
+    )
+    (part,) = [part for part in eadaprune_section(read(), synthetic.MODEL).parts if part.id == "words"]
+    (chart,) = part.charts
+    right = "spectral" if side == "kept" else "fixed"
+    assert (
+        "5 tokens, “11”" in chart.alt and "6 tokens, “011”" in chart.alt and f"The {right} budget is right" in chart.alt
+    )
+    chart.draw()
 
 
 def test_damaged_data_is_refused(tmp_path):

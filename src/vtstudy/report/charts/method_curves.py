@@ -25,6 +25,10 @@ ROOM = 0.036
 """The least distance between two labels, as a share of the axis."""
 
 
+LEADERS = 3
+"""How many methods the alternative text names at each budget."""
+
+
 def method_curves(table: MethodTable, printed: PrintedNumbers, name: str, title: str) -> Chart:
     """A line for each method, labelled at its end; the papers' printed points hollow.
 
@@ -155,10 +159,10 @@ def spread(heights: Iterable[float], room: float) -> list[float]:
 
 
 def _in_words(table: MethodTable) -> str:
-    """The picture's numbers, for readers who do not see it."""
+    """The best methods at each budget, for readers who do not see the picture; the table beside it has the others."""
     sentences = []
     for budget in table.budgets:
-        ranked = table.ranked(budget)
+        ranked = table.ranked(budget)[:LEADERS]
         listed = [f"{row.label} {formatting.number(row.scores[budget].value)} %" for row in ranked]
         sentences.append(f"With {budget_name(budget)} of the tokens: {', '.join(listed)}.")
     return " ".join(sentences)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from vtstudy.report.charts.style import Chart
-from vtstudy.report.eadaprune import charts, sentences, tables
+from vtstudy.report.eadaprune import charts, sentences, tables, words
 from vtstudy.report.eadaprune.data import FILES, SpectralData
 from vtstudy.report.eadaprune.published_values import PublishedNumber, judge_published
 from vtstudy.report.inputs import Inputs, read_mapping
@@ -94,6 +94,7 @@ def _parts(data: SpectralData) -> list[Part]:
     """Every part in the order of the page; one that was not run is empty."""
     parts = [
         Part("matched", "Fixed against spectral budgets at the same average", source=_source(data, "matched")),
+        Part("words", "A word kept, and a word lost", source=_source(data, "words")),
         Part("tasks", "Benchmarks that only E-AdaPrune has"),
         Part("sweep", "Scores against the energy threshold", source=_source(data, "sweep", "matched")),
         Part("assumptions", "Which assumptions matter", source=_source(data, "variants")),
@@ -110,6 +111,7 @@ def _parts(data: SpectralData) -> list[Part]:
     by_id["tasks"].tables.append(tables.own_benchmarks(data))
     for name, fill in (
         ("matched", _fill_matched),
+        ("words", _fill_words),
         ("sweep", _fill_sweep),
         ("assumptions", _fill_assumptions),
         ("spectra", _fill_spectra),
@@ -154,6 +156,10 @@ def _fill_matched(part: Part, data: SpectralData) -> None:
     elsewhere = tables.gains(data)
     if elsewhere:
         part.tables.append(elsewhere)
+
+
+def _fill_words(part: Part, data: SpectralData) -> None:
+    part.charts.append(words.kept_words(data))
 
 
 def _fill_sweep(part: Part, data: SpectralData) -> None:
