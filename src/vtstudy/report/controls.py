@@ -179,7 +179,7 @@ def on_scale(inputs: Inputs, ours: str | None) -> Control:
         not outside if seen else None,
         figure,
         "Losses and gains can both show.",
-        "There, a gain over the unpruned model cannot show; two pruned scores still compare.",
+        "There, no method can be seen to gain on the unpruned model. Two pruned scores can still be compared.",
     )
 
 
@@ -233,7 +233,7 @@ def scoring_layer(inputs: Inputs, ours: str | None) -> Control:
     looks = [measurement for measurement in looks if measurement.has_interval]
     return _made(
         "scoring-layer",
-        "The layer that scores are taken from looks at what is asked",
+        "The layer that gives the scores attends to what is asked",
         all(measurement.side == HIGHER for measurement in looks) if looks else None,
         formatting.listed([f"{benchmark_label(m.benchmark)} {m.text(2)}" for m in looks]) or formatting.NONE,
         "Attention says which tokens the question needs.",

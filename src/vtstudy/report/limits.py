@@ -56,12 +56,12 @@ def limitations(inputs: Inputs) -> list[str]:
     if any(model.is_miniature for model in inputs.run_models()):
         sentences += [
             "The stand-ins are small and trained on rendered pictures: their directions may not carry over.",
-            "All stand-ins descend from one training, so that they do not agree independently.",
+            "All stand-ins descend from one training, so their agreement is not independent.",
         ]
     sentences += [
         "E-AdaPrune is a reconstruction from summaries. What they leave open is a parameter, marked as our assumption.",
         "MMBench is scored by a static judge, the paper’s by GPT.",
-        f"Intervals are {inputs.interval:g} % bootstrap intervals over questions: training’s chance is not in them.",
+        f"Intervals are {inputs.interval:g} % bootstrap intervals over questions, without the variation of trainings.",
         "Holm’s correction covers the comparisons of one claim, not all claims together.",
     ]
     return sentences
