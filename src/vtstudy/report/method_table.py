@@ -6,9 +6,10 @@ import json
 import math
 from dataclasses import dataclass, field
 
+from vtprune.methods import methods
 from vtstudy.report import formatting
 from vtstudy.report.inputs import Inputs
-from vtstudy.report.labels import METHOD_LABELS, benchmark_label, in_sentence, method_label
+from vtstudy.report.labels import benchmark_label, in_sentence, method_label
 from vtstudy.report.results import HIGHER, LOWER, Measurement
 from vtstudy.report.table_links import KEEP, KEY_MODEL
 from vtstudy.report.text_table import Table
@@ -144,7 +145,7 @@ def _missing(inputs: Inputs, ours: str, run: set[str]) -> list[str]:
         method
         for experiment in _ELSEWHERE
         for method in inputs.results.methods(experiment, ours)
-        if method in METHOD_LABELS and method not in _NOT_METHODS and not method.endswith("_spectral")
+        if method in methods() and method not in _NOT_METHODS
     }
     return sorted(method_label(method) for method in others - run)
 

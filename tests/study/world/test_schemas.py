@@ -15,7 +15,7 @@ from PIL import Image
 
 from vtstudy.benchmarks import BENCHMARKS, WORLD
 from vtstudy.world.hub_files import DatasetError
-from vtstudy.world.hub_rows import validate, write_benchmark
+from vtstudy.world.hub_rows import TABLES, validate, write_benchmark
 from vtstudy.world.items import Item
 from vtstudy.world.prompts import prompt
 
@@ -266,3 +266,13 @@ def test_images_shared_by_questions_are_stored_once(tmp_path):
     items = [Item("docvqa", "page", f"Word {n}?", ("a",)) for n in range(20)]
     write_benchmark(tmp_path, "docvqa", items, {"page": noise})
     assert only_table(tmp_path, "docvqa").stat().st_size < 2 * len(buffer.getvalue())
+
+
+def test_a_second_benchmark_of_one_data_set_is_refused(tmp_path, monkeypatch):
+    """It would overwrite the card of the first."""
+    write(tmp_path, "pope")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    monkeypatch.setitem(TABLES, "pope_f1", TABLES["pope"])
+    with pytest.raises(DatasetError, match=BENCHMARKS["pope"].path):
+        write(tmp_path, "pope")
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
