@@ -36,7 +36,7 @@ def prompt(processor) -> str:
     return processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("identifier", LLAVA)
 def test_a_checkpoint_has_the_published_layers_files_and_names(root, identifier):
     layers, files, image = LLAVA[identifier]

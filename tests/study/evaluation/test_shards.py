@@ -343,7 +343,7 @@ def test_three_processes_of_which_one_is_killed_and_started_again(evaluator, exp
     assert evaluator.missing(REQUESTS) == {} and rows(evaluator) == expected and is_stored_once(cache)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_two_processes_at_the_same_shard_do_no_harm(evaluator, expected, nursery, cache):
     processes = [nursery.start("1/2", cache, 0.03) for _ in range(2)] + [nursery.start("2/2", cache)]
     assert [nursery.wait(process) for process in processes] == [0, 0, 0]
@@ -351,7 +351,7 @@ def test_two_processes_at_the_same_shard_do_no_harm(evaluator, expected, nursery
     assert not is_stored_once(cache)  # both did the work
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_seven_kills_at_random_moments(evaluator, expected, nursery, cache):
     draw = random.Random(0)
     running = {number: nursery.start(f"{number}/2", cache, 0.02) for number in (1, 2)}

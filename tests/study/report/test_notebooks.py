@@ -49,7 +49,7 @@ def test_a_page_is_self_contained_and_the_notebook_unchanged(folder):
     assert (place / "notebooks/01-one.ipynb").read_bytes() == before
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_figures_of_the_report_have_their_captions(folder):
     """In a Markdown cell and by pattern; a figure without a caption stays as it is. The page is of the profile lite."""
     place = folder(

@@ -12,7 +12,7 @@ from helpers.report_page import BYTES, WORDS, Page, words
 from vtstudy.report import build_report
 from vtstudy.report.evidence import SAME
 
-FOLDERS = ["default", pytest.param("full", marks=pytest.mark.slow)]
+FOLDERS = ["default", pytest.param("full", marks=pytest.mark.exhaustive)]
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -104,7 +104,7 @@ def test_markdown_tables_have_as_many_cells_in_every_row(folder, request):
                 columns = 0
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_second_paper_has_its_page(full):
     markdown = (full / "pages/eadaprune.md").read_text()
     names = [path.name for path in (full / "figures").glob("*.*g") if path.stem.startswith(("eadaprune", "spectra"))]

@@ -132,7 +132,7 @@ def score(report: dict, answers: str, name: str, metric: str | None = None) -> f
     return spec.scale * results[f"{metric or spec.metric},none"]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", WORLD)
 def test_right_answers_score_full_and_wrong_ones_low(report, name):
     right, wrong = score(report, "gold", name), score(report, "wrong", name)
@@ -152,7 +152,7 @@ def test_java_metrics(written, tmp_path):
         assert score(report, "gold", "flickr30k", metric) == pytest.approx(100)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_prompts_and_images(report):
     for name in WORLD:
         spec, items = BENCHMARKS[name], items_of(name)
