@@ -123,14 +123,12 @@ def beats_fastv(inputs: Inputs, by_id: dict[str, ClaimResult]) -> Answer:
     ]
     text = f"{counted}{paper}."
     if cells:
-        ahead, behind, ahead_alone, behind_alone = (
-            formatting.how_many(sum(outcome == side for outcome in outcomes))
-            for outcomes in ([cell.outcome for cell in cells], [cell.alone for cell in cells])
+        ahead, behind = (
+            formatting.how_many(sum(cell.outcome == side for cell in cells))
             for side in (Outcome.SUPPORTS, Outcome.CONTRADICTS)
         )
         text += (
-            f" By benchmark, it is clearly ahead in {ahead} of {len(cells)} comparisons and clearly behind in {behind}"
-            f"; read one by one, without correction, in {ahead_alone} and {behind_alone}."
+            f" By benchmark, it is clearly ahead in {ahead} of {len(cells)} comparisons and clearly behind in {behind}."
         )
     return Answer(question, _side_word(kind, sides), text)
 
@@ -182,7 +180,7 @@ def every_cue(inputs: Inputs, model: str | None, by_id: dict[str, ClaimResult]) 
     correction = by_id.get("correction-helps")
     sides = dict(zip(known, clear_sides(list(known.values()), inputs.interval / 100), strict=True))
     if correction and correction.failed:
-        text += " The model shares no positional bias, so the effect of its correction cannot be tested."
+        text += " The model shares no positional bias to correct."
         sides.pop("correction", None)
     verdict = _side_word(kind, list(sides.values())) if sides else UNTESTABLE
     if correction and correction.failed and sides:

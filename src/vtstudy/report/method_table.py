@@ -225,7 +225,7 @@ def markdown_table(table: MethodTable) -> Table:
         lines.append((row.label, cells))
     return Table(
         "Mean percent of the unpruned score, with intervals and ranks. FLOPs: exact, LLaVA-1.5-7B at a tenth. "
-        "Choosing: milliseconds of scoring and selection on the machine of this run.",
+        "Choosing: milliseconds on the machine of this run.",
         heads,
         lines,
         first="Method",

@@ -1,11 +1,13 @@
 """How charts get into files."""
 
 import pickle
+import sys
 from functools import partial
 
 import pytest
 from matplotlib.figure import Figure
 
+from vtstudy.report.charts import drawing
 from vtstudy.report.charts.diagram import diagram
 from vtstudy.report.charts.drawing import write_charts
 from vtstudy.report.charts.style import Chart
@@ -40,6 +42,15 @@ def test_several_processes_write_the_same_bytes(tmp_path):
     assert len(paths) == 2
     for path in paths:
         assert path.read_bytes() == (tmp_path / "2" / path.name).read_bytes()
+
+
+def test_a_program_without_a_file_draws_in_its_own_process(tmp_path, monkeypatch):
+    """One from a pipe, for example: further processes could not import its main module."""
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", "<stdin>", raising=False)
+    monkeypatch.setattr(drawing, "available_cpus", lambda: 8)
+    monkeypatch.setattr(drawing, "ProcessPoolExecutor", lambda *_, **__: pytest.fail("a process was started"))
+    write_charts([diagram(f"chart{number}") for number in range(2 * drawing.CHARTS_A_PROCESS)], tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2 * drawing.CHARTS_A_PROCESS
 
 
 def test_no_chart_is_drawn_before_it_is_written(default_view):

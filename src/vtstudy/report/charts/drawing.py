@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -26,7 +27,7 @@ def write_charts(charts: Sequence[Chart], folder: Path, processes: int | None = 
     """
     folder.mkdir(parents=True, exist_ok=True)
     if processes is None:
-        processes = min(available_cpus(), len(charts) // CHARTS_A_PROCESS)
+        processes = min(available_cpus(), len(charts) // CHARTS_A_PROCESS) if _can_start_processes() else 1
     write = partial(write_chart, folder=folder)
     if processes <= 1:
         files = [write(chart) for chart in charts]
@@ -35,6 +36,12 @@ def write_charts(charts: Sequence[Chart], folder: Path, processes: int | None = 
             files = list(pool.map(write, charts))
     for chart, file in zip(charts, files, strict=True):
         chart.file = file
+
+
+def _can_start_processes() -> bool:
+    """Further processes import the main module's file again, and a program that comes from a pipe has none."""
+    file = getattr(sys.modules["__main__"], "__file__", None)
+    return file is None or Path(file).is_file()
 
 
 def _context() -> BaseContext:
