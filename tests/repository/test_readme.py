@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 from helpers import ROOT
 
-from vtstudy.report import ReportError
 from vtstudy.report.captions import drawn
+from vtstudy.report.errors import ReportError
 from vtstudy.report.inputs import Folders, load
 from vtstudy.report.readme import families_sentence, fill_readme, marked_block, methods_table, readme_blocks
 from vtstudy.report.view import View, build_view

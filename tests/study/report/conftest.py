@@ -5,7 +5,7 @@ import pytest
 from helpers import synthetic_data
 from helpers import synthetic_results as synthetic
 
-from vtstudy.report import build_report
+from vtstudy.report.build import build_report
 from vtstudy.report.inputs import Folders, Inputs, load
 from vtstudy.report.view import View, build_view
 

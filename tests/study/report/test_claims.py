@@ -5,7 +5,7 @@ import math
 import pytest
 from helpers import synthetic_results as synthetic
 
-from vtstudy.report import ReportError
+from vtstudy.report.errors import ReportError
 from vtstudy.report.evidence import (
     AGREES,
     AGREES_OTHERWISE,

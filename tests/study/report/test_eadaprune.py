@@ -9,7 +9,7 @@ from helpers import synthetic_results as synthetic
 from PIL import Image
 
 from vtprune.errors import UserError
-from vtstudy.report import build_report
+from vtstudy.report.build import build_report
 from vtstudy.report.eadaprune.section import EAdaPruneSection, Part, eadaprune_section
 from vtstudy.report.evidence import CANNOT_TELL, OPPOSITE, SAME
 from vtstudy.report.inputs import Folders, load

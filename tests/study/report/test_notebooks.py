@@ -8,7 +8,7 @@ from helpers import ROOT
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 
-from vtstudy.report import ReportError
+from vtstudy.report.errors import ReportError
 from vtstudy.report.links import NOTEBOOKS
 from vtstudy.report.notebooks import _linked, render_notebooks
 

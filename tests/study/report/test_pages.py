@@ -9,7 +9,7 @@ import pytest
 from helpers import synthetic_results as synthetic
 from helpers.report_page import BYTES, WORDS, Page, words
 
-from vtstudy.report import build_report
+from vtstudy.report.build import build_report
 from vtstudy.report.evidence import SAME
 
 FOLDERS = ["default", pytest.param("full", marks=pytest.mark.exhaustive)]
