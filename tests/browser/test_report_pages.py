@@ -8,6 +8,8 @@ from helpers import ROOT
 
 from .conftest import DESKTOP, PHONE, violations
 
+pytestmark = pytest.mark.slow
+
 REPORT = ROOT / "reports/miniature"
 MAIN = REPORT / "index.html"
 

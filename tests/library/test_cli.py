@@ -19,6 +19,8 @@ from vtprune.command import parse_parameters, print_table
 from vtprune.drawing import Panel
 from vtprune.methods import Count, VisionZip, methods
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):

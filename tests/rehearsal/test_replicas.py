@@ -16,6 +16,8 @@ from safetensors import safe_open
 from vtprune import FastV, load
 from vtstudy.benchmarks import BENCHMARKS
 
+pytestmark = pytest.mark.slow
+
 LLAVA = {
     "llava-hf/llava-1.5-7b-hf": (32, 3, 32000),
     "llava-hf/llava-1.5-13b-hf": (40, 6, 32000),
@@ -99,7 +101,6 @@ def test_the_odd_pictures_are_what_they_are_called():
     assert [modes[kind][1] for kind in ("dot", "wide", "tall")] == [(1, 1), (8000, 20), (20, 8000)]
 
 
-@pytest.mark.slow
 def test_the_weights_are_the_same_whenever_they_are_made(root, tmp_path):
     identifier = "llava-hf/llava-1.5-7b-hf"
     write_models(tmp_path, identifier)

@@ -9,6 +9,8 @@ from helpers.replicas import write_data_sets, write_models
 from rehearsal.project import Project
 from rehearsal.rehearse import TOKEN, few_questions, words_of_the_miniature
 
+pytestmark = pytest.mark.slow
+
 MODEL, KEY, TABLE = "llava-hf/llava-1.5-7b-hf", "llava-7b", "table6_7"
 
 
@@ -35,7 +37,6 @@ def finished(tmp_path_factory) -> tuple[LocalHub, Project]:
     return hub, project
 
 
-@pytest.mark.slow
 def test_only_what_is_asked_is_fetched(finished):
     hub, _ = finished
     assert not [name for name in hub.files_of(MODEL) if name.endswith(".py")]
@@ -45,7 +46,6 @@ def test_only_what_is_asked_is_fetched(finished):
     assert not [name for name in files if name.startswith(("data/test", "data/validation-00002"))]
 
 
-@pytest.mark.slow
 def test_every_printed_value_of_the_table_gets_a_verdict(finished):
     verdicts = pd.read_csv(finished[1].folder / "reports/lite/verdicts.csv")
     judged = verdicts[verdicts["verdict"].isin(["reproduced", "differs"])]
@@ -55,12 +55,10 @@ def test_every_printed_value_of_the_table_gets_a_verdict(finished):
     assert verdicts.loc[~verdicts.index.isin(judged.index), "reason"].notna().all()
 
 
-@pytest.mark.slow
 def test_the_report_does_not_speak_of_the_miniature(finished):
     assert words_of_the_miniature(finished[1].folder / "reports/lite") == []
 
 
-@pytest.mark.slow
 def test_nothing_is_made_twice(finished):
     """Scoring again takes all answers from the cache, although the Hub is gone."""
     _, project = finished

@@ -6,7 +6,10 @@ import shutil
 import subprocess
 import sys
 
+import pytest
 from helpers import ROOT
+
+pytestmark = pytest.mark.slow
 
 
 def test_following_the_recipe_adds_a_method(tmp_path):

@@ -11,6 +11,8 @@ from vtstudy.report.inputs import Folders, load
 from vtstudy.report.readme import families_sentence, fill_readme, marked_block, methods_table, readme_blocks
 from vtstudy.report.view import View, build_view
 
+pytestmark = pytest.mark.slow
+
 README = ROOT / "README.md"
 REPORTS = "reports/miniature"
 MOST_LINES = 150
@@ -25,7 +27,6 @@ def view() -> View:
     return shown
 
 
-@pytest.mark.slow
 def test_its_results_are_those_of_the_report(view):
     """After a change of the results, `vtstudy report --readme README.md` writes them anew."""
     assert marked_block(README, "answers") == readme_blocks(view, REPORTS)["answers"]
@@ -33,7 +34,6 @@ def test_its_results_are_those_of_the_report(view):
     assert (ROOT / REPORTS / "figures" / view.picture.file).is_file()
 
 
-@pytest.mark.slow
 def test_another_result_changes_it(view):
     other = [dataclasses.replace(answer, verdict="other words") for answer in view.answers]
     changed = readme_blocks(dataclasses.replace(view, answers=other, choices=[("all", "nothing")]), REPORTS)["answers"]

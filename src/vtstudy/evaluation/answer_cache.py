@@ -340,7 +340,14 @@ def _name(identity: Mapping[str, Any]) -> str:
 
 def _paths(folder: Path, name: str) -> list[Path]:
     """The files of an identity: the one of earlier versions of this code first, then by name."""
-    return sorted(folder.glob(f"{name}.*jsonl"), key=lambda path: (path.name != f"{name}.jsonl", path.name))
+    try:
+        files = os.listdir(folder)  # a tenth of the time of `Path.glob`, in a folder of thousands of files
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise CacheError(f"{folder} cannot be read ({error.strerror})") from error
+    own = [file for file in files if file.startswith(f"{name}.") and file.endswith("jsonl")]
+    return [folder / file for file in sorted(own, key=lambda file: (file != f"{name}.jsonl", file))]
 
 
 def _bytes_of(path: Path, start: int) -> bytes:

@@ -26,6 +26,7 @@ def models():
     return get
 
 
+@pytest.mark.slow
 @by_family
 @by_method
 def test_cached_generation_equals_recomputation_with_the_means(models, family, decoder, method):
@@ -43,6 +44,7 @@ def test_cached_generation_equals_recomputation_with_the_means(models, family, d
     assert len(kept) == int(0.3 * int((inputs["input_ids"] == IMAGE).sum()))
 
 
+@pytest.mark.slow
 @by_family
 @by_method
 def test_left_padded_batch_equals_single_rows(models, family, decoder, method):

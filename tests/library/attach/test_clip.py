@@ -10,6 +10,8 @@ from vtprune.errors import UserError
 from vtprune.methods import CDPruner
 from vtprune.methods.clip_relevance import clip_relevance
 
+pytestmark = pytest.mark.slow
+
 WORDS = ["<pad>", "<s>", "</s>", "<image>", "<unk>", *(f"word{number}" for number in range(5, 60))]
 MOST = 8  # tokens of a text that CLIP reads, with its beginning and its end
 

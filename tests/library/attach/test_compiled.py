@@ -11,6 +11,8 @@ from torch import nn
 from vtprune.errors import UserError
 from vtprune.methods import AdaptPrune, FastV, RandomPruning, VisionZip
 
+pytestmark = pytest.mark.slow
+
 METHODS = [RandomPruning(0.25), FastV(0.25), VisionZip(0.5)]
 
 

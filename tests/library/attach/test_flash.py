@@ -12,6 +12,8 @@ from transformers.models.llama.modeling_llama import repeat_kv
 
 from vtprune.methods import FastV, VisionZip, get_method
 
+pytestmark = pytest.mark.slow
+
 NAME = "test_flash_attention_2"
 OTHER = "test_another_kernel"  # transformers would not recognise this one by its name
 

@@ -15,6 +15,8 @@ from vtprune.attach import Prefix, attach_all
 from vtprune.errors import UserError
 from vtprune.methods import FastV, PyramidDrop, RandomPruning, VisionZip, get_method
 
+pytestmark = pytest.mark.slow
+
 accelerate = pytest.importorskip("accelerate")  # offloads weights; the library does not need it
 
 FEW = [FastV(0.25), VisionZip(0.5), PyramidDrop(0.25), get_method("divprune", keep=0.3)]

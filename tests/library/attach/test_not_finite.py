@@ -69,6 +69,7 @@ def test_keys_that_only_the_similarity_looks_at(tiny):
         assert len(pruned.kept) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", [math.nan, math.inf])
 def test_image_features_of_one_prompt(tiny, model, wrong):
     """Made by the projector: the tower's attention is finite."""

@@ -13,6 +13,8 @@ from transformers import LlavaForConditionalGeneration
 from vtprune.errors import UserError
 from vtprune.methods import AdaptPrune, FastV, get_method
 
+pytestmark = pytest.mark.slow
+
 FEW = [FastV(0.25), get_method("visionzip", keep=0.5), get_method("pyramiddrop", keep=0.25)]
 
 

@@ -13,6 +13,8 @@ from vtprune.attach import attach
 from vtprune.errors import UserError
 from vtprune.methods import AdaptPrune, FastV, NoPruning, RandomPruning, VisionZip
 
+pytestmark = pytest.mark.slow
+
 KINDS = [AdaptPrune(0.25), VisionZip(0.5), RandomPruning(0.4, layer=0)]
 TURN = torch.tensor([[9, 8, 7]])
 

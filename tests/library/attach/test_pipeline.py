@@ -12,6 +12,8 @@ from vtprune import load
 from vtprune.errors import UserError
 from vtprune.methods import FastV, get_method
 
+pytestmark = pytest.mark.slow
+
 FAMILIES = list(dict.fromkeys(family for family, _ in TODAY if family != "internvl"))
 
 

@@ -28,6 +28,7 @@ def models():
     return get
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "decoder"), [*FAMILIES[:2], *first_fast(FAMILIES[1:], unpack=True)[1:]])
 @by_method
 def test_generation_equals_recomputation(models, family, decoder, method):
@@ -44,6 +45,7 @@ def test_generation_equals_recomputation(models, family, decoder, method):
     torch.testing.assert_close(torch.cat(out.logits), logits, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "decoder"), first_fast(FAMILIES, unpack=True))
 @by_method
 def test_a_padded_batch_equals_its_rows(models, family, decoder, method):
@@ -113,6 +115,7 @@ def test_a_cache_is_continued_by_hand_at_the_right_position(models, method, mask
     torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_methods_that_share_a_prefix_and_beams(models):
     model = models("llava", "mistral")
     inputs = batch(rows_of(model, "llava"))

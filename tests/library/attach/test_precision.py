@@ -10,6 +10,8 @@ from vtprune.features import Features
 from vtprune.methods import FastV, Fraction, Method, get_method
 from vtprune.stages import Stage
 
+pytestmark = pytest.mark.slow
+
 SMALL = [torch.float16, torch.bfloat16]
 
 

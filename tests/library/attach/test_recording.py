@@ -55,6 +55,7 @@ def test_configurations_are_restored_on_leaving_also_after_an_exception(tiny, mo
     assert configurations(model) == before
 
 
+@pytest.mark.slow
 def test_two_models_of_one_configuration_are_pruned_at_once(tiny, model):
     """Their blocks overlap, and each has its own attention layers recorded."""
     other = LlavaForConditionalGeneration(model.config).eval()

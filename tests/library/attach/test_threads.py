@@ -42,6 +42,7 @@ def answered_at_once(model, pruned, batches, **options):
         return list(pool.map(answer, batches))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", first_fast(METHODS), ids=lambda method: method.name)
 @pytest.mark.parametrize("cached", [True, False], ids=["", "no cache"])
 def test_threads_within_one_block_answer_as_one_after_the_other(tiny, model, method, cached):

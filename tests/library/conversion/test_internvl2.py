@@ -19,6 +19,8 @@ from vtprune.conversion.internvl2 import configuration, native_shapes
 from vtprune.conversion.weights import published_weights
 from vtprune.errors import CheckpointError, UserError
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("torchvision")  # transformers' image processors need it
 SMALL = {"layers": 2, "vision_layers": 2}
 QUESTION = "What color is the object?"

@@ -175,6 +175,7 @@ def test_budgets_are_filled_exactly(cls, step, given):
             assert set(chosen) <= set(tokens(given, row))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", EACH)
 def test_a_row_gets_the_same_tokens_alone_and_in_a_batch(cls, given):
     together = select(cls(0.4), given)

@@ -56,6 +56,7 @@ def test_budgets_are_exact_and_no_token_is_chosen_twice(cls, step, flat, before_
             assert given.valid[row, chosen].all()
 
 
+@pytest.mark.slow
 @by_method
 def test_a_merged_token_joins_a_kept_token_of_its_row(cls, before_decoder):
     for keep in (1, 2, 5, 9, 0.5, 0.9):
@@ -75,6 +76,7 @@ def test_a_merged_token_joins_a_kept_token_of_its_row(cls, before_decoder):
             assert all(members.count(target) > 1 for target in members)
 
 
+@pytest.mark.slow
 @by_method
 def test_a_row_gets_the_same_tokens_alone_and_in_a_batch(cls, before_decoder):
     given = constant(before_decoder)
@@ -122,6 +124,7 @@ def test_all_distinct_tokens_are_chosen_before_a_copy(cls):
             assert len(set(chosen)) == count
 
 
+@pytest.mark.slow
 @by_method
 def test_the_size_and_type_of_features_do_not_change_the_choice(cls, before_decoder):
     # Halving and doubling is exact, so that the choice must be the same to the last tie.

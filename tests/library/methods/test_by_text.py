@@ -260,6 +260,7 @@ def test_density_peaks_of_equal_points():
 # ---- all
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", [CDPruner, DART, SparseVLM], ids=lambda cls: cls.name)
 def test_flat_pictures_batches_and_spectral_budgets(cls, given):
     flat = replace(

@@ -96,6 +96,7 @@ def test_divprune_equals_a_loop_written_from_the_formula(before_decoder):
     check(DivPrune, divprune, before_decoder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [1.0, 0.0, 2.5])
 def test_scope_equals_a_loop_written_from_the_formula(before_decoder, alpha):
     check(lambda keep: Scope(keep, alpha), lambda *of: scope(*of, alpha), before_decoder)

@@ -55,6 +55,7 @@ def check_against_the_reference(case):
     assert len(set(expected.tolist())) == min(keep, scores.shape[1])
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(cases())
 def test_adaptive_nms_equals_the_reference(case):
@@ -85,6 +86,7 @@ def test_ragged_batch_equals_the_reference_row_by_row(case, keep, seed):
         assert chosen[row].tolist() == expected + [-1] * (chosen.shape[1] - len(expected))
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(cases(rows=2))
 def test_a_group_gets_the_tokens_that_it_gets_alone(case):
@@ -143,6 +145,7 @@ def test_example_worked_by_hand(select):
     assert select(scores, keys, positions, 4, sigma_d=1.0, sigma_s=None, radius=0.99).tolist() == [1, 0, 2, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 def test_full_size_equals_the_reference(device):
     generator = torch.Generator().manual_seed(1)

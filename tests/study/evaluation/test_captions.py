@@ -7,6 +7,8 @@ from pycocoevalcap.tokenizer import ptbtokenizer
 from vtstudy.evaluation.captions import _remembering, _start_when_asked
 from vtstudy.evaluation.environment import prepare
 
+pytestmark = pytest.mark.slow
+
 REFERENCES = {
     7: [{"caption": 'A "small" dog, isn\'t it?', "id": 1}, {"caption": "Two dogs\nand a cat."}],
     "x": [{"caption": "(A dog)"}],

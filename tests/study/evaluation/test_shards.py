@@ -22,6 +22,8 @@ from vtstudy.evaluation.requests import Request, Variant
 from vtstudy.evaluation.shards import ALL, Shard, launched_shard, parse_shard, refuse_several_processes, shard_of
 from vtstudy.experiments import answers as answering_all
 
+pytestmark = pytest.mark.slow
+
 BENCHMARKS = ("pope", "mmbench", "vqav2")
 VARIANTS = (Variant(FastV(0.25)), Variant(NoPruning()), Variant(AdaptPrune(0.5)), Variant(NoPruning(), "blank"))
 REQUESTS = [

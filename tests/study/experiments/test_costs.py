@@ -13,6 +13,8 @@ from vtstudy.experiments import costs, timings
 from vtstudy.experiments.files import write_csv
 from vtstudy.experiments.paper_models import SIZES
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):

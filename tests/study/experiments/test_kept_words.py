@@ -13,6 +13,8 @@ from vtstudy.evaluation.requests import Variant
 from vtstudy.experiments.kept_words import KEPT, LOST, first_examples, matches, write_kept_words
 from vtstudy.report.eadaprune.words import mask
 
+pytestmark = pytest.mark.slow
+
 VARIANTS = {
     ("baseline", None): Variant(NoPruning()),
     ("fastv", 0.5): Variant(FastV(0.5)),

@@ -20,6 +20,8 @@ from vtstudy.experiments.spectra_pictures import benchmark_images, calibration_i
 from vtstudy.report.results import load_results
 from vtstudy.world.datasets import make_all
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def shares():

@@ -18,6 +18,8 @@ from vtstudy.experiments.plan import plan, question_count
 from vtstudy.experiments.questions_asked import questions_asked
 from vtstudy.experiments.registry import EXPERIMENTS
 
+pytestmark = pytest.mark.slow
+
 EADAPRUNE = ("eadaprune", "energy", "sensitivity")
 
 

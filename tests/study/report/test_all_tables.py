@@ -18,6 +18,8 @@ from vtstudy.results_table import COLUMNS, to_csv
 from vtstudy.training.derived import TILE
 from vtstudy.world.scene import CELL
 
+pytestmark = pytest.mark.slow
+
 MODELS = {"LLaVA-1.5-7B": "miniature-llava", "LLaVA-NeXT-7B": "miniature-next", "InternVL2-2B": "miniature-internvl"}
 FEW = "LLaVA-NeXT-7B"  # this model is asked half as many questions
 

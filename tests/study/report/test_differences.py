@@ -17,6 +17,7 @@ def difference(benchmark: str, value: float, low: float, high: float, pair: str 
     return Difference(pair, benchmark, measurement, (value, low, high))
 
 
+@pytest.mark.slow
 def test_differences_are_scaled_by_the_unpruned_score(read):
     inputs = read(synthetic.rows(gain=4))
     compared = {comparison.pair: comparison for comparison in comparisons(inputs, "table1", synthetic.MODEL)}

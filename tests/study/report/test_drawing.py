@@ -12,6 +12,8 @@ from vtstudy.report.charts.diagram import diagram
 from vtstudy.report.charts.drawing import write_charts
 from vtstudy.report.charts.style import Chart
 
+pytestmark = pytest.mark.slow
+
 
 def line(height: float, panels: int = 1) -> Figure:
     figure = Figure(figsize=(2, 2), layout="constrained")

@@ -14,6 +14,8 @@ from vtstudy.report.eadaprune.section import EAdaPruneSection, Part, eadaprune_s
 from vtstudy.report.evidence import CANNOT_TELL, OPPOSITE, SAME
 from vtstudy.report.inputs import Folders, load
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def second(tmp_path):

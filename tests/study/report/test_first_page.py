@@ -9,6 +9,8 @@ from helpers import synthetic_results as synthetic
 from vtstudy.report.build import pages
 from vtstudy.report.view import View
 
+pytestmark = pytest.mark.slow
+
 NUMBER = re.compile(r"(?<![\w.-])[+−]?\d+\.\d+(?![\w-])")
 """A measured value has decimals; "LLaVA-1.5-7B" is a name."""
 OF_THE_PAPERS = re.compile(

@@ -9,6 +9,8 @@ from vtstudy.report.charts.method_curves import DASHED, FRONT, spread
 from vtstudy.report.charts.style import GREY, METHOD_STYLE
 from vtstudy.report.method_table import choice, markdown_table, method_table, picture_title
 
+pytestmark = pytest.mark.slow
+
 BUDGETS = synthetic.BUDGETS
 
 

@@ -15,6 +15,8 @@ from vtstudy.report.notebook_tables import answer
 from vtstudy.report.verdicts.claims import judge_claims
 from vtstudy.results_table import MEAN
 
+pytestmark = pytest.mark.slow
+
 
 def answered(inputs, headings=()) -> dict[str, NotebookAnswer]:
     second = read_mapping(inputs.folders.published / "claims_eadaprune.yaml")

@@ -12,6 +12,8 @@ from vtstudy.report.errors import ReportError
 from vtstudy.report.links import NOTEBOOKS
 from vtstudy.report.notebooks import _linked, render_notebooks
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folder(tmp_path):
@@ -33,7 +35,6 @@ def render(folder) -> str:
     return page.read_text()
 
 
-@pytest.mark.slow
 def test_a_page_is_self_contained_and_the_notebook_unchanged(folder):
     place = folder(
         new_markdown_cell("# One & only\n\n![a dot](../dot.png)"),
@@ -101,7 +102,6 @@ def test_a_missing_figure_is_refused(folder):
         render(folder(new_markdown_cell("![x](../absent.png)")))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "key"),
     [

@@ -12,6 +12,8 @@ from helpers.report_page import BYTES, WORDS, Page, words
 from vtstudy.report.build import build_report
 from vtstudy.report.evidence import SAME
 
+pytestmark = pytest.mark.slow
+
 FOLDERS = ["default", pytest.param("full", marks=pytest.mark.exhaustive)]
 
 

@@ -18,6 +18,8 @@ from vtstudy.report.inputs import Folders, load
 from vtstudy.report.panel_answers import panel_answers
 from vtstudy.report.paper_figures import sections
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folder(tmp_path):

@@ -16,6 +16,8 @@ from vtstudy.report.verdicts.printed_values import AS_RATIO, printed_values_fram
 from vtstudy.report.view import View, build_view
 from vtstudy.results_table import to_csv
 
+pytestmark = pytest.mark.slow
+
 OF_THE_MINIATURE = re.compile(
     r"miniature|stand-in|stands? in for|stands for|in the place of|\btiles?\b|\d+ ?[x×] ?\d+ (?:cells|tokens)|rendered|"
     r"the world|lite or paper|\b144\b(?![.]| ×)",

@@ -9,6 +9,8 @@ from vtstudy.report.evidence import CANNOT_TELL, DIFFERS, OPPOSITE, REPRODUCED, 
 from vtstudy.report.formatting import how_many
 from vtstudy.report.results import HIGHER, LOWER, OPEN
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(("gain", "sign"), [(12, HIGHER), (-12, LOWER), (0, OPEN)])
 def test_the_lead_over_fastv_has_its_sign(view, gain, sign):

@@ -20,6 +20,8 @@ from vtstudy.world import prompts
 from vtstudy.world import scene as world
 from vtstudy.world.pictures import sample
 
+pytestmark = pytest.mark.slow
+
 START = ROOT / "data/checkpoints/miniature-llava"
 ALL = list(range(6))
 

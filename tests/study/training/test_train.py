@@ -12,6 +12,8 @@ from vtstudy.training.recipe import meaning
 from vtstudy.training.train import FIRST, RECORD, recipe_of, train
 from vtstudy.world import scene
 
+pytestmark = pytest.mark.slow
+
 CHECKPOINTS = ROOT / "data/checkpoints"
 PARAMS = {
     "training": {

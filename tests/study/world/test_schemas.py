@@ -19,6 +19,8 @@ from vtstudy.world.hub_rows import TABLES, validate, write_benchmark
 from vtstudy.world.items import Item
 from vtstudy.world.prompts import prompt
 
+pytestmark = pytest.mark.slow
+
 # Answers every question of every task right, then wrong, and saves scores and prompts.
 RUNNER = """
 import json, sys

@@ -21,6 +21,8 @@ from vtstudy.world.prompts import prompt
 from vtstudy.world.questions import SOURCES, ask
 from vtstudy.world.scene import GROUPS, SIDE, dense_labels, render
 
+pytestmark = pytest.mark.slow
+
 LETTERS_KIND = [name for name, _ in TARGETS].index("letters")
 
 
