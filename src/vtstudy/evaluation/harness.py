@@ -440,17 +440,37 @@ class Evaluator:
         """
         questions = self.questions(benchmark, limit)
         texts = [answer.text for answer in self.answers(Request(variant, benchmark, limit))]
-        key = {
-            **self._scoring_versions(benchmark, limit),
-            "answers": data_digest([questions.digests[variant.image], texts]),
-        }
 
         def score() -> dict[str, Any]:
             answers = dict(zip(questions.documents, texts, strict=True))
             return self._scored(benchmark, answers, limit)
 
+        key = self._scores_key(variant, benchmark, limit, texts)
         stored = self.measurements.data(f"scores-{benchmark}", key, score)
         return {name: Scores.from_data(scores) for name, scores in stored.items()}
+
+    def unscored(self, requests: Iterable[Request]) -> list[Request]:
+        """The requests whose answers are stored, and their scores are not.
+
+        Raises: see `answer`.
+        """
+        found = []
+        for request in requests:
+            digests, stored = self._digests(request), self._stored(request)
+            if not is_stored(stored, digests, request.tokens):
+                continue
+            texts = [stored[digest].text for digest in digests]
+            key = self._scores_key(request.variant, request.benchmark, request.limit, texts)
+            if not self.measurements.has_data(f"scores-{request.benchmark}", key):
+                found.append(request)
+        return found
+
+    def _scores_key(self, variant: Variant, benchmark: str, limit: int | None, texts: Sequence[str]) -> dict[str, Any]:
+        questions = self.questions(benchmark, limit)
+        return {
+            **self._scoring_versions(benchmark, limit),
+            "answers": data_digest([questions.digests[variant.image], texts]),
+        }
 
     def chance(self, benchmark: str, limit: int | None = None) -> dict[str, float]:
         """What guessing scores, by benchmark and part.
