@@ -9,6 +9,9 @@ import os
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path, PurePosixPath
 
+THREADS = "OMP_NUM_THREADS"
+"""The environment variable that says how many threads torch uses."""
+
 
 def vtprune() -> int:
     """Run the command `vtprune`; returns its exit code."""
@@ -37,8 +40,8 @@ def configure_threads(environment: MutableMapping[str, str] = os.environ) -> Non
         environment: the environment variables to read and to change.
     """
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if not {"OMP_NUM_THREADS", "MKL_NUM_THREADS"} & environment.keys():
-        environment["OMP_NUM_THREADS"] = str(available_cpus())
+    if not {THREADS, "MKL_NUM_THREADS"} & environment.keys():
+        environment[THREADS] = str(available_cpus())
 
 
 def available_cpus(root: Path = Path("/")) -> int:

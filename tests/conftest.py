@@ -1,6 +1,7 @@
 """Settings of the whole test run."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,19 @@ for name in ("HF_ENDPOINT", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KE
     os.environ.pop(name, None)
 
 
+WHOLLY_SLOW = "pytestmark = pytest.mark.slow"
+WITHOUT_SLOW = ("not slow", "not slow and not exhaustive")
+"""What `-m` says where slow tests are left out."""
+
+
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist may be absent
 def pytest_xdist_auto_num_workers() -> int:
     """The number of processes for `--numprocesses auto`; each imports torch and holds about one gigabyte."""
     return min(available_cpus(), 4)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import a file whose tests are all slow, where slow tests are left out: imports take seconds."""
+    if collection_path.suffix != ".py" or config.getoption("markexpr") not in WITHOUT_SLOW:
+        return None
+    return True if WHOLLY_SLOW in collection_path.read_text(encoding="utf-8").splitlines() else None

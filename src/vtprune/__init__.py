@@ -16,11 +16,13 @@ from vtprune.attach import FAMILIES, Attachment, Kept, Prefix, attach_all, load
 from vtprune.errors import CheckpointError, UserError
 from vtprune.features import Features, Patches
 from vtprune.methods import (
+    DART,
     VTW,
     AdaptPrune,
     AvgPool3x3,
     BeforeDecoder,
     BudgetedMethod,
+    CDPruner,
     Count,
     DivPrune,
     FasterVLM,
@@ -40,6 +42,7 @@ from vtprune.methods import (
     Scope,
     SingleStageMethod,
     SkipPruning,
+    SparseVLM,
     SpectralBudget,
     VisionZip,
     VisPruner,
@@ -64,6 +67,7 @@ from vtprune.stages import Budget, Ranking, Stage, layer_at
 __version__ = version("vtprune")
 
 __all__ = [
+    "DART",
     "FAMILIES",
     "VTW",
     "AdaptPrune",
@@ -72,6 +76,7 @@ __all__ = [
     "BeforeDecoder",
     "Budget",
     "BudgetedMethod",
+    "CDPruner",
     "CheckpointError",
     "Count",
     "DivPrune",
@@ -97,6 +102,7 @@ __all__ = [
     "Scope",
     "SingleStageMethod",
     "SkipPruning",
+    "SparseVLM",
     "SpectralBudget",
     "Spectrum",
     "Stage",

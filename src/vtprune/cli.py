@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from vtprune.attach import FAMILIES
 from vtprune.command import parse_parameters, print_table, run
 from vtprune.errors import UserError
 from vtprune.methods import methods
@@ -31,13 +32,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @app.command("methods")
 def list_methods() -> None:
-    """List the pruning methods."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column("method")
-    table.add_column("description")
-    for name, cls in methods().items():
-        table.add_row(name, (cls.__doc__ or "").strip().splitlines()[0])
-    print_table(table)
+    """List the pruning methods, and the families of models that they prune."""
+    for head, rows in (
+        ("method", [(name, cls.summary()) for name, cls in methods().items()]),
+        ("family", [(family.title(), family.summary()) for family in FAMILIES.values()]),
+    ):
+        table = Table(box=None, pad_edge=False)
+        table.add_column(head)
+        table.add_column("description")
+        for row in rows:
+            table.add_row(*row)
+        print_table(table)
 
 
 @app.command()
@@ -72,7 +77,7 @@ def ask(
         if error.name not in ASK_PACKAGES:
             raise
         raise UserError(
-            "`vtprune ask` draws with pillow and matplotlib: install them by pip install 'vtprune[ask]'"
+            "`vtprune ask` draws with pillow and matplotlib: install them by pip install '.[ask]' in vtprune's folder"
         ) from error
 
     answers = asking.ask(

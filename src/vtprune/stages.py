@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import torch
 
 from vtprune.errors import UserError
-from vtprune.features import Features, FeatureWidths, Need
+from vtprune.features import OF_LAYER_BEFORE, Features, FeatureWidths, Need
 from vtprune.validation import number
 
 
@@ -29,7 +29,7 @@ class Ranking(Protocol):
     def needs(self) -> frozenset[Need]:
         """The names of the costly features that `select` and `merge` call. A class attribute is enough.
 
-        `attention` and `received` come from the layer before the stage's, so the stage needs such a layer.
+        Those in `OF_LAYER_BEFORE` come from the layer before the stage's, so the stage needs such a layer.
         """
 
     def select(self, features: Features, counts: torch.Tensor) -> torch.Tensor:
@@ -92,6 +92,8 @@ class Stage:
         budget: how many tokens stay.
         step: number of the stage among the stages that share the budget, from 1.
         steps: how many stages share the budget.
+        shifts: whether the stage moves to the next layer where an earlier stage of the method has its layer already, as
+            fractions of a shallow decoder's depth may have it.
     """
 
     layer: int | float
@@ -99,11 +101,12 @@ class Stage:
     budget: Budget
     step: int = 1
     steps: int = 1
+    shifts: bool = False
 
     @property
     def least_layer(self) -> int:
         """The lowest layer before which the stage can prune: attention is computed in the layer before it."""
-        return int("attention" in self.ranking.needs or "received" in self.ranking.needs)
+        return int(bool(OF_LAYER_BEFORE & self.ranking.needs))
 
     def counts(self, features: Features, goal: Goal | None = None) -> tuple[torch.Tensor, Goal]:
         """The number of tokens that stay, `[b]`, and the goal of the later stages with this budget.
@@ -173,6 +176,8 @@ def placed(method: Pruner, depth: int) -> dict[int, Stage]:
     stages: dict[int, Stage] = {}
     for stage in method.stages():
         layer, least = layer_at(stage.layer, depth), stage.least_layer
+        if stage.shifts:
+            layer = max(layer, max(stages, default=-1) + 1)
         if not least <= layer < depth:
             raise UserError(
                 f"layer must lie between {least} and {depth - 1} for {method.name} "

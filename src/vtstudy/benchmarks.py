@@ -44,6 +44,8 @@ class Benchmark:
         judge: whether the task asks a GPT judge over the network.
         variant_of: the benchmark whose data set it has, where it is the same questions in another prompt or with
             another metric; None for a benchmark of its own.
+        rows: how many questions the split has on the Hub, as the data set's card says; None if that is not known.
+        split_bytes: the size of the split's files on the Hub, as the data set's page says; None if that is not known.
     """
 
     title: str
@@ -62,6 +64,8 @@ class Benchmark:
     java: bool = False
     judge: bool = False
     variant_of: str | None = None
+    rows: int | None = None
+    split_bytes: int | None = None
 
     @property
     def path(self) -> str:
@@ -83,12 +87,33 @@ class Benchmark:
 # of the two papers are not of the same prompts and metrics.
 BENCHMARKS: dict[str, Benchmark] = {
     "nocaps": Benchmark(
-        "Nocaps", "nocaps_val", "NoCaps", "validation", "nocaps_CIDEr", "CIDEr", prompt=_CAPTION, java=True
+        "Nocaps",
+        "nocaps_val",
+        "NoCaps",
+        "validation",
+        "nocaps_CIDEr",
+        "CIDEr",
+        prompt=_CAPTION,
+        java=True,
+        rows=4_500,
+        split_bytes=1_419_828_832,
     ),
     "flickr30k": Benchmark(
-        "Flickr30K", "flickr30k_test", "flickr30k", "test", "flickr_CIDEr", "CIDEr", prompt=_CAPTION, java=True
+        "Flickr30K",
+        "flickr30k_test",
+        "flickr30k",
+        "test",
+        "flickr_CIDEr",
+        "CIDEr",
+        prompt=_CAPTION,
+        java=True,
+        rows=31_783,
+        split_bytes=4_409_506_758,
     ),
-    "vqav2": Benchmark("VQAv2", "vqav2_val", "VQAv2", "validation", "exact_match"),
+    # Its size: 159.6 kB a row, from a published tenth of the split.
+    "vqav2": Benchmark(
+        "VQAv2", "vqav2_val", "VQAv2", "validation", "exact_match", rows=214_354, split_bytes=34_200_000_000
+    ),
     "gqa": Benchmark(
         "GQA",
         "gqa",
@@ -97,12 +122,40 @@ BENCHMARKS: dict[str, Benchmark] = {
         "exact_match",
         config="testdev_balanced_instructions",
         images_config="testdev_balanced_images",
+        rows=12_578,
+        split_bytes=67_600_000,
     ),
-    "okvqa": Benchmark("OK-VQA", "ok_vqa_val2014", "OK-VQA", "val2014", "exact_match", prompt=_UNANSWERABLE),
+    "okvqa": Benchmark(
+        "OK-VQA",
+        "ok_vqa_val2014",
+        "OK-VQA",
+        "val2014",
+        "exact_match",
+        prompt=_UNANSWERABLE,
+        rows=5_046,
+        split_bytes=831_000_000,
+    ),
     "vizwiz": Benchmark(
-        "VizWiz", "vizwiz_vqa_val", "VizWiz-VQA", "val", "exact_match", prompt=_UNANSWERABLE, capitalized=True
+        "VizWiz",
+        "vizwiz_vqa_val",
+        "VizWiz-VQA",
+        "val",
+        "exact_match",
+        prompt=_UNANSWERABLE,
+        capitalized=True,
+        rows=4_319,
+        split_bytes=2_097_998_373,
     ),
-    "textvqa": Benchmark("TextVQA", "textvqa_val", "textvqa", "validation", "exact_match", capitalized=True),
+    "textvqa": Benchmark(
+        "TextVQA",
+        "textvqa_val",
+        "textvqa",
+        "validation",
+        "exact_match",
+        capitalized=True,
+        rows=5_000,
+        split_bytes=920_000_000,
+    ),
     "chartqa": Benchmark(
         "ChartQA",
         "chartqa",
@@ -111,12 +164,37 @@ BENCHMARKS: dict[str, Benchmark] = {
         "relaxed_overall",
         "relaxed accuracy, %",
         prompt="{}\nAnswer the question with a single word.",
+        rows=2_500,
+        split_bytes=72_600_000,
     ),
-    "docvqa": Benchmark("DocVQA", "docvqa_val", "DocVQA", "validation", "anls", "ANLS, %", config="DocVQA"),
-    "pope": Benchmark("POPE", "pope", "POPE", "test", "pope_accuracy", "accuracy, %", chance=50.0),
+    "docvqa": Benchmark(
+        "DocVQA",
+        "docvqa_val",
+        "DocVQA",
+        "validation",
+        "anls",
+        "ANLS, %",
+        config="DocVQA",
+        rows=5_349,
+        split_bytes=2_532_447_207,
+    ),
+    "pope": Benchmark(
+        "POPE", "pope", "POPE", "test", "pope_accuracy", "accuracy, %", chance=50.0, rows=9_000, split_bytes=255_000_000
+    ),
     # The sum of the ten perception sub-tasks, at most 2000. Guessing gives 75 for each: 50 for the accuracy
     # and 25 for both questions of a pair right.
-    "mme": Benchmark("MME", "mme", "MME", "test", "mme_perception_score", "points of 2,000", scale=1.0, chance=750.0),
+    "mme": Benchmark(
+        "MME",
+        "mme",
+        "MME",
+        "test",
+        "mme_perception_score",
+        "points of 2,000",
+        scale=1.0,
+        chance=750.0,
+        rows=2_374,
+        split_bytes=864_600_000,
+    ),
     # The metric keeps its name although no GPT is asked.
     "mmbench": Benchmark(
         "MMBench",
@@ -129,17 +207,37 @@ BENCHMARKS: dict[str, Benchmark] = {
         scale=1.0,
         prompt="{}\n\nAnswer with the option's letter from the given choices directly.",
         column="MMB",
+        rows=4_329,
+        split_bytes=96_600_000,
     ),
     "mmvet": Benchmark(
-        "MM-Vet", "mmvet", "MMVet", "test", "gpt_eval_score", "GPT’s grade, %", scale=1.0, prompt=None, judge=True
+        "MM-Vet",
+        "mmvet",
+        "MMVet",
+        "test",
+        "gpt_eval_score",
+        "GPT’s grade, %",
+        scale=1.0,
+        prompt=None,
+        judge=True,
+        rows=218,
+        split_bytes=67_200_000,
     ),
-    # The questions about images. lmms-eval's task seedbench asks about videos as well, frame by frame.
+    # The questions about images, of 17,990. lmms-eval's task seedbench asks about videos as well, frame by frame.
     "seedbench": Benchmark(
-        "SEED-Bench", "seedbench_image", "SEED-Bench", "test", "seed_image", "accuracy, %", prompt=None
+        "SEED-Bench", "seedbench_image", "SEED-Bench", "test", "seed_image", "accuracy, %", prompt=None, rows=14_233
     ),
     # The questions that have an image.
     "scienceqa": Benchmark(
-        "ScienceQA", "scienceqa_img", "ScienceQA", "test", "exact_match", config="ScienceQA-IMG", prompt=None
+        "ScienceQA",
+        "scienceqa_img",
+        "ScienceQA",
+        "test",
+        "exact_match",
+        config="ScienceQA-IMG",
+        prompt=None,
+        rows=2_017,
+        split_bytes=130_000_000,
     ),
     "mmbench_cn": Benchmark(
         "MMBench-CN",
@@ -151,6 +249,8 @@ BENCHMARKS: dict[str, Benchmark] = {
         config="cn",
         scale=1.0,
         prompt=None,
+        rows=4_329,
+        split_bytes=96_700_000,
     ),
     # With the words in the image that an OCR system read. It moves LLaVA-1.5-7B from about 46 to 58.
     "textvqa_ocr": Benchmark(

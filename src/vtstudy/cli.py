@@ -195,6 +195,10 @@ def answer(
     check_shards: Annotated[
         int | None, typer.Option(min=1, help="Make no answers: check that so many shards did, and write the summary.")
     ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes of this command. Default: one for each CPU if a small model runs on them."),
+    ] = None,
     prefetch: Annotated[
         bool | None, typer.Option(help="Load the next questions in a thread. Default: yes unless on the CPU.")
     ] = None,
@@ -213,6 +217,11 @@ def answer(
         refuse_several_processes("vtstudy answer --check-shards")
         if shard is not None:
             raise UserError("--check-shards makes no answers, and so takes no --shard: give one of the two")
+    if processes is not None and processes > 1:
+        if shard is not None:
+            raise UserError("--shard is the work of one process, and so takes no --processes: give one of the two")
+        if (launched := launched_shard()) is not None:
+            raise UserError(f"a launcher started {launched.count} processes that share the work: leave out --processes")
     part = shard_of(shard)
     config = load(params)
     require(config, models=[config.model_key(model)], data=data, limit=limit, cache=str(cache))
@@ -224,6 +233,7 @@ def answer(
         shard=part,
         launched=launched_shard() is not None,
         check_shards=check_shards,
+        processes=processes,
         prefetch=prefetch,
         data=data,
         limit=limit,

@@ -75,9 +75,13 @@ def _run_axe(page: Any, **options: Any) -> dict[str, list[str]]:
     return {rule["id"]: [node["html"][:200] for node in rule["nodes"][:5]] for rule in broken}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A running headless Chromium; where there is none, the test is skipped. On the machines of CI it fails."""
+    """A running headless Chromium; where there is none, the test is skipped. On the machines of CI it fails.
+
+    It ends with each file: while playwright runs, its thread has a running event loop, and tests that
+    follow could not start one.
+    """
     reason = without_a_browser()
     if reason is not None:
         if os.environ.get("CI") and chromium.is_packaged():

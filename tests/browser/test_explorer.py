@@ -9,6 +9,8 @@ from vtstudy.report.explorer import write_explorer
 
 from .conftest import DESKTOP, PHONE, violations
 
+pytestmark = pytest.mark.slow
+
 PICTURES = [(key, number) for key, (_, _, count) in QUESTIONS.items() for number in range(count)]
 
 

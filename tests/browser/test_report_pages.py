@@ -8,6 +8,8 @@ from helpers import ROOT
 
 from .conftest import DESKTOP, PHONE, violations
 
+pytestmark = pytest.mark.slow
+
 REPORT = ROOT / "reports/miniature"
 MAIN = REPORT / "index.html"
 
@@ -33,8 +35,20 @@ def linked_pages():
     return sorted(pages | {MAIN.relative_to(ROOT).as_posix()})
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("page", linked_pages())
+ONE_OF_EACH_KIND = ("index.html", "pages/claims.html", "pages/figures.html", "notebooks/03-redundancy.html")
+"""Pages that are looked at before each commit; CI looks at all."""
+
+
+def marked(page: str):
+    first = page.removeprefix("reports/miniature/") in ONE_OF_EACH_KIND
+    return pytest.param(page, marks=pytest.mark.slow if first else pytest.mark.exhaustive)
+
+
+def test_the_first_pages_are_there():
+    assert {f"reports/miniature/{page}" for page in ONE_OF_EACH_KIND} <= set(linked_pages())
+
+
+@pytest.mark.parametrize("page", [marked(page) for page in linked_pages()])
 def test_a_page_is_accessible_and_fits_a_phone(open_page, page):
     found = open_page(ROOT / page, width=PHONE)
     width = found.page.evaluate("document.documentElement.scrollWidth")

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
+from vtprune.attach.recording import Recorded
 from vtprune.methods import AdaptPrune, FastV, Fraction, Method, NoPruning, RandomPruning, get_method
 from vtprune.stages import Stage
 
@@ -39,6 +41,11 @@ METHODS = [
     get_method("pooled", keep=0.3),
     get_method("pooled", keep=4),
     get_method("divprune", keep=0.3),
+    get_method("cdpruner", keep=0.3),
+    get_method("dart", keep=0.3),
+    get_method("dart", keep=0.7, layer=1, image_pivots=1, text_pivots=2),
+    get_method("sparsevlm", keep=0.3),
+    get_method("sparsevlm", keep=5, layers=[1, 3], recycled=0.8),
     get_method("fastervlm", keep=0.3),
     get_method("vispruner", keep=0.4),
     get_method("scope", keep=0.3),
@@ -105,9 +112,15 @@ def generate(model, inputs, tokens=6, **options):
     return model.generate(**inputs, **options)[:, inputs["input_ids"].shape[1] :]
 
 
-def merged(pruned, row=0) -> dict[int, list[int]]:
-    """By contextual token of one prompt, the tokens whose mean it is."""
-    into = pruned.merged_at(0) if 0 in pruned.stage_layers else None
+def recorded_from_projections(attention, query, key, rotary) -> Recorded:
+    """What a Llama layer's kernel gets, from its projections of all tokens, `[b, length, heads * head_dim]` each."""
+    by_head = (torch.unflatten(states, -1, (-1, attention.head_dim)).transpose(1, 2) for states in (query, key))
+    return Recorded(*apply_rotary_pos_emb(*by_head, *rotary), attention.scaling)
+
+
+def merged(pruned, row=0, layer=0) -> dict[int, list[int]]:
+    """By contextual token of one prompt, the tokens whose mean it is from `layer` on."""
+    into = pruned.merged_at(layer) if layer in pruned.stage_layers else None
     targets = [] if into is None else into[row].tolist()
     return {
         target: [token for token, joined in enumerate(targets) if joined == target] for target in set(targets) - {-1}
@@ -115,7 +128,7 @@ def merged(pruned, row=0) -> dict[int, list[int]]:
 
 
 @torch.no_grad()
-def recompute(model, inputs, kept: dict[int, list[int]], tokens=6, means=None):
+def recompute(model, inputs, kept: dict[int, list[int]], tokens=6, means=None, later_means=None, reindexed=False):
     """Greedy generation of one unpadded prompt without a cache, hooks or any code of vtprune.
 
     Every step runs the decoder layers by hand on the full sequence, without the dropped tokens.
@@ -123,6 +136,8 @@ def recompute(model, inputs, kept: dict[int, list[int]], tokens=6, means=None):
     Args:
         kept: by layer, the image tokens that are left from that layer on.
         means: by image token that enters the decoder as a mean, the tokens whose mean it is.
+        later_means: by layer after the first, the same for its hidden states.
+        reindexed: whether the tokens that are left have the positions 0, 1, 2 ...
     """
     core = model.model
     decoder = getattr(core, "language_model", None) or core.text_model
@@ -142,6 +157,11 @@ def recompute(model, inputs, kept: dict[int, list[int]], tokens=6, means=None):
         where, positions = torch.arange(ids.shape[1]), positions_of(core, ids, inputs)
         for index, layer in enumerate(decoder.layers):
             if index in kept:
+                slot_of = {at: slot for slot, at in enumerate(where.tolist())}
+                whole = hidden.clone()
+                for target, members in (later_means or {}).get(index, {}).items():
+                    slots = [slot_of[int(image_at[member])] for member in members]
+                    hidden[0, slot_of[int(image_at[target])]] = whole[0, slots].mean(dim=0)
                 dropped = set(image_at.tolist()) - {int(image_at[i]) for i in kept[index]}
                 stay = torch.tensor([slot for slot, at in enumerate(where.tolist()) if at not in dropped])
                 hidden, where = hidden[:, stay], where[stay]
@@ -149,7 +169,8 @@ def recompute(model, inputs, kept: dict[int, list[int]], tokens=6, means=None):
                 ~sees(decoder.config, index, where, ids, inputs), -1e9
             )
             kind = [decoder.config.layer_types[index]] if decoder.config.model_type == "gemma3_text" else []
-            rotary = decoder.rotary_emb(hidden, positions[..., where], *kind)
+            at = torch.arange(len(where))[None] if reindexed else positions[..., where]
+            rotary = decoder.rotary_emb(hidden, at, *kind)
             hidden = layer(hidden, attention_mask=mask[None, None], position_embeddings=rotary)
             if index < len(added):
                 for token, at in enumerate(image_at.tolist()):

@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 
 import torch
 
-from vtprune.features import Features, Patches
+from vtprune.features import Features, Patches, Text
 from vtprune.ops import grid_positions
 from vtprune.ops.indexing import mask_from_indices
 
@@ -19,6 +19,8 @@ def features(height=4, width=4, rows=2, seed=0, images=None) -> Features:
     keys = {normalised: torch.randn(rows, n, 8, generator=generator) for normalised in (False, True)}
     received = tuple(torch.rand(2, rows, n, generator=generator))
     tower = torch.rand(rows, n, generator=generator), torch.randn(rows, n, 4, generator=generator)
+    text, states = words(rows, generator), torch.randn(rows, n + WORDS, 8, generator=generator)
+    last_keys, paid = torch.randn_like(states), torch.rand(rows, WORDS, n, generator=generator)
     sizes = torch.tensor(sizes)
     return Features(
         valid=torch.ones(rows, n, dtype=torch.bool),
@@ -31,6 +33,26 @@ def features(height=4, width=4, rows=2, seed=0, images=None) -> Features:
         embeddings=lambda: keys[False],
         fingerprint=lambda: [bytes([row]) for row in range(rows)],
         tower=lambda: Patches(*tower, torch.ones(rows, n, dtype=torch.bool)),
+        text=lambda: text,
+        at_first=lambda: torch.ones(rows, n, dtype=torch.bool),
+        hidden=lambda: states[:, :n],
+        final=lambda: (states[:, :n], states[:, n:]),
+        last_keys=lambda: (last_keys[:, :n], last_keys[:, n:]),
+        paid_by_text=lambda: paid,
+    )
+
+
+WORDS = 7
+
+
+def words(rows, generator) -> Text:
+    """Random text: two tokens before the image, and after it five, four, three ... in the rows."""
+    present = torch.arange(WORDS) < WORDS - torch.arange(rows)[:, None] % 5
+    return Text(
+        torch.randint(5, 60, (rows, WORDS), generator=generator),
+        torch.randn(rows, WORDS, 8, generator=generator),
+        present,
+        present & (torch.arange(WORDS) >= 2),
     )
 
 
@@ -45,6 +67,32 @@ def on(device: str, given: Features) -> Features:
         keys=lambda normalised: given.keys(normalised).to(device),
         embeddings=lambda: given.embeddings().to(device),
         tower=lambda: Patches(*(part.to(device) for part in given.tower())),
+        text=lambda: Text(*(part.to(device) for part in given.text())),
+        at_first=lambda: given.at_first().to(device),
+        hidden=lambda: given.hidden().to(device),
+        final=lambda: tuple(part.to(device) for part in given.final()),
+        last_keys=lambda: tuple(part.to(device) for part in given.last_keys()),
+        paid_by_text=lambda: given.paid_by_text().to(device),
+    )
+
+
+def of_row(given: Features, row: int) -> Features:
+    """One row of the features."""
+
+    def cut(value):
+        if isinstance(value, (Text, Patches)):
+            return type(value)(*map(cut, value))
+        return tuple(map(cut, value)) if isinstance(value, tuple) else value[row : row + 1]
+
+    def later(function):
+        return lambda *arguments: cut(function(*arguments))
+
+    return Features(
+        **{
+            field.name: later(value) if callable(value) else cut(value)
+            for field in fields(Features)
+            for value in [getattr(given, field.name)]
+        }
     )
 
 

@@ -28,23 +28,23 @@ LARGE = (".safetensors", ".parquet", ".bin", ".model", ".pt")
 CHUNK = 1 << 16
 
 
-@dataclass(frozen=True)
+@dataclass
 class Served:
-    """One answered request.
+    """One request, from when its answer begins.
 
     Attributes:
         method: such as `GET`.
         path: of the file or the API, with its query.
         repository: the id; empty if the request is about none.
         status: of the answer.
-        size: bytes of the answer's body that were sent.
+        size: bytes of the answer's body that were sent so far.
     """
 
     method: str
     path: str
     repository: str
     status: int
-    size: int
+    size: int = 0
 
 
 @dataclass
@@ -139,7 +139,7 @@ class LocalHub(LocalServer):
         page: how many entries a page of a listing has at most.
 
     Attributes:
-        served: the answered requests, in order.
+        served: the requests, in the order of their answers.
     """
 
     def __init__(self, root: Path, *, page: int = 1000) -> None:
@@ -227,7 +227,7 @@ class LocalHub(LocalServer):
         return any(token in gate.tokens | gate.refused for gate in self._gates.values())
 
     def record(self, request: Served) -> None:
-        """Remember an answered request."""
+        """Remember a request."""
         with self._lock:
             self.served.append(request)
 
@@ -446,18 +446,13 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             status, headers = 206, {**headers, "Content-Range": f"bytes {start}-{stop - 1}/{size}"}
         headers = {"Accept-Ranges": "bytes", "Content-Type": "application/octet-stream", **headers}
-        self._start(status, headers, stop - start)
+        request = self._start(status, headers, stop - start)
         if self.command == "HEAD":
-            self._record(status, 0)
             return
         limit = self.hub.break_of(urlsplit(self.path).path)
-        sent = 0
-        try:
-            for chunk in _chunks(path, start, stop if limit is None else min(stop, start + limit)):
-                self.wfile.write(chunk)
-                sent += len(chunk)
-        finally:
-            self._record(status, sent)
+        for chunk in _chunks(path, start, stop if limit is None else min(stop, start + limit)):
+            request.size += len(chunk)
+            self.wfile.write(chunk)
         if limit is not None:
             self.close_connection = True
 
@@ -468,20 +463,21 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(body, status, {"Content-Type": "application/json; charset=utf-8", **(headers or {})})
 
     def _send(self, body: bytes, status: int, headers: dict[str, str]) -> None:
-        self._start(status, headers, len(body))
+        request = self._start(status, headers, len(body))
         if self.command != "HEAD":
+            request.size = len(body)
             self.wfile.write(body)
-        self._record(status, len(body) if self.command != "HEAD" else 0)
 
-    def _start(self, status: int, headers: dict[str, str], size: int) -> None:
+    def _start(self, status: int, headers: dict[str, str], size: int) -> Served:
+        # Recorded before the first byte goes out: a client that has its answer finds the request in `served`.
+        request = Served(self.command, self.path, self._repository, status)
+        self.hub.record(request)
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(size))
         self.end_headers()
-
-    def _record(self, status: int, size: int) -> None:
-        self.hub.record(Served(self.command, self.path, self._repository, status, size))
+        return request
 
 
 def _chunks(path: Path, start: int, stop: int) -> Iterator[bytes]:

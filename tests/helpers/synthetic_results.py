@@ -32,6 +32,9 @@ MAIN_PAIRS = [
 ABLATION_PAIRS = ["(b) - (a)", "(c) - (b)", "(d) - (c)", "(c) - (a)", "(d) - (a)", "(d) - (b)"]
 HOSTS, KEEPS, TAUS = ("fastv", "pyramiddrop", "visionzip"), (0.25, 0.1), (0.9, 0.98)
 SPECTRAL_BENCHMARKS = ("pope", "mme")
+BUDGETS = (0.5, 0.25, 0.1, 0.05)
+SCORES = {"adaptprune": [95, 85, 70, 60], "fastv": [75, 70, 69.5, 62], "fitprune": [90, 88, 80, 50]}
+"""Of a few methods at each budget."""
 
 Row = dict[str, Any]
 
@@ -126,6 +129,20 @@ def figure_rows() -> list[Row]:
     table.append(row("figure2", "benchmarks alike", 1.0, "nocaps ~ textvqa", "pearson", 0.31, 0.1))
     table.append(row("figure2", "benchmarks alike", 1.0, MEAN, "pearson", 0.31, 0.1))
     table.append(row("figure2", "last quarter", 1.0, "nocaps", "share_of_image_attention", 0.42, 0.1))
+    return table
+
+
+def method_rows(scores: dict[str, list[float]], experiment: str = "methods", half: float = 1.0) -> list[Row]:
+    """The experiment with several methods: each method's mean at each budget, and its difference from AdaptPrune."""
+    table = [row(experiment, "baseline", 1.0, "pope", "pope_accuracy", 80.0, n=60)]
+    for method, values in scores.items():
+        for budget, value in zip(BUDGETS, values, strict=True):
+            table.append(row(experiment, method, budget, "pope", "pope_accuracy", 0.8 * value, half, 60))
+            table.append(row(experiment, method, budget, MEAN, PERCENT, value, half))
+            if method != "adaptprune":
+                lead = value - scores["adaptprune"][BUDGETS.index(budget)]
+                pair = f"{method} - adaptprune"
+                table.append(row(experiment, pair, budget, MEAN, DIFFERENCE + PERCENT, lead, half))
     return table
 
 

@@ -14,10 +14,12 @@ from rich.table import Table
 import vtprune
 from vtprune import cli, drawing
 from vtprune.ask import Answer, _open, panels_of
-from vtprune.attach import Kept
+from vtprune.attach import FAMILIES, Kept
 from vtprune.command import parse_parameters, print_table
 from vtprune.drawing import Panel
 from vtprune.methods import Count, VisionZip, methods
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +32,13 @@ def place(tmp_path_factory):
 
 def test_methods_lists_every_method_on_a_line(capsys):
     assert cli.main(["methods"]) == 0
-    header, *lines = capsys.readouterr().out.splitlines()
-    assert header.split() == ["method", "description"]
-    assert [line.split()[0] for line in lines] == sorted(methods())
+    lines = capsys.readouterr().out.splitlines()
+    heads = [number for number, line in enumerate(lines) if line.split()[1:] == ["description"]]
+    assert [lines[number].split()[0] for number in heads] == ["method", "family"]
+    of_methods, of_families = lines[1 : heads[1]], lines[heads[1] + 1 :]
+    assert [line.split()[0] for line in of_methods] == sorted(methods())
+    assert [line.split("  ")[0].strip() for line in of_families] == [family.title() for family in FAMILIES.values()]
+    lines = of_methods + of_families
     for line in lines:
         assert len(line.split()) > 3 and len(line) < 130, f"one short line a method, not {line!r}"
 
@@ -59,6 +65,12 @@ def tokens_of(out: str) -> dict[str, int]:
     """The numbers of image tokens in the printed table, by the label of the answer."""
     rows = [re.fullmatch(r"(.*?) +(\d+) +\d+\.\d{3}(  .*)?", line) for line in out.splitlines()[1:-1]]
     return {row[1]: int(row[2]) for row in rows}
+
+
+def test_a_question_with_the_word_for_an_image_is_refused(place, tmp_path, capsys):
+    assert ask(place, tmp_path, question="What is <image> here?") == 2
+    error = capsys.readouterr().err
+    assert "<image>" in error and "What is" in error and not (tmp_path / "seen.png").exists()
 
 
 def test_ask(place, tmp_path, capsys):

@@ -4,7 +4,11 @@ import subprocess
 import sys
 from importlib.util import find_spec
 
+import pytest
+
 import vtprune
+
+pytestmark = pytest.mark.slow
 
 STUDY_ONLY = ("pandas", "lmms_eval", "dvc", "matplotlib", "datasets", "vtstudy")
 

@@ -8,6 +8,8 @@ import pytest
 
 import vtlaunch
 
+pytestmark = pytest.mark.slow
+
 V2_MOUNT = "35 31 0:31 / /sys/fs/cgroup rw,relatime - cgroup2 cgroup2 rw"
 V1_MOUNTS = (
     "32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw,relatime - cgroup cgroup rw,cpu,cpuacct\n"
@@ -93,7 +95,6 @@ def test_the_launcher_imports_the_standard_library_alone():
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.slow
 def test_torch_takes_the_number_of_threads(tmp_path):
     code = "import vtlaunch; vtlaunch.configure_threads(); import torch; print(torch.get_num_threads())"
     environment = {

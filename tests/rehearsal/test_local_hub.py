@@ -51,6 +51,7 @@ def test_another_content_is_another_commit(root):
     assert before != after
 
 
+@pytest.mark.slow
 def test_a_download_goes_on_after_the_connection_broke(root, tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)  # less than a chunk is not kept
     with LocalHub(root) as hub:

@@ -5,6 +5,8 @@ from helpers.local_judge import LocalJudge, grade
 
 from vtstudy.evaluation.availability import _judge_problem, unavailable_reason
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def judge(monkeypatch):
@@ -22,7 +24,6 @@ def test_a_judge_that_replies_makes_its_benchmark_available(judge, monkeypatch):
     assert unavailable_reason("mmvet") is not None
 
 
-@pytest.mark.slow
 def test_lmms_eval_gets_the_grade(judge):
     from lmms_eval.llm_judge import Request, ServerConfig, get_server
 

@@ -16,6 +16,8 @@ from safetensors import safe_open
 from vtprune import FastV, load
 from vtstudy.benchmarks import BENCHMARKS
 
+pytestmark = pytest.mark.slow
+
 LLAVA = {
     "llava-hf/llava-1.5-7b-hf": (32, 3, 32000),
     "llava-hf/llava-1.5-13b-hf": (40, 6, 32000),
@@ -36,7 +38,7 @@ def prompt(processor) -> str:
     return processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("identifier", LLAVA)
 def test_a_checkpoint_has_the_published_layers_files_and_names(root, identifier):
     layers, files, image = LLAVA[identifier]
@@ -51,8 +53,13 @@ def test_a_checkpoint_has_the_published_layers_files_and_names(root, identifier)
     assert ("image_newline" in names) == ("v1.6" in identifier or "next" in identifier)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("identifier", LLAVA)
+@pytest.mark.parametrize(
+    "identifier",
+    [
+        pytest.param(name, marks=pytest.mark.exhaustive if "next" in name or "v1.6" in name else pytest.mark.slow)
+        for name in LLAVA
+    ],
+)
 def test_a_checkpoint_is_loaded_whole_and_answers_with_and_without_pruning(root, identifier):
     _, _, image = LLAVA[identifier]
     model, processor = load(root / "models" / identifier, dtype="float32")
@@ -94,7 +101,6 @@ def test_the_odd_pictures_are_what_they_are_called():
     assert [modes[kind][1] for kind in ("dot", "wide", "tall")] == [(1, 1), (8000, 20), (20, 8000)]
 
 
-@pytest.mark.slow
 def test_the_weights_are_the_same_whenever_they_are_made(root, tmp_path):
     identifier = "llava-hf/llava-1.5-7b-hf"
     write_models(tmp_path, identifier)
@@ -104,7 +110,7 @@ def test_the_weights_are_the_same_whenever_they_are_made(root, tmp_path):
         assert all(torch.equal(one.get_tensor(weight), two.get_tensor(weight)) for weight in one.keys())  # noqa: SIM118
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_data_sets_have_their_splits_and_rows(tmp_path, monkeypatch):
     write_data_sets(tmp_path)
     monkeypatch.chdir(tmp_path / "datasets")

@@ -1,4 +1,4 @@
-"""One replica and two benchmarks through the real commands: fetch, answer, score, report (`make rehearse` runs all)."""
+"""One replica and one table through the real commands: fetch, answer, score, report (`make rehearse` runs all)."""
 
 from pathlib import Path
 
@@ -9,11 +9,12 @@ from helpers.replicas import write_data_sets, write_models
 from rehearsal.project import Project
 from rehearsal.rehearse import TOKEN, few_questions, words_of_the_miniature
 
-MODEL, KEY = "llava-hf/llava-1.5-7b-hf", "llava-7b"
-TABLES = {"table6_7": "mmbench", "table8": "mme"}
+pytestmark = pytest.mark.slow
+
+MODEL, KEY, TABLE = "llava-hf/llava-1.5-7b-hf", "llava-7b", "table6_7"
 
 
-def only_two_benchmarks(params) -> None:
+def only_one_model(params) -> None:
     few_questions(params)
     params["models"] = {KEY: params["models"][KEY]}
     params["experiments"] = {}
@@ -26,19 +27,16 @@ def finished(tmp_path_factory) -> tuple[LocalHub, Project]:
     write_data_sets(folder / "hub")
     with LocalHub(folder / "hub") as hub:
         project = Project(folder / "project", hub.environment(folder / "home", token=TOKEN))
-        project.change("lite", only_two_benchmarks)
+        project.change("lite", only_one_model)
         params = ["--params", "profiles/lite/params.yaml"]
         for command in (["fetch", "model", KEY], ["fetch", "data"]):
             project.run("vtstudy", *command, *params)
     # Without the Hub from here on.
-    for table in TABLES:
-        project.run("vtstudy", "run", table, *params)
-    for command in ("collect", "report"):
-        project.run("vtstudy", command, *params)
+    for command in (["run", TABLE], ["collect"], ["report"]):
+        project.run("vtstudy", *command, *params)
     return hub, project
 
 
-@pytest.mark.slow
 def test_only_what_is_asked_is_fetched(finished):
     hub, _ = finished
     assert not [name for name in hub.files_of(MODEL) if name.endswith(".py")]
@@ -48,27 +46,24 @@ def test_only_what_is_asked_is_fetched(finished):
     assert not [name for name in files if name.startswith(("data/test", "data/validation-00002"))]
 
 
-@pytest.mark.slow
-def test_every_printed_value_of_the_two_tables_gets_a_verdict(finished):
+def test_every_printed_value_of_the_table_gets_a_verdict(finished):
     verdicts = pd.read_csv(finished[1].folder / "reports/lite/verdicts.csv")
     judged = verdicts[verdicts["verdict"].isin(["reproduced", "differs"])]
     assert len(verdicts) == 484
-    assert judged["table"].astype(str).value_counts().to_dict() == {"6": 100, "7": 30, "8": 70}
+    assert judged["table"].astype(str).value_counts().to_dict() == {"6": 100, "7": 30}
     assert (judged["ours_model"] == MODEL).all() or judged["ours_model"].str.contains("llava-1.5-7b").all()
     assert verdicts.loc[~verdicts.index.isin(judged.index), "reason"].notna().all()
 
 
-@pytest.mark.slow
 def test_the_report_does_not_speak_of_the_miniature(finished):
     assert words_of_the_miniature(finished[1].folder / "reports/lite") == []
 
 
-@pytest.mark.slow
 def test_nothing_is_made_twice(finished):
     """Scoring again takes all answers from the cache, although the Hub is gone."""
     _, project = finished
     answers = project.folder / "data/answers"
     before = {path: path.stat().st_mtime_ns for path in Path(answers).glob("*.jsonl")}
-    project.run("vtstudy", "run", "table8", "--params", "profiles/lite/params.yaml")
+    project.run("vtstudy", "run", TABLE, "--params", "profiles/lite/params.yaml")
     assert before
     assert before == {path: path.stat().st_mtime_ns for path in Path(answers).glob("*.jsonl")}

@@ -2,6 +2,7 @@
 
 import pytest
 from helpers import ROOT
+from helpers.report_page import WORDS, Page, words
 
 from vtstudy.benchmarks import ADAPTPRUNE
 from vtstudy.report.results import Results
@@ -40,3 +41,7 @@ def test_the_unpruned_model_sees(results, benchmark):
 def test_the_ablation_shares_its_ends_with_table_1(results, benchmark, step, method):
     of_ablation = results.score("table4", MODEL, step, benchmark, 0.1)
     assert of_ablation.value == results.score("table1", MODEL, method, benchmark, 0.1).value
+
+
+def test_the_first_page_is_short():
+    assert words(Page((ROOT / "reports/miniature/index.html").read_text()).text) <= WORDS

@@ -17,6 +17,8 @@ from vtstudy.report.inputs import Folders, load
 from vtstudy.report.verdicts.claims import judge_claims
 from vtstudy.results_table import KEYS
 
+pytestmark = pytest.mark.slow
+
 PUBLISHED = ROOT / "data/published"
 PROFILES = sorted(path.parent.name for path in (ROOT / "reports").glob("*/verdicts.csv"))
 JUDGED = ("reproduced", "differs")
@@ -124,7 +126,6 @@ def test_scores_of_the_second_paper_are_judged_in_the_same_way(profile):
         assert row["verdict"] == ("reproduced" if gap <= float(row["tolerance"]) + 1e-3 else "differs")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("profile", PROFILES)
 def test_the_verdicts_on_claims_are_those_of_the_results(profile):
     inputs = load(Folders(folder(profile), PUBLISHED, params(profile)))

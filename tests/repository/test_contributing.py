@@ -6,7 +6,10 @@ import shutil
 import subprocess
 import sys
 
+import pytest
 from helpers import ROOT
+
+pytestmark = pytest.mark.slow
 
 
 def test_following_the_recipe_adds_a_method(tmp_path):
@@ -18,7 +21,18 @@ def test_following_the_recipe_adds_a_method(tmp_path):
     shutil.copytree(ROOT / "src", tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / file).write_text(method)
     with_line = re.sub(r"(?m)^from ", registry_line + "from ", (tmp_path / registry).read_text(), count=1)
-    (tmp_path / registry).write_text(with_line)
+    (tmp_path / registry).write_text(with_line.replace("__all__ = [", '__all__ = [\n    "CentreTokens",', 1))
+    linted = [
+        sys.executable,
+        "-m",
+        "ruff",
+        "check",
+        "--config",
+        ROOT / "pyproject.toml",
+        "--extend-ignore",
+        "I001,RUF022",
+    ]
+    assert subprocess.run([*linted, tmp_path / file, tmp_path / registry], check=False).returncode == 0
     code = f"""
 import vtprune
 from vtprune.cli import main

@@ -1,11 +1,13 @@
 """The documents name every method of the registry, and no other."""
 
 import re
+from typing import get_args
 
 import pytest
 from helpers import ROOT
 
 import vtprune
+from vtprune.features import Need
 from vtprune.methods import methods
 
 
@@ -40,8 +42,20 @@ def test_the_table_of_methods_says_what_each_needs_and_when():
     for row in rows("docs/methods.md", "name"):
         for name in quoted(row[:1]):
             cls = methods()[name]
-            needed = {word for word in ("attention", "received", "tower") if word in row[3].split(", ")}
-            assert needed == set(cls.needs)
+            needed = {word.replace(" ", "_") for word in row[3].split(", ")}
+            assert needed & set(get_args(Need)) == set(cls.needs)
             assert (row[1] == "before") == issubclass(cls, vtprune.BeforeDecoder | vtprune.VisionZip)
             if row[4] != "-" and "Table 5" not in row[5]:
                 assert row[4] in cls.__doc__
+
+
+def test_twenty_methods_hold_budgets():
+    assert sum(cls.takes_keep() for cls in methods().values()) >= 20
+
+
+def test_the_table_of_positions_names_methods_that_other_authors_published():
+    kept, reindexed = (quoted(row[1:2]) for row in rows("docs/methods.md", "positions"))
+    assert set(kept) & set(reindexed) == {"holov"}
+    published = {name for row in rows("docs/methods.md", "name") if row[1] == "before" for name in quoted(row[:1])}
+    assert published - {"pooled"} <= set(reindexed)
+    assert set(kept) | set(reindexed) <= set(methods())

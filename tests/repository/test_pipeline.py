@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import typer.main
+import yaml
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 from helpers import ROOT
@@ -13,6 +14,8 @@ from helpers import ROOT
 from vtstudy.cli import app
 from vtstudy.config import Evaluation, load
 from vtstudy.experiments.registry import EXPERIMENTS
+
+pytestmark = pytest.mark.slow
 
 CONFIG = load(ROOT / "params.yaml")
 SCORES = "reports/miniature/results/scores"
@@ -44,6 +47,12 @@ def test_stages_depend_on_packages_not_on_source_files():
     text = (ROOT / "dvc.yaml").read_text()
     assert not re.findall(r"[\w/]+\.py\b", text)
     assert len(text.splitlines()) <= 260
+
+
+def test_the_lock_names_no_stage_that_is_gone(stages):
+    """DVC keeps such entries, and reads and writes all of them after each stage."""
+    locked = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
+    assert locked and set(locked) <= set(stages)
 
 
 def test_every_stage_runs_a_command_that_there_is(stages):

@@ -14,6 +14,8 @@ from vtstudy.cli import app
 from vtstudy.config import ConfigError, load
 from vtstudy.pipeline import PipelineError, write_pipelines
 
+pytestmark = pytest.mark.slow
+
 PROFILES = sorted(path.parent.name for path in (ROOT / "profiles").glob("*/params.yaml"))
 FETCHED = [name for name in PROFILES if load(ROOT / f"profiles/{name}/params.yaml").world is None]
 

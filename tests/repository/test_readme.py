@@ -5,10 +5,13 @@ import dataclasses
 import pytest
 from helpers import ROOT
 
-from vtstudy.report import ReportError
+from vtstudy.report.captions import drawn
+from vtstudy.report.errors import ReportError
 from vtstudy.report.inputs import Folders, load
-from vtstudy.report.readme import fill_readme, marked_block, methods_table, readme_blocks
+from vtstudy.report.readme import families_sentence, fill_readme, marked_block, methods_table, readme_blocks
 from vtstudy.report.view import View, build_view
+
+pytestmark = pytest.mark.slow
 
 README = ROOT / "README.md"
 REPORTS = "reports/miniature"
@@ -16,19 +19,21 @@ MOST_LINES = 150
 
 
 @pytest.fixture(scope="module")
-def view(tmp_path_factory) -> View:
-    inputs = load(Folders(ROOT / REPORTS, ROOT / "data/published", ROOT / "params.yaml"))
-    return build_view(inputs, tmp_path_factory.mktemp("figures"))
+def view() -> View:
+    """What the committed report shows; its picture is the committed one."""
+    shown = build_view(load(Folders(ROOT / REPORTS, ROOT / "data/published", ROOT / "params.yaml")))
+    assert shown.picture is not None
+    shown.picture.file = drawn(ROOT / REPORTS / "figures" / shown.picture.name).name
+    return shown
 
 
-@pytest.mark.slow
 def test_its_results_are_those_of_the_report(view):
     """After a change of the results, `vtstudy report --readme README.md` writes them anew."""
     assert marked_block(README, "answers") == readme_blocks(view, REPORTS)["answers"]
+    assert f"{REPORTS}/figures/{view.picture.file}" in marked_block(README, "answers")
     assert (ROOT / REPORTS / "figures" / view.picture.file).is_file()
 
 
-@pytest.mark.slow
 def test_another_result_changes_it(view):
     other = [dataclasses.replace(answer, verdict="other words") for answer in view.answers]
     changed = readme_blocks(dataclasses.replace(view, answers=other, choices=[("all", "nothing")]), REPORTS)["answers"]
@@ -36,8 +41,9 @@ def test_another_result_changes_it(view):
     assert "nothing" in changed and view.choices[0][1] not in changed
 
 
-def test_its_methods_are_those_of_the_library():
+def test_its_methods_and_families_are_those_of_the_library():
     assert marked_block(README, "methods") == methods_table()
+    assert marked_block(README, "families") == families_sentence()
 
 
 def test_it_is_short():

@@ -64,6 +64,21 @@ def test_the_version_is_the_same_everywhere():
     assert released[0] == version
 
 
+def test_the_page_on_citing_has_what_the_citation_file_has():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    page = (ROOT / "docs/cite.md").read_text()
+    entries = [
+        dict(re.findall(r"(?m)^  (\w+) +=+ \{(.*)\},$", entry)) for entry in re.findall(r"(?ms)^@\w+\{.*?^\}", page)
+    ]
+    software, *papers = entries
+    assert (software["title"], software["version"]) == (citation["title"], citation["version"])
+    for paper, reference in zip(papers, citation["references"], strict=True):
+        authors = [f"{author['family-names']}, {author['given-names']}" for author in reference["authors"]]
+        assert paper["author"].split(" and ") == authors
+        assert (paper["title"], paper["year"]) == (reference["title"], str(reference["year"]))
+        assert paper["journal"].endswith(reference["notes"])
+
+
 @pytest.mark.parametrize("path", sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / ".github").rglob("*.yml")))
 def test_a_workflow_runs_targets_that_the_makefile_has(path):
     targets = set(re.findall(r"(?m)^([\w-]+):", (ROOT / "Makefile").read_text()))

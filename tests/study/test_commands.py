@@ -45,6 +45,7 @@ def test_evaluate_prints_scores_with_intervals(place, capsys):
     assert (metric, questions) == ("pope_accuracy", "4") and 0 <= float(score) <= 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "named"),
     [

@@ -5,5 +5,6 @@ from vtprune.attach.families import FAMILIES
 from vtprune.attach.kept import Kept
 from vtprune.attach.loading import load
 from vtprune.attach.prefix import Prefix
+from vtprune.attach.reindexing import Positions
 
-__all__ = ["FAMILIES", "Attachment", "Kept", "Prefix", "attach", "attach_all", "load"]
+__all__ = ["FAMILIES", "Attachment", "Kept", "Positions", "Prefix", "attach", "attach_all", "load"]

@@ -1,12 +1,8 @@
 """The attention weights of one decoder layer that rankings use, computed from its queries and keys."""
 
-from typing import cast
-
 import torch
-from torch import nn
 
 from vtprune.attach.recording import Recorded
-from vtprune.attach.transformers_internals import Rotary, apply_rotary
 
 
 def paid_by_last(states: Recorded, attended: torch.Tensor) -> torch.Tensor:
@@ -60,41 +56,34 @@ def attention_received(
         visible = attended[:, None] & seen
         # Not -inf: rows of padding see nothing, and would become NaN instead of counting nothing.
         logits = logits.masked_fill(~visible[:, None], torch.finfo(logits.dtype).min)
-        total += payers[:, :, rows].float() @ logits.softmax(dim=-1).amax(dim=1)
+        weights = logits.softmax(dim=-1).amax(dim=1).masked_fill(~attended[:, rows, None], 0.0)  # padding may be NaN
+        total += payers[:, :, rows].float() @ weights
     return total
 
 
-def attention_row(
-    layer_attention: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    rotary: Rotary,
-    attended: torch.Tensor,
-) -> torch.Tensor:
-    """As `paid_by_last`, from what the layer's projections give.
-
-    This is for decoders whose projections are `q_proj` and `k_proj`, with the rotary embedding right after them.
+def paid_by_each(states: Recorded, attended: torch.Tensor, payers: torch.Tensor, block: int = 128) -> torch.Tensor:
+    """The attention that some tokens pay to every token: softmax over rows, mean over heads.
 
     Args:
-        layer_attention: the layer's attention module, for its head size, scaling and rotary function.
-        query: `[b, heads * head_dim]` the last token's query, before rotary embedding.
-        key: `[b, length, kv_heads * head_dim]` every token's key, before rotary embedding.
-        rotary: the layer's `position_embeddings` (cos, sin), `[1 or b, length, head_dim]`.
+        states: the layer's, with the queries of all tokens.
         attended: `[b, length]` bool, False on padding.
+        payers: `[b, t]` positions of these tokens, each of which sees itself and earlier ones.
+        block: number of rows of attention that are held at a time.
 
     Returns:
-        `[b, length]` float32.
+        `[b, t, length]` float32.
     """
-    cos, sin = rotary
-    last = _rotated_heads(layer_attention, query[:, None], (cos[:, -1:], sin[:, -1:]))
-    keys = _rotated_heads(layer_attention, key, rotary)
-    return paid_by_last(Recorded(last, keys, cast(float, layer_attention.scaling)), attended)
-
-
-def _rotated_heads(layer_attention: nn.Module, states: torch.Tensor, rotary: Rotary) -> torch.Tensor:
-    """Split queries or keys `[b, length, heads * head_dim]` by head and rotate: `[b, heads, length, head_dim]`."""
-    head_dim = cast(int, layer_attention.head_dim)
-    return apply_rotary(layer_attention, torch.unflatten(states, -1, (-1, head_dim)).transpose(1, 2), rotary)
+    key = _token_by_token(states.key).float()
+    index = torch.arange(key.shape[2], device=key.device)
+    paid = []
+    for rows in torch.split(payers, block, dim=1):
+        place = rows[:, None, :, None].expand(-1, states.query.shape[1], -1, states.query.shape[-1])
+        logits = _logits(states.query.gather(2, place), key, states.scaling)
+        visible = attended[:, None] & (index <= rows[..., None])
+        # Not -inf: rows of padding see nothing, and would become NaN.
+        logits = logits.masked_fill(~visible[:, None], torch.finfo(logits.dtype).min)
+        paid.append(logits.softmax(dim=-1).mean(dim=1))
+    return torch.cat(paid, dim=1)
 
 
 def _token_by_token(key: torch.Tensor) -> torch.Tensor:

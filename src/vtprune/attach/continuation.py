@@ -7,6 +7,7 @@ import torch
 
 from vtprune.attach.core_call import CoreCall
 from vtprune.attach.prompt import Prompt
+from vtprune.attach.reindexing import Reindexing
 from vtprune.attach.setup import Setup
 from vtprune.attach.transformers_internals import causal_mask, query_and_key_places, sliding_window
 from vtprune.errors import UserError
@@ -26,6 +27,7 @@ class ContinuedForward:
     def __init__(self, setup: Setup, prompt: Prompt, call: CoreCall) -> None:
         self._setup, self._prompt, self._call = setup, prompt, call
         self._masks: dict[tuple[int, int | None], torch.Tensor | None] = {}
+        self._reindexing = Reindexing(setup.decoder, prompt) if setup.positions == "reindexed" else None
 
     def position_ids(self) -> torch.Tensor | None:
         """The position ids of the tokens, where transformers cannot know them; None where it can.
@@ -65,7 +67,7 @@ class ContinuedForward:
     def before_layer(
         self, index: int, hidden: torch.Tensor, kwargs: Mapping[str, Any]
     ) -> tuple[torch.Tensor, dict[str, Any]]:
-        """As `PromptForward.before_layer`: only the mask becomes that of the layer's shortened cache."""
+        """As `PromptForward.before_layer`: mask (and reindexed positions) become those of the shortened cache."""
         segment = self._prompt.segment(index)
         if segment is None:
             return hidden, {}
@@ -88,7 +90,10 @@ class ContinuedForward:
                 blocks=self._blocks(queries, keys.shape[1], keys.device),
                 places=places,
             )
-        return hidden, {"attention_mask": self._masks[segment.first, window]}
+        changed: dict[str, Any] = {"attention_mask": self._masks[segment.first, window]}
+        if self._reindexing is not None:
+            changed |= self._reindexing.of_continuation(index, segment, hidden, kwargs)
+        return hidden, changed
 
     def _blocks(self, queries: int, tokens: int, device: torch.device) -> torch.Tensor | None:
         """`[b, tokens]` the blocks of the new tokens; those that are cached are in none of them."""

@@ -43,6 +43,12 @@ class CoreCall:
         return call
 
     @property
+    def rows(self) -> int:
+        """The number of prompts."""
+        given = self.inputs_embeds if self.input_ids is None else self.input_ids
+        return 0 if given is None else len(given)
+
+    @property
     def input_ids(self) -> torch.Tensor | None:
         """`[b, length]`."""
         return self.arguments.get("input_ids")
@@ -102,3 +108,10 @@ class CoreCall:
     def with_position_ids(self, position_ids: torch.Tensor) -> tuple[tuple[()], dict[str, Any]]:
         """The positional and named arguments of the same call with these position ids."""
         return (), {**self.arguments, "position_ids": position_ids}
+
+
+def brings_labels(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a call of a whole model has labels."""
+    if args:  # reading a signature takes as long as a small layer
+        kwargs = inspect.signature(model.forward).bind_partial(*args, **kwargs).arguments
+    return kwargs.get("labels") is not None

@@ -16,10 +16,11 @@ from vtprune.attach.layout import Layout
 from vtprune.attach.prefix import PrefixState
 from vtprune.attach.prompt import Prompt
 from vtprune.attach.recording import Recorded
+from vtprune.attach.reindexing import Reindexing
 from vtprune.attach.setup import Setup
 from vtprune.attach.shortening import Shortening
 from vtprune.attach.stage_features import features_at
-from vtprune.errors import UserError
+from vtprune.errors import NotFiniteError, UserError
 from vtprune.features import Features
 from vtprune.ops.indexing import mask_from_indices, take
 from vtprune.stages import Goal, Stage
@@ -55,7 +56,8 @@ class PromptForward:
         self._captured = Captured()
         self._shared = start  # the state whose features all methods of the prefix share
         self._goal: Goal | None = None
-        self._shortening = Shortening(setup.decoder.config)
+        reindexing = Reindexing(setup.decoder, prompt) if setup.positions == "reindexed" else None
+        self._shortening = Shortening(setup.decoder.config, reindexing)
 
     @classmethod
     def begin(cls, setup: Setup, call: CoreCall, last: Prompt | None, encodings: Encodings) -> PromptForward:
@@ -185,7 +187,13 @@ class PromptForward:
         if self.repeated is not None:
             choice = self.repeated[index].to(hidden.device)
         else:
-            choice = self._choose(stage, self._features_at(index, stage, hidden))
+            try:
+                choice = self._choose(stage, self._features_at(index, stage, hidden))
+            except NotFiniteError as error:
+                raise UserError(
+                    f"{self._setup.method.name} cannot choose image tokens before layer {index}: {error} (if numbers "
+                    "overflow, take a wider type such as bfloat16 or float32)"
+                ) from error
         hidden = choice.merge(hidden, prompt.slots)
         self._captured.added = [choice.merge_each(part) for part in self._captured.added]
         order = prompt.drop(index, choice)
@@ -205,6 +213,7 @@ class PromptForward:
             stage.ranking,
             self.prompt,
             hidden,
+            setup.decoder,
             setup.layers,
             setup.tower_attention,
             self._captured,
@@ -219,13 +228,14 @@ class PromptForward:
         """The tokens that a stage keeps, and what becomes of the others."""
         alive = self.prompt.alive
         available = alive.sum(dim=1)
-        counts, self._goal = stage.counts(features, self._goal)
-        counts = torch.minimum(counts.to(available), available)
-        if torch.equal(counts, available):
-            return Choice(alive)
-        chosen = stage.ranking.select(features, counts)
-        chosen_alive = mask_from_indices(chosen, alive.shape[1]) & alive
-        return Choice(chosen_alive, stage.ranking.merge(features, chosen_alive))
+        with torch.autocast(alive.device.type, enabled=False):  # it would compute scores in fewer bits
+            counts, self._goal = stage.counts(features, self._goal)
+            counts = torch.minimum(counts.to(available), available)
+            if torch.equal(counts, available):
+                return Choice(alive)
+            chosen = stage.ranking.select(features, counts)
+            chosen_alive = mask_from_indices(chosen, alive.shape[1]) & alive
+            return Choice(chosen_alive, stage.ranking.merge(features, chosen_alive))
 
 
 def _ids_and_attended(call: CoreCall) -> tuple[torch.Tensor, torch.Tensor]:
@@ -233,9 +243,19 @@ def _ids_and_attended(call: CoreCall) -> tuple[torch.Tensor, torch.Tensor]:
     ids, mask = call.input_ids, call.attention_mask
     if ids is None:
         raise UserError("pruning needs input_ids: inputs_embeds do not show where the image tokens are")
+    if ids.numel() == 0:
+        raise UserError(f"the prompts are empty, of shape {list(ids.shape)}: pass at least one with an image")
     attended = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.to(ids.device).bool()
-    if attended.shape != ids.shape or not attended[:, -1].all():
-        raise UserError("pruning needs prompts padded on the left, with an attention mask of the shape of the ids")
+    if attended.shape != ids.shape:
+        raise UserError(
+            f"the attention mask of a prompt must have the shape of its ids, {list(ids.shape)}, not "
+            f"{list(attended.shape)}"
+        )
+    if not attended[:, -1].all():
+        raise UserError(
+            "pruning needs prompts padded on the left, and the mask shows padding on the right: set "
+            'processor.tokenizer.padding_side = "left" (of a pipeline, pipe.processor.tokenizer.padding_side)'
+        )
     return ids, attended
 
 

@@ -31,8 +31,42 @@ class Question:
     images: tuple[Image.Image, ...]
 
 
+# Names under which processors and tokenizers keep the words that stand for images and videos, or for their ends.
+_IMAGE_WORDS = (
+    "image_token",
+    "context_image_token",
+    "start_image_token",
+    "end_image_token",
+    "boi_token",
+    "eoi_token",
+    "vision_start_token",
+    "vision_end_token",
+    "fake_image_token",
+    "global_image_token",
+    "global_image_tag",
+    "video_token",
+)
+
+
+def image_words(processor: ProcessorMixin) -> list[str]:
+    """The words that stand for images in a processor's prompts, and so must not occur in a question."""
+    owners = processor, getattr(processor, "tokenizer", None)
+    words = {getattr(owner, name, None) for owner in owners for name in _IMAGE_WORDS}
+    return sorted(word for word in words if isinstance(word, str) and word)
+
+
 def chat_prompt(processor: ProcessorMixin, text: str, images: int) -> str:
-    """The prompt that the processor's chat template makes of `images` images and `text`."""
+    """The prompt that the processor's chat template makes of `images` images and `text`.
+
+    Raises:
+        UserError: if the text holds a word that stands for an image.
+    """
+    for word in image_words(processor):
+        if word in text:
+            raise UserError(
+                f"the question {text!r} holds {word}, which stands for an image in the model's prompts: write the word "
+                "another way"
+            )
     content = [{"type": "image"}] * images + [{"type": "text", "text": text}]
     messages: list[Any] = [{"role": "user", "content": content}]
     return processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
@@ -42,12 +76,14 @@ def encode(model: PreTrainedModel, processor: ProcessorMixin, questions: Iterabl
     """The model's inputs for a batch of questions, on its device and padded on the left.
 
     Raises:
-        UserError: for a question without an image.
+        UserError: if there is no question, or for a question without an image or whose prompt has not one place for
+            each image.
     """
     questions = list(questions)
+    if not questions:
+        raise UserError("there is no question to encode: pass at least one")
     for question in questions:
-        if not question.images:
-            raise UserError(f"question {question.doc} has no image, so there is nothing to prune in its prompt")
+        _check_places(processor, question)
     texts, begin = [question.text for question in questions], processor.tokenizer.bos_token
     # Some chat templates begin with the begin-of-sequence token, which the tokenizer must not add again.
     has_begin = begin is not None and all(text.startswith(begin) for text in texts)
@@ -60,6 +96,19 @@ def encode(model: PreTrainedModel, processor: ProcessorMixin, questions: Iterabl
         **({"add_special_tokens": False} if has_begin else {}),
     )
     return cast("BatchFeature", inputs.to(model.device, model.dtype))
+
+
+def _check_places(processor: ProcessorMixin, question: Question) -> None:
+    """Check that a prompt has one place for each image: otherwise it would show the images of another prompt."""
+    if not question.images:
+        raise UserError(f"question {question.doc} has no image, so there is nothing to prune in its prompt")
+    word = cast(Any, processor).image_token
+    places = question.text.count(word)
+    if places != len(question.images):
+        raise UserError(
+            f"question {question.doc} has {len(question.images)} images, but its prompt has {places} times the word "
+            f"{word}, which stands for an image: write it once for each image, and another way in the question itself"
+        )
 
 
 def _takes_images_by_prompt(model: PreTrainedModel) -> bool:

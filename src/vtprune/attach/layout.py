@@ -176,6 +176,31 @@ def assemble_layout(places: Sequence[torch.Tensor], rows: list[list[Part]], devi
     )
 
 
+def equal_images(config: PreTrainedConfig, input_ids: torch.Tensor, attended: torch.Tensor, image: Part) -> Layout:
+    """The layout of prompts whose images all have the same tokens.
+
+    Args:
+        config: of the model, for the id of an image token.
+        input_ids: `[b, t]`.
+        attended: `[b, t]` bool, False for padding.
+        image: the one part of an image; its tokens are those of the grid, in reading order.
+
+    Raises:
+        UserError: if the image tokens of a prompt are not those of whole images.
+    """
+    places = image_token_places(config, input_ids, attended)
+    rows = []
+    for row, place in enumerate(places):
+        count, rest = divmod(len(place), image.tokens)
+        if rest:
+            raise UserError(
+                f"prompt {row} of the batch has {len(place)} image tokens, which is not a multiple of the "
+                f"{image.tokens} image tokens that an image of this model has"
+            )
+        rows.append([replace(image, image=number) for number in range(count)])
+    return assemble_layout(places, rows, input_ids.device)
+
+
 def parts_by_prompt(
     places: Sequence[torch.Tensor], images: Sequence[list[Part]], sizes_argument: str
 ) -> list[list[Part]]:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from vtprune.attach.families import FAMILIES, family_of
-from vtprune.errors import CheckpointError, conversion_hint
+from vtprune.errors import CheckpointError, conversion_hint, lock_hint
 
 if TYPE_CHECKING:  # importing these takes seconds
     from transformers import PreTrainedModel, ProcessorMixin
@@ -127,4 +127,4 @@ def _as_checkpoint_error(name: str, problem: str) -> Iterator[None]:
     except Exception as error:
         lines = (line.strip() for line in str(error).splitlines())
         reason = next((line for line in lines if line), type(error).__name__)
-        raise CheckpointError(f"checkpoint {name}: {problem} ({reason})") from error
+        raise CheckpointError(f"checkpoint {name}: {problem} ({reason}{lock_hint(error)})") from error

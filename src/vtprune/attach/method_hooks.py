@@ -5,20 +5,62 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, cast
 
+import torch
 from torch import nn
 
-from vtprune.errors import UserError
-
-if TYPE_CHECKING:  # importing these takes seconds
-    from transformers import PreTrainedModel
+from vtprune.attach.uncopied import itself
 
 Before = Callable[[dict[str, Any]], None]
 """Gets the arguments of a call by their names."""
 
 After = Callable[[dict[str, Any], Any], None]
 """Gets the arguments of a call by their names, and its result."""
+
+Around = Callable[[], AbstractContextManager[Any]]
+"""Makes the context in which a method runs."""
+
+
+class _Hooked:
+    """A method of one object with its hooks. A copy of the object gets the method without them.
+
+    It is never compiled, nor is what it calls: hooks in compiled code would outlive their removal.
+    """
+
+    def __init__(self, owner: nn.Module, name: str, hooks: tuple[Before | None, After | None, Around]) -> None:
+        self._owner, self._name, self._hooks = owner, name, hooks
+        self._replaced = vars(owner).get(name)  # an attribute of the object itself, not of its class
+        self._method = getattr(owner, name)
+        self._signature = inspect.signature(self._method)
+        functools.update_wrapper(self, self._method)
+        self._run: Callable[..., Any] | None = cast(Any, torch.compiler).disable(self._call)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return (self._run or self._call)(*args, **kwargs)
+
+    def _call(self, *args: Any, **kwargs: Any) -> Any:
+        before, after, around = self._hooks
+        arguments = self._signature.bind(*args, **kwargs).arguments
+        if before is not None:
+            before(arguments)
+        with around():
+            result = self._method(*args, **kwargs)
+        if after is not None:
+            after(arguments, result)
+        return result
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        if self._replaced is not None:
+            return itself, (self._replaced,)
+        return getattr, (self._owner, self._name)
+
+    def remove(self) -> None:
+        self._run = None  # it would be a cycle, which keeps what hooks hold
+        delattr(self._owner, self._name)
+        if self._replaced is not None:
+            setattr(self._owner, self._name, self._replaced)
 
 
 class MethodHook:
@@ -29,50 +71,21 @@ class MethodHook:
         name: of its method.
         before: called before the method.
         after: called after the method.
+        around: makes the context in which the method runs.
     """
 
     def __init__(
-        self, owner: nn.Module, name: str, *, before: Before | None = None, after: After | None = None
+        self,
+        owner: nn.Module,
+        name: str,
+        *,
+        before: Before | None = None,
+        after: After | None = None,
+        around: Around = nullcontext,
     ) -> None:
-        self._owner, self._name = owner, name
-        self._replaced = vars(owner).get(name)  # an attribute of the object itself, not of its class
-        method = getattr(owner, name)
-        signature = inspect.signature(method)
-
-        @functools.wraps(method)
-        def hooked(*args: Any, **kwargs: Any) -> Any:
-            arguments = signature.bind(*args, **kwargs).arguments
-            if before is not None:
-                before(arguments)
-            result = method(*args, **kwargs)
-            if after is not None:
-                after(arguments, result)
-            return result
-
-        setattr(owner, name, hooked)
+        self._hooked = _Hooked(owner, name, (before, after, around))
+        setattr(owner, name, self._hooked)
 
     def remove(self) -> None:
         """Put the method back."""
-        delattr(self._owner, self._name)
-        if self._replaced is not None:
-            setattr(self._owner, self._name, self._replaced)
-
-
-# Options of `generate` with which the forward of a prompt holds more than the prompt (drafts), or less (chunks).
-_PARTIAL = ("assistant_model", "prompt_lookup_num_tokens", "assistant_early_exit", "use_mtp", "prefill_chunk_size")
-
-
-def refuse_partial_prompts(model: PreTrainedModel) -> MethodHook:
-    """Let `generate` raise `UserError` where it would not pass each prompt alone and in one forward."""
-
-    def before(arguments: dict[str, Any]) -> None:
-        config = arguments.get("generation_config") or model.generation_config
-        options = {**arguments.get("kwargs", {}), **arguments}
-        for name in _PARTIAL:
-            if options.get(name, getattr(config, name, None)):
-                raise UserError(
-                    f"generate with {name} is not supported while a method is attached, because pruning needs each "
-                    f"prompt alone and in one forward: leave {name} out"
-                )
-
-    return MethodHook(model, "generate", before=before)
+        self._hooked.remove()

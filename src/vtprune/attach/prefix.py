@@ -11,7 +11,7 @@ import torch
 from vtprune.attach.captured import Captured
 from vtprune.attach.layout import Layout
 from vtprune.attach.prompt import Prompt
-from vtprune.attach.transformers_internals import cached_states
+from vtprune.attach.transformers_internals import cached_layers, fill_layers
 from vtprune.errors import UserError
 from vtprune.features import Features
 
@@ -30,7 +30,7 @@ class PrefixState:
         pixels: the input of the vision tower, if it was seen.
         hidden: `[b, length, d]` the hidden states that enter the layer.
         captured: what hooks captured before the layer.
-        cached: (keys, values) of each earlier layer.
+        cached: what the cache holds of each earlier layer.
         features: of the image tokens before `layer`, once a stage there has needed them.
     """
 
@@ -41,7 +41,7 @@ class PrefixState:
     pixels: torch.Tensor | None
     hidden: torch.Tensor
     captured: Captured
-    cached: list[tuple[torch.Tensor, torch.Tensor]]
+    cached: list[Any]
     features: Features | None = None
 
     @classmethod
@@ -55,13 +55,20 @@ class PrefixState:
             prompt.pixels,
             hidden,
             captured.copy(),
-            cached_states(cache, layer),
+            cached_layers(cache, layer),
         )
 
     def fill(self, cache: Cache) -> None:
-        """Give an empty cache the keys and values of the earlier layers; growing it does not change them here."""
-        for layer, (keys, values) in enumerate(self.cached):
-            cache.update(keys, values, layer)
+        """Give an empty cache the keys and values of the earlier layers; growing it does not change them here.
+
+        Raises:
+            UserError: if the cache is of another kind than that of the prompt that was remembered.
+        """
+        if not fill_layers(cache, self.cached):
+            raise UserError(
+                "methods that share a prefix need caches of one kind, but the layers of this cache hold their states "
+                "in another way than those of the first method"
+            )
 
 
 class Prefix:

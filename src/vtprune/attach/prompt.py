@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 
@@ -40,7 +40,8 @@ class Prompt:
         layout: its image tokens, `n` per row.
         prompt_attended: `[b, length]` bool, False on padding.
         attended: `[b, current length]` the same over the current sequence.
-        text: `[b, current length]` bool, the tokens that are not image tokens.
+        prompt_text: `[b, length]` bool, the tokens that are not image tokens.
+        text: `[b, current length]` the same over the current sequence.
         blocks: `[b, current length]` numbers of the blocks of tokens that see one another, -1 for tokens of none; None
             in models in which every token sees only itself and earlier ones.
         alive: `[b, n]` bool, the image tokens that are left.
@@ -58,6 +59,7 @@ class Prompt:
     layout: Layout
     prompt_attended: torch.Tensor
     attended: torch.Tensor
+    prompt_text: torch.Tensor
     text: torch.Tensor
     alive: torch.Tensor
     slots: torch.Tensor
@@ -84,7 +86,7 @@ class Prompt:
             image_token: id of the image token.
         """
         text = attended & (input_ids != image_token)
-        return cls(input_ids, layout, attended, attended, text, layout.valid, layout.index, blocks)
+        return cls(input_ids, layout, attended, attended, text, text, layout.valid, layout.index, blocks)
 
     def is_continued_by(
         self, input_ids: torch.Tensor, pixel_values: torch.Tensor | None, image_features: object | None
@@ -133,6 +135,28 @@ class Prompt:
             self.attended, self.text = self.attended.to(device), self.text.to(device)
             self.alive, self.slots = self.alive.to(device), self.slots.to(device)
             self.blocks = None if self.blocks is None else self.blocks.to(device)
+
+    def repeated(self, rows: int) -> Prompt:
+        """The prompt of a cache of which every row was repeated; the same for a cache as it was filled.
+
+        Raises:
+            UserError: if there is more than one prompt, and the number of rows is another.
+        """
+        given = len(self.input_ids)
+        if rows == given:
+            return self
+        if given != 1:
+            raise UserError(f"a cache of {given} prompts cannot be continued with {rows} rows, only with {given}")
+
+        def repeat(values: torch.Tensor | None) -> torch.Tensor | None:
+            return None if values is None else values.expand(rows, *values.shape[1:])
+
+        names = ("input_ids", "prompt_attended", "prompt_text", "attended", "text", "blocks", "alive", "slots", "ahead")
+        segments = [
+            Segment(run.first, cast(torch.Tensor, repeat(run.attended)), repeat(run.blocks)) for run in self.segments
+        ]
+        repeated: dict[str, Any] = {name: repeat(getattr(self, name)) for name in names}
+        return replace(self, segments=segments, **repeated)
 
     def segment(self, layer: int) -> Segment | None:
         """The run of shortened layers that `layer` is part of; None before the first one."""

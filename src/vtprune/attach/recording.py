@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -17,6 +18,7 @@ from vtprune.attach.transformers_internals import (
     with_configuration,
     with_kernel,
 )
+from vtprune.attach.uncopied import itself
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,10 @@ class Recording:
             _RECORDINGS[module] = (store, configured)
             name = _PREFIX + str(configured._attn_implementation)
             register_kernel(name, _record, like=configured._attn_implementation)
-            cast(Any, module).config = with_kernel(configured, name)
+            recording = with_kernel(configured, name)
+            # A copy of the model gets a copy of the configured one.
+            vars(recording)["__reduce_ex__"] = partial(_reduced, configured)
+            cast(Any, module).config = recording
 
     def remove(self) -> None:
         """Give the attention its configuration back."""
@@ -100,10 +105,14 @@ _PREFIX = "vtprune_recording_"
 _RECORDINGS: weakref.WeakKeyDictionary[nn.Module, tuple[Store, Any]] = weakref.WeakKeyDictionary()
 
 
+def _reduced(configured: Any, protocol: int) -> tuple[Callable[[Any], Any], tuple[Any]]:
+    return itself, (configured,)
+
+
 def _record(module: nn.Module, query: torch.Tensor, key: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
     """The kernel that records: it has the signature of every kernel of transformers."""
     store, configured = _RECORDINGS.get(module, (None, None))
-    if configured is None:  # a copy of the model that was made within the block
+    if configured is None:  # a shallow copy of the module that was made within the block
         recording = cast(Any, module).config
         configured = with_kernel(recording, recording._attn_implementation.removeprefix(_PREFIX))
     if store is not None:

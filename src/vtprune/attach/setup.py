@@ -11,9 +11,12 @@ from torch import nn
 
 from vtprune.attach.families import Family, family_of
 from vtprune.attach.prefix import Prefix
+from vtprune.attach.reindexing import Positions, check_positions
 from vtprune.attach.transformers_internals import attends_in_full
+from vtprune.attach.uncompiled import unwrapped
 from vtprune.attach.vision_tower import TowerAttention
 from vtprune.errors import UserError
+from vtprune.features import OF_ALL_QUERIES
 from vtprune.stages import Pruner, Stage, placed
 
 if TYPE_CHECKING:  # importing these takes seconds
@@ -36,6 +39,7 @@ class Setup:
         tower_attention: the attention in the vision tower that rankings may use, if there is one.
         stages: of the method, by the layers before which they prune, ascending.
         prefix: what the method shares with others, if it does.
+        positions: whether kept tokens keep their positions in the shortened layers, or get consecutive ones.
     """
 
     method: Pruner
@@ -49,35 +53,40 @@ class Setup:
     tower_attention: TowerAttention | None
     stages: Mapping[int, Stage]
     prefix: Prefix | None
+    positions: Positions = "kept"
 
     @classmethod
-    def of(cls, method: Pruner, model: nn.Module, prefix: Prefix | None) -> Setup:
+    def of(cls, method: Pruner, model: nn.Module, prefix: Prefix | None, positions: Positions = "kept") -> Setup:
         """Find the parts of a model, and place the method's stages in it.
 
         Raises:
             UserError: if the model's family is not supported, it lacks a layer of the method, two stages fall on one
-                of its layers, scores cannot be made of the layer that the method asks, or its vision tower has no
-                attention though the method needs it.
+                of its layers, scores cannot be made of the layer that the method asks, its vision tower has no
+                attention though the method needs it, or its positions cannot be as asked.
         """
         family = family_of(model)
         model = cast("PreTrainedModel", model)
-        decoder, vision_tower = family.language_model(model), family.vision_tower(model)
+        # Parts may be compiled; their hooks belong to what was compiled.
+        decoder = cast("PreTrainedModel", unwrapped(family.language_model(model)))
+        vision_tower = unwrapped(family.vision_tower(model))
         layers = cast(nn.ModuleList, decoder.layers)
         setup = cls(
             method=method,
             family=family,
             config=model.config,
-            core=family.core(model),
+            core=cast("PreTrainedModel", unwrapped(family.core(model))),
             decoder=decoder,
             layers=layers,
             vision_tower=vision_tower,
-            projector=family.projector(model),
+            projector=unwrapped(family.projector(model)),
             tower_attention=TowerAttention.of(
                 vision_tower, family.feature_layer(model.config), partial(family.picture_side, model.config)
             ),
             stages=placed(method, len(layers)),
             prefix=prefix,
+            positions=positions,
         )
+        check_positions(positions, decoder)
         if setup.uses_tower and setup.tower_attention is None:
             raise UserError(
                 f"{method.name} needs the vision tower's attention, but {type(vision_tower).__name__} has no layer "
@@ -116,7 +125,9 @@ class Setup:
         The value says whether they need the queries of all tokens; otherwise they need the last token's alone.
         """
         scored = {
-            layer: "received" in stage.ranking.needs for layer, stage in self.stages.items() if stage.least_layer > 0
+            layer: bool(OF_ALL_QUERIES & stage.ranking.needs)
+            for layer, stage in self.stages.items()
+            if stage.least_layer > 0
         }
         if self.prefix is not None and self.stages and self.first_layer > 0:
             scored[self.first_layer] = True  # a later method may rank by any score there

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from vtprune.attach.prompt import Segment
+from vtprune.attach.reindexing import Reindexing
 from vtprune.attach.transformers_internals import causal_mask, sliding_window
 
 if TYPE_CHECKING:  # importing these takes seconds
     from transformers import PreTrainedConfig
+
+# The kernels of transformers that do not look at position ids.
+_WITHOUT_POSITIONS = ("eager", "sdpa", "flex_attention")
 
 
 class Shortening:
@@ -21,10 +25,11 @@ class Shortening:
 
     Args:
         config: of the decoder.
+        reindexing: gives the tokens consecutive positions; None if they keep theirs.
     """
 
-    def __init__(self, config: PreTrainedConfig) -> None:
-        self._config = config
+    def __init__(self, config: PreTrainedConfig, reindexing: Reindexing | None = None) -> None:
+        self._config, self._reindexing = config, reindexing
         self._order: torch.Tensor | None = None
         self._masks: dict[tuple[int, int | None], torch.Tensor | None] = {}
         # By argument: what it was made from and for which sequence, and the result.
@@ -43,8 +48,8 @@ class Shortening:
     ) -> dict[str, Any]:
         """The arguments of a layer that replace its own.
 
-        The kernels of FlashAttention get no position ids: they would take gaps between these for the ends of packed
-        sequences. The positions are in the rotary embedding already.
+        Position ids have gaps now. The kernels of FlashAttention would take these for the ends of packed sequences, so
+        only kernels that are known to ignore position ids get them. The positions are in the rotary embedding already.
 
         Args:
             hidden: `[b, length, d]` the shortened hidden states that enter the layer.
@@ -56,15 +61,19 @@ class Shortening:
                 self._config, segment.attended, hidden.shape[1], hidden.dtype, window=window, blocks=segment.blocks
             )
         changed: dict[str, Any] = {"attention_mask": self._masks[segment.first, window]}
+        ignored = self._config._attn_implementation in _WITHOUT_POSITIONS
+        if self._reindexing is not None:
+            changed |= self._reindexing.of_prompt(layer, segment, hidden, kwargs)
+            return changed if ignored else {**changed, "position_ids": None}
         rotary, position_ids = kwargs.get("position_embeddings"), kwargs.get("position_ids")
         if rotary is not None:
             changed["position_embeddings"] = tuple(
                 self._take((number, window), part, hidden) for number, part in enumerate(rotary)
             )
         if position_ids is not None:
-            changed["position_ids"] = self._take("positions", position_ids[..., None], hidden)[..., 0]
-            if "flash" in str(self._config._attn_implementation):
-                changed["position_ids"] = None
+            changed["position_ids"] = (
+                self._take("positions", position_ids[..., None], hidden)[..., 0] if ignored else None
+            )
         return changed
 
     def _take(self, name: object, whole: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:

@@ -7,6 +7,7 @@ nowhere else.
 from __future__ import annotations
 
 import copy
+import inspect
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
@@ -15,7 +16,7 @@ import torch
 from torch import nn
 
 if TYPE_CHECKING:  # importing these takes seconds
-    from transformers import Cache, PreTrainedConfig
+    from transformers import Cache, PreTrainedConfig, PreTrainedModel
 
 Rotary = tuple[torch.Tensor, torch.Tensor]
 """A layer's `position_embeddings`: (cos, sin), `[1 or b, length, head_dim]` each."""
@@ -26,13 +27,30 @@ def forward_pre_hooks(module: nn.Module) -> list[Callable[..., Any]]:
     return list(module._forward_pre_hooks.values())
 
 
-def apply_rotary(attention: nn.Module, states: torch.Tensor, rotary: Rotary) -> torch.Tensor:
-    """Rotate queries or keys `[b, heads, length, head_dim]` as an attention module does.
+def lacks_weights(model: nn.Module) -> bool:
+    """Whether a model has weights without values, and no hook of accelerate that loads them when they are needed."""
+    return any(weight.is_meta for weight in model.parameters()) and not any(
+        hasattr(module, "_hf_hook") for module in model.modules()
+    )
 
-    Every modelling file of transformers has its own `apply_rotary_pos_emb(queries, keys, cos, sin)`.
-    """
-    rotate = sys.modules[type(attention).__module__].apply_rotary_pos_emb
-    return cast(torch.Tensor, rotate(states, states, *rotary)[0])
+
+def rotary_at(decoder: PreTrainedModel, layer: int, hidden: torch.Tensor, position_ids: torch.Tensor) -> Rotary:
+    """The rotary embedding that a decoder gives a layer for these position ids, `[b, length]`."""
+    rotary = cast(Any, decoder).rotary_emb
+    if "layer_type" in inspect.signature(rotary.forward).parameters:  # Gemma 3
+        return cast(Rotary, rotary(hidden, position_ids, cast(Any, decoder.config).layer_types[layer]))
+    return cast(Rotary, rotary(hidden, position_ids))
+
+
+def why_positions_stay(config: PreTrainedConfig) -> str | None:
+    """Why the tokens of a decoder cannot be given consecutive positions; None if they can."""
+    parameters = getattr(config, "rope_parameters", None) or {}
+    kinds = [part for part in (parameters, *parameters.values()) if isinstance(part, dict)]
+    if any("mrope_section" in kind for kind in kinds):
+        return "whose position ids have several axes and say where on its image's grid a token is (M-RoPE)"
+    if any(kind.get("rope_type") in ("dynamic", "longrope") for kind in kinds):
+        return "whose rotary embedding changes with the length of the sequence"
+    return None
 
 
 def attention_modules(layer: nn.Module) -> list[nn.Module]:
@@ -104,9 +122,30 @@ def is_static(cache: Cache | None) -> bool:
     return bool(getattr(cache, "is_compileable", False))
 
 
-def cached_states(cache: Cache, layers: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """The (keys, values) that a dynamic cache holds of each of its first layers."""
-    return [(entry.keys, entry.values) for entry in cast(Any, cache).layers[:layers]]
+def cached_layers(cache: Cache, layers: int) -> list[Any]:
+    """What a dynamic cache holds of each of its first layers: whole, the end of it (sliding), or quantised.
+
+    A cache replaces the states of a layer when it grows, so a copy of the layer keeps those that there are now.
+    """
+    return [copy.copy(entry) for entry in cast(Any, cache).layers[:layers]]
+
+
+def fill_layers(cache: Cache, layers: list[Any]) -> bool:
+    """Give an empty cache what `cached_layers` returned; it can do with it what it likes.
+
+    Returns:
+        Whether the cache is of the same kind.
+    """
+    held, new = cast(Any, cache).layers, cast(Any, cache).layer_class_to_replicate
+    while len(held) < len(layers) and new is not None:
+        held.append(new())
+    if any(type(mine) is not type(given) for mine, given in zip(held, layers, strict=False)):
+        return False
+    for number, layer in enumerate(layers):
+        held[number] = copy.copy(layer)
+        # Resetting a cache overwrites these.
+        held[number].keys, held[number].values = layer.keys.clone(), layer.values.clone()
+    return True
 
 
 def query_and_key_places(cache: Cache, layer: int, queries: int) -> tuple[int, int, int]:

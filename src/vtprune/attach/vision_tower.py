@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from vtprune.attach.layout import Layout
-from vtprune.attach.recording import Recorded, Recording
+from vtprune.attach.recording import Recorded, Recording, Store
 from vtprune.errors import UserError
 from vtprune.features import Patches
 from vtprune.ops.indexing import take
@@ -56,6 +56,33 @@ def by_prompt(outputs: torch.Tensor | None, counts: list[int]) -> tuple[torch.Te
     return padded.flatten(1, 2), valid.flatten(1)
 
 
+def by_token(layout: Layout, outputs: torch.Tensor | None, side: tuple[int, int] | None) -> tuple[torch.Tensor, ...]:
+    """The vision tower's output for each image token.
+
+    Args:
+        layout: of the batch.
+        outputs: as `by_prompt` takes them.
+        side: (height, width) of a picture in patches; None if pictures differ in size.
+
+    Returns:
+        `[b, n, d]`, and `[b, n]` bool, which tokens have one.
+
+    Raises:
+        UserError: unless each image token has one output of its own.
+    """
+    values, _ = by_prompt(outputs, layout.pictures)
+    count = 0 if side is None else side[0] * side[1]
+    tokens = 0 if outputs is None or outputs.ndim < 3 else outputs.shape[1]
+    index = layout.patches(side or (1, 1)).to(values.device)
+    if count == 0 or tokens - count not in (0, 1) or index.shape[2] != 1:
+        raise UserError("this model's vision tower does not give one output for each image token")
+    # Where the projector gets the class token too, it comes first.
+    values = torch.unflatten(values, 1, (-1, tokens))[:, :, tokens - count :].flatten(1, 2)
+    place = index[..., 0]
+    present = (place >= 0) & layout.valid.to(place.device)
+    return take(values, place.clamp(min=0)), present
+
+
 Side = Callable[[], tuple[int, int] | None]
 """Says (height, width) of a picture in patches; None if pictures differ in size. It raises where there is no grid."""
 
@@ -70,6 +97,11 @@ class TowerAttention:
 
     def __init__(self, layer: nn.Module, side: Side) -> None:
         self._layer, self._side = layer, side
+
+    @property
+    def side(self) -> tuple[int, int] | None:
+        """(height, width) of a picture in patches; None if pictures differ in size."""
+        return self._side()
 
     @classmethod
     def of(cls, vision_tower: nn.Module, feature_layer: int | Sequence[int], side: Side) -> TowerAttention | None:
@@ -86,8 +118,8 @@ class TowerAttention:
         index = index + len(layers) if index < 0 else index - 1
         return cls(layers[index], side) if 0 <= index < len(layers) else None
 
-    def listen(self, seen: list[Recorded]) -> Recording:
-        """Record the layer's queries and keys of every picture in `seen`, a record for each call of the kernel."""
+    def listen(self, seen: Store) -> Recording:
+        """Record the layer's queries and keys of every picture: `seen` gets a record for each call of the kernel."""
 
         def store(recorded: Recorded) -> None:
             # Of a tower with a class token, only that token's query is needed: the others can be freed.
@@ -95,7 +127,7 @@ class TowerAttention:
             if side is not None and recorded.key.shape[2] == 1 + side[0] * side[1]:
                 first = recorded.query[:, :, :1].clone()
                 recorded = Recorded(first, recorded.key, recorded.scaling, special=recorded.special)
-            seen.append(recorded)
+            seen(recorded)
 
         return Recording(self._layer, store)
 
@@ -104,7 +136,7 @@ class TowerAttention:
 
         Args:
             layout: of the batch.
-            seen: the records that `listen` stored.
+            seen: the records that `listen` gave.
 
         Raises:
             UserError: if the batch's pictures were not seen, or the tower's tokens are not patches with at most a class

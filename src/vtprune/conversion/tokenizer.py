@@ -204,5 +204,6 @@ def _video_token(model: Any, added: dict[int, dict[str, Any]]) -> str:
 
 def _missing_packages() -> UserError:
     return UserError(
-        "reading a sentencepiece model needs protobuf and sentencepiece: install them by pip install 'vtprune[convert]'"
+        "reading a sentencepiece model needs protobuf and sentencepiece: install them by pip install '.[convert]' in "
+        "vtprune's folder"
     )

@@ -108,7 +108,6 @@ def cost(
     """
     shape = config if isinstance(config, Shape) else shape_of(config)
     decoder, text, image = shape.decoder, workload.text_tokens, workload.image_tokens
-    widths = FeatureWidths(hidden=decoder.width, key=decoder.key_width, tower_key=shape.tower.head_dim)
     seen = layer_tokens(method, decoder.layers, image)
     prefill = sum(decoder.layer(text + tokens, text + tokens) for tokens in seen)
     head = 2 * decoder.width * shape.vocabulary
@@ -123,8 +122,11 @@ def cost(
             scoring += row
         if "received" in stage.ranking.needs:  # all rows, then their sums over text and over image tokens
             scoring += (row + 4 * (text + before)) * (text + before)
+        if "paid_by_text" in stage.ranking.needs:
+            scoring += row * text
         if "tower" in stage.ranking.needs:  # the attention of each tile's class token
             scoring += workload.tiles * 2 * shape.tower.width * (shape.patches + 1)
+        widths = FeatureWidths(decoder.width, decoder.key_width, shape.tower.head_dim, text, before)
         selection += stage.ranking.selection_flops(image, seen[layer], widths)
 
     decode = 0

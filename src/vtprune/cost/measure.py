@@ -79,6 +79,9 @@ class _TimedRanking:
         if "received" in self.needs:
             received = features.received()
             features = replace(features, received=lambda: received)
+        if "paid_by_text" in self.needs:
+            paid = features.paid_by_text()
+            features = replace(features, paid_by_text=lambda: paid)
         if "tower" in self.needs:
             tower = features.tower()
             features = replace(features, tower=lambda: tower)
@@ -261,6 +264,34 @@ def measure(
                     peak_bytes[name] = max(held_bytes, peak_bytes.get(name, 0))
     weight_bytes = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
     return Measured(seconds, peak_bytes, refused, weight_bytes)
+
+
+@torch.inference_mode()
+def measure_choosing(model: PreTrainedModel, candidates: Mapping[str, Method], plan: Plan) -> dict[str, list[float]]:
+    """Measure the scoring and selection of methods, from prompts with their pixels: also what they take from the tower.
+
+    Args:
+        model: of a supported family.
+        candidates: the methods by name.
+        plan: how to measure; no answer is made.
+
+    Returns:
+        By name, the seconds of each round.
+
+    Raises:
+        UserError: if the model's configuration is not supported, or a candidate does not fit its layers.
+    """
+    inputs = prompts(model.config, plan.text_tokens, plan.batch, model.device, model.dtype)
+    stopwatch = Stopwatch(model.device)
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
+    for index in range(plan.warmup + plan.rounds):
+        for name in in_turn(list(candidates), index):
+            timed = _TimedMethod(candidates[name], stopwatch)
+            with attach(timed, model):
+                model(**inputs, logits_to_keep=1, use_cache=False)
+            if index >= plan.warmup:
+                seconds[name].append(sum(timed.seconds.values()))
+    return seconds
 
 
 def _one_pass(

@@ -8,6 +8,8 @@ from vtprune.methods.avgpool3x3 import AvgPool3x3
 from vtprune.methods.base import BudgetedMethod, Method, SingleStageMethod, get_method, methods, parse_method, register
 from vtprune.methods.before_decoder import BeforeDecoder
 from vtprune.methods.budget import Count, Fraction, as_budget
+from vtprune.methods.cdpruner import CDPruner
+from vtprune.methods.dart import DART
 from vtprune.methods.divprune import DivPrune
 from vtprune.methods.fastervlm import FasterVLM
 from vtprune.methods.fastv import FastV
@@ -23,17 +25,20 @@ from vtprune.methods.random import RandomPruning
 from vtprune.methods.random3x3 import Random3x3
 from vtprune.methods.scope import Scope
 from vtprune.methods.skip import SkipPruning
+from vtprune.methods.sparsevlm import SparseVLM
 from vtprune.methods.spectral_budget import SpectralBudget
 from vtprune.methods.visionzip import VisionZip
 from vtprune.methods.vispruner import VisPruner
 from vtprune.methods.vtw import VTW
 
 __all__ = [
+    "DART",
     "VTW",
     "AdaptPrune",
     "AvgPool3x3",
     "BeforeDecoder",
     "BudgetedMethod",
+    "CDPruner",
     "Count",
     "DivPrune",
     "FastV",
@@ -53,6 +58,7 @@ __all__ = [
     "Scope",
     "SingleStageMethod",
     "SkipPruning",
+    "SparseVLM",
     "SpectralBudget",
     "VisPruner",
     "VisionZip",

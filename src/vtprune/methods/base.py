@@ -6,7 +6,7 @@ from typing import Any, ClassVar, TypeVar, cast
 import torch
 from torch import nn
 
-from vtprune.attach import Attachment, attach
+from vtprune.attach import Attachment, Positions, attach
 from vtprune.errors import UserError
 from vtprune.features import Features, FeatureWidths, Need
 from vtprune.methods.budget import Keep, as_budget
@@ -59,6 +59,11 @@ class Method:
         """
         return 0
 
+    @classmethod
+    def summary(cls) -> str:
+        """What the method does, in one sentence: the first line of its docstring."""
+        return (cls.__doc__ or "").strip().partition("\n")[0]
+
     def signature(self) -> dict[str, Any]:
         """Return name and parameters as plain JSON data with sorted keys: the key of stored answers.
 
@@ -67,13 +72,17 @@ class Method:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {"name": self.name} | {name: _plain(values[name]) for name in sorted(values)}
 
-    def attach(self, model: nn.Module) -> Attachment:
+    def attach(self, model: nn.Module, positions: Positions = "kept") -> Attachment:
         """Prune the prompts of `model` within a `with` block; see `vtprune.attach.Attachment`.
 
+        Args:
+            positions: "kept" or "reindexed", see `vtprune.attach.attach`.
+
         Raises:
-            UserError: if the model's family is not supported or it lacks a layer of the method.
+            UserError: if the model's family is not supported, it lacks a layer of the method, or its positions cannot
+                be reindexed.
         """
-        return attach(self, model)
+        return attach(self, model, positions=positions)
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,14 @@ class FitPrune(SingleStageMethod):
 
     It is row (a) of AdaptPrune's Table 5: "a single-layer implementation of FitPrune, which uses the
     cross attention between image and text multiplied by the self attention among image tokens"
-    (supplement C). The quotation leaves details open; they follow FitPrune's own code. Each weight is
-    the largest over heads. Cross attention is summed over all text tokens, self attention over all
-    image tokens. Attention is causal: text before an image contributes nothing to it, and the first
-    tokens of an image receive attention from more tokens than the last ones. FitPrune's recipe (how many
-    tokens are dropped at which layer) is not part of this method.
+    (supplement C). The quotation leaves details open. They follow FitPrune's own code:
+
+    - Each weight is the largest over heads.
+    - Cross attention is summed over all text tokens, self attention over all image tokens.
+    - Attention is causal: text before an image pays it none, and the first tokens of an image receive attention from
+      more tokens than the last ones.
+
+    FitPrune's recipe (how many tokens are dropped at which layer) is not part of this method.
     """
 
     name: ClassVar[str] = "fitprune"

@@ -58,21 +58,57 @@ class Scope(BeforeDecoder):
         weight = patches.attention**self.alpha
         # A token without a patch is covered from the beginning, so that it adds to no score.
         cover = torch.zeros_like(weight).masked_fill(~present, float("inf"))
-        gains = torch.empty_like(similarity)
-
-        def scores() -> torch.Tensor:
-            torch.sub(similarity, cover[:, None], out=gains).clamp_(min=0)
-            return gains.sum(dim=2, dtype=precise_type(gains.device)) * weight
+        gains = _Gains(similarity, cover)
 
         def cover_more(last: torch.Tensor) -> torch.Tensor:
             row = similarity.gather(1, last[..., None].expand(-1, -1, similarity.shape[2]))[:, 0]
-            torch.maximum(cover, row, out=cover)
-            return scores()
+            return gains.covered(torch.maximum(gains.cover, row)) * weight
 
         counts_of_patches = torch.minimum(counts, present.sum(dim=1))
-        chosen = choose_greedily(scores(), counts_of_patches, present, cover_more)
+        chosen = choose_greedily(gains.sums * weight, counts_of_patches, present, cover_more)
         return filled_up(chosen, counts, features.valid)
 
     def selection_flops(self, tokens: int, kept: int, widths: FeatureWidths) -> int:
         """Count the cosines of all pairs."""
         return 2 * tokens * tokens * widths.hidden
+
+
+class _Gains:
+    """What choosing each token adds to the coverage of all tokens.
+
+    On a CPU, sums are changed by what the tokens that are covered better lose, which are few after the first steps.
+    That is exact, because cosines are multiples of 2^-20 and sums are in float64. Elsewhere all sums are made anew,
+    without a host synchronisation.
+
+    Args:
+        similarity: `[b, n, n]` of token j (first) and the covered token i.
+        cover: `[b, n]` how well each token is covered at the beginning.
+
+    Attributes:
+        cover: `[b, n]` by now.
+        sums: `[b, n]` the sum over i of max(0, similarity(j, i) - cover(i)).
+    """
+
+    def __init__(self, similarity: torch.Tensor, cover: torch.Tensor) -> None:
+        self.similarity, self.cover = similarity, cover
+        self._scratch = torch.empty_like(similarity)
+        self.sums = self._all()
+
+    def covered(self, cover: torch.Tensor) -> torch.Tensor:
+        """Cover tokens better; returns the new sums."""
+        before, self.cover = self.cover, cover
+        if precise_type(cover.device) != torch.float64:
+            self.sums = self._all()
+            return self.sums
+        for row in range(len(cover)):
+            better = (cover[row] > before[row]).nonzero().flatten()
+            similarity = self.similarity[row].index_select(1, better)
+            lost = (
+                (similarity - before[row, better]).clamp_(min=0).sub_((similarity - cover[row, better]).clamp_(min=0))
+            )
+            self.sums[row] -= lost.sum(dim=1, dtype=torch.float64)
+        return self.sums
+
+    def _all(self) -> torch.Tensor:
+        torch.sub(self.similarity, self.cover[:, None], out=self._scratch).clamp_(min=0)
+        return self._scratch.sum(dim=2, dtype=precise_type(self.cover.device))

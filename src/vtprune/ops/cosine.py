@@ -1,4 +1,4 @@
-"""Cosines of all pairs of tokens, the same for equal tokens wherever they stand."""
+"""Cosines of pairs of tokens, the same for equal tokens wherever they stand."""
 
 import torch
 
@@ -8,8 +8,8 @@ _ROUNDING = 2.0**20
 
 
 @torch.no_grad()
-def cosines(vectors: torch.Tensor) -> torch.Tensor:
-    """Return the cosine of each pair of tokens of a row: `[b, n, n]` float32.
+def cosines(vectors: torch.Tensor, others: torch.Tensor | None = None) -> torch.Tensor:
+    """Return the cosine of each pair of tokens of a row: `[b, n, n]` float32; with `others`, `[b, n, m]`.
 
     The result is rounded to multiples of 2^-20. So equal tokens have the same cosines, and 1 with each other, whatever
     the order in which a matrix product adds. Neither the size of the vectors (up to the ends of bfloat16's range) nor
@@ -17,10 +17,21 @@ def cosines(vectors: torch.Tensor) -> torch.Tensor:
 
     Args:
         vectors: `[b, n, d]`, finite, of any floating type.
+        others: `[b, m, d]`; by default the same vectors.
     """
-    precise = precise_type(vectors.device)
     with torch.autocast(vectors.device.type, enabled=False):
-        scaled = vectors.to(precise)
-        scaled = scaled / scaled.abs().amax(dim=-1, keepdim=True).clamp(min=torch.finfo(precise).tiny)
-        unit = torch.nn.functional.normalize(scaled, dim=-1)
-        return (unit @ unit.mT).mul_(_ROUNDING).round_().div_(_ROUNDING).float()
+        unit = unit_vectors(vectors)
+        return rounded(unit @ (unit if others is None else unit_vectors(others)).mT).float()
+
+
+def unit_vectors(vectors: torch.Tensor) -> torch.Tensor:
+    """Return `[..., d]` vectors of length 1 in the same directions, in the precise type; 0 stays 0."""
+    precise = precise_type(vectors.device)
+    scaled = vectors.to(precise)
+    scaled = scaled / scaled.abs().amax(dim=-1, keepdim=True).clamp(min=torch.finfo(precise).tiny)
+    return torch.nn.functional.normalize(scaled, dim=-1)
+
+
+def rounded(values: torch.Tensor) -> torch.Tensor:
+    """Round to multiples of 2^-20, in place: the order in which products are added no longer shows."""
+    return values.mul_(_ROUNDING).round_().div_(_ROUNDING)

@@ -32,6 +32,11 @@ def indices_from_mask(mask: torch.Tensor) -> torch.Tensor:
     return mask.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :most]
 
 
+def pack_left(lists: torch.Tensor) -> torch.Tensor:
+    """Return lists of indices, `[b, m]`, with their -1 at the end."""
+    return lists.gather(1, (lists < 0).to(torch.uint8).argsort(dim=1, stable=True))
+
+
 def pack_right(mask: torch.Tensor) -> torch.Tensor:
     """Pack the marked tokens of each row to the right, in their order.
 

@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 
 from vtprune.errors import UserError
+from vtprune.ops.precision import precise_type
 from vtprune.validation import integer, number
 
 Backend = Literal["torch", "triton"]
@@ -89,7 +90,20 @@ def adaptive_nms(
     if steps == 0 or rows == 0:
         return chosen
 
-    remaining = remaining_scores(keys, positions, groups, sigma_d, sigma_s, radius)
+    # On a CPU row by row, so that a row's matrices stay in the cache: a batch is not slower than calls one by one.
+    at_once = 1 if scores.device.type == "cpu" else rows
+    parts = [
+        remaining_scores(
+            None if keys is None else keys[of_rows],
+            positions[of_rows],
+            None if groups is None else groups[of_rows],
+            sigma_d,
+            sigma_s,
+            radius,
+        )
+        for of_rows in (slice(row, row + at_once) for row in range(0, rows, at_once))
+    ]
+    remaining = parts[0] if len(parts) == 1 else torch.cat(parts)
     scores = scores.float()
     taken = torch.zeros_like(scores, dtype=torch.bool) if valid is None else ~valid
     counts = torch.minimum((~taken).sum(dim=1), torch.as_tensor(keep, device=scores.device))
@@ -174,7 +188,7 @@ def _unit(keys: torch.Tensor) -> torch.Tensor:
     The result is float64 on the CPU. There the last bit of a float32 product depends on the shape of the
     batch, and it would decide which of two equal tokens wins. On other devices float64 is too slow.
     """
-    keys = keys.to(torch.float64 if keys.device.type == "cpu" else torch.float32)
+    keys = keys.to(precise_type(keys.device))
     length: torch.Tensor = torch.linalg.vector_norm(keys, dim=-1, keepdim=True)
     return keys / length.clamp(min=1e-30)
 

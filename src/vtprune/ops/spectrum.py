@@ -8,7 +8,8 @@ Matrices of the features' size are computed in float32, also under autocast. The
 float64: the total, the eigenvalues of the small matrices, and running sums. In float32 each of these
 would have an error of up to 2e-6 of the energy, and one more singular value may hold as little: 1e-5 in hidden
 states with one dominant direction, at a quarter of the tokens. On GPUs, keep PyTorch's default that
-float32 products are not reduced to TF32: the bounds here assume float32's rounding.
+float32 products are not reduced to TF32: the bounds here assume float32's rounding. Devices without float64 leave
+spectra to the CPU.
 """
 
 import math
@@ -20,7 +21,8 @@ from typing import Literal
 
 import torch
 
-from vtprune.errors import UserError
+from vtprune.errors import NotFiniteError, UserError
+from vtprune.ops.decompositions import eigenvalues, eigenvectors, singular_values, with_float64
 from vtprune.validation import integer, number, one_of
 
 Route = Literal["svd", "gram", "randomised"]
@@ -37,7 +39,8 @@ class Spectrum:
     """Leading energies of `b` matrices, largest first.
 
     Attributes:
-        shares: `[b, t]` float64, each energy divided by the total (0 where that is 0).
+        shares: `[b, t]` float64, on the CPU if the device has none: each energy divided by the total (0 where that is
+            0).
         slack: `[b, t]` float64, a bound on how much the running sum of `shares` is too low. It is
             0 for the exact routes and possibly infinite for the randomised one. The sum is never too high.
         total: `[b]` float32, the sum of all energies: for power 2 the squared Frobenius norm,
@@ -50,10 +53,11 @@ class Spectrum:
 
 
 @contextmanager
-def _in_float32(device: torch.device) -> Iterator[None]:
-    """Compute without gradients, and without autocast to a smaller type."""
-    with torch.no_grad(), torch.autocast(device.type, enabled=False):
-        yield
+def _in_float32(x: torch.Tensor, valid: torch.Tensor | None) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
+    """Compute without gradients, without autocast to a smaller type, and where float64 exists."""
+    x, valid = with_float64(x, valid)
+    with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
+        yield x, valid
 
 
 def spectrum(
@@ -91,7 +95,7 @@ def spectrum(
         UserError: for a parameter that is out of range, or features that are empty or hold NaN or infinity.
     """
     rank, oversampling, iterations, power = check_route(route, rank, oversampling, iterations, power)
-    with _in_float32(x.device):
+    with _in_float32(x, valid) as (x, valid):
         x, size = _normalised(x, valid, centre)
         if route == "randomised":
             columns = min(rank + oversampling, *x.shape[1:])
@@ -100,7 +104,7 @@ def spectrum(
         if route == "gram":
             shares = _gram(x)
             return Spectrum(shares, torch.zeros_like(shares), size.square())
-        energies = torch.linalg.svdvals(x).double().pow(power) * (size > 0)[:, None]
+        energies = singular_values(x).double().pow(power) * (size > 0)[:, None]
         total = energies.sum(dim=1)
         shares = energies / total.clamp(min=1e-30)[:, None]
         return Spectrum(shares, torch.zeros_like(shares), total.float() * size.pow(power))
@@ -148,8 +152,9 @@ def energy_rank(
     """
     energy = check_energy(energy)
     rank, oversampling, iterations, power = check_route(route, rank, oversampling, iterations, power)
-    with _in_float32(x.device):
-        _check_shape(x, valid)
+    device = x.device
+    _check_shape(x, valid)
+    with _in_float32(x, valid) as (x, valid):
         rows, tokens, width = x.shape
         available = x.new_full((rows,), tokens, dtype=torch.long) if valid is None else valid.sum(dim=1)
         upper = available if most is None else available.clamp(max=most)
@@ -157,7 +162,7 @@ def energy_rank(
         if route != "randomised":
             shares = spectrum(x, valid, route=route, centre=centre, power=power).shares
             ranks = torch.minimum(ranks_at(shares, energy).clamp(min=least), upper)
-            return ranks, torch.full_like(ranks, full)
+            return ranks.to(device), torch.full_like(ranks, full, device=device)
 
         x, _ = _normalised(x, valid, centre)
         ranks, used = torch.zeros_like(available), torch.zeros_like(available)
@@ -180,7 +185,7 @@ def energy_rank(
             used[pending[settled]] = full if exact else rank
             pending = pending[~settled]
             rank *= 2
-        return ranks, used
+        return ranks.to(device), used.to(device)
 
 
 def ranks_at(shares: torch.Tensor, energy: float) -> torch.Tensor:
@@ -242,7 +247,7 @@ def _normalised(x: torch.Tensor, valid: torch.Tensor | None, centre: bool) -> tu
     largest = x.abs().amax(dim=(1, 2))  # also keeps the squares in float32's range
     if not torch.isfinite(largest).all():
         row = int((~torch.isfinite(largest)).nonzero()[0])
-        raise UserError(f"the features of row {row} of the batch hold NaN or infinity, so they have no spectrum")
+        raise NotFiniteError(f"the features of row {row} of the batch hold NaN or infinity, so they have no spectrum")
     x = x / largest.clamp(min=1e-30)[:, None, None]
     norm = _norm(x).float()
     if centre:
@@ -259,7 +264,7 @@ def _normalised(x: torch.Tensor, valid: torch.Tensor | None, centre: bool) -> tu
 def _gram(x: torch.Tensor) -> torch.Tensor:
     """Return `[b, min(n, d)]` float64 squared singular values over their sum, largest first."""
     gram = x @ x.mT if x.shape[1] <= x.shape[2] else x.mT @ x
-    energies: torch.Tensor = torch.linalg.eigvalsh(gram.double()).flip(-1).clamp(min=0)
+    energies = eigenvalues(gram.double()).flip(-1).clamp(min=0)
     return energies / _norm(x).square().clamp(min=1e-30)[:, None]
 
 
@@ -285,7 +290,7 @@ def _randomised(x: torch.Tensor, columns: int, iterations: int, seed: int) -> tu
         q = torch.linalg.qr(x @ (x.mT @ q)).Q
     image = x @ (x.mT @ q)
     small = q.mT @ image
-    energies, vectors = torch.linalg.eigh((small + small.mT).double() / 2)
+    energies, vectors = eigenvectors((small + small.mT).double() / 2)
     total = _norm(x).square()[:, None]
     energies, vectors = energies.flip(-1).clamp(min=0) / total.clamp(min=1e-30), vectors.flip(-1)
     residuals = torch.linalg.vector_norm((image - q @ small) @ vectors.float(), dim=1).double()

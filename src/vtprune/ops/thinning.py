@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import torch
 
+from vtprune.ops.indexing import pack_left
+
 
 def thinned(
     similarity: torch.Tensor, order: torch.Tensor, heads: Sequence[int], tails: Sequence[int], at_once: int = 8
@@ -30,7 +32,7 @@ def thinned(
     schedule = torch.tensor(_schedule([n - h for n, h in zip(lengths, heads, strict=True)], tails, at_once))
     no_tail = torch.tensor([goal == 0 for goal in tails], device=order.device)[:, None]
     head = order.masked_fill(places >= first, -1)
-    tail = _packed(order.masked_fill((places < first) | no_tail, -1))
+    tail = pack_left(order.masked_fill((places < first) | no_tail, -1))
     rows = torch.arange(len(order), device=order.device)[:, None, None]
     for dropped in schedule.to(order.device):
         even, odd = tail[:, ::2], tail[:, 1::2]
@@ -38,8 +40,8 @@ def thinned(
         score = nearest.amax(dim=2).masked_fill(even < 0, float("-inf"))
         even = even.gather(1, score.argsort(dim=1, descending=True, stable=True))
         even = even.masked_fill(places[: even.shape[1]] < dropped[:, None], -1)
-        tail = torch.where(dropped[:, None] > 0, _packed(torch.cat((even, odd), dim=1)), tail)
-    return _packed(torch.cat((head, tail), dim=1))
+        tail = torch.where(dropped[:, None] > 0, pack_left(torch.cat((even, odd), dim=1)), tail)
+    return pack_left(torch.cat((head, tail), dim=1))
 
 
 def _schedule(lengths: list[int], goals: Sequence[int], at_once: int) -> list[list[int]]:
@@ -52,8 +54,3 @@ def _schedule(lengths: list[int], goals: Sequence[int], at_once: int) -> list[li
             return rounds
         rounds.append(dropped)
         lengths = [n - few for n, few in zip(lengths, dropped, strict=True)]
-
-
-def _packed(lists: torch.Tensor) -> torch.Tensor:
-    """The lists with their -1 at the end."""
-    return lists.gather(1, (lists < 0).to(torch.uint8).argsort(dim=1, stable=True))

@@ -24,6 +24,7 @@ import json
 import logging
 import os
 import sys
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -35,6 +36,7 @@ from vtstudy.evaluation.shards import ALL, Shard
 
 FORMAT = 2
 _SHORT = 24  # answers of at most so many characters are often equal, and then kept in memory once
+_SETTLED = 2_000_000_000  # nanoseconds after which a folder's time of modification stands for its content
 _log = logging.getLogger("vtprune")
 
 Tokens = tuple[tuple[int, int], ...]
@@ -76,6 +78,7 @@ class AnswerCache:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder).expanduser().resolve()
         self._stored: dict[str, _Stored] = {}
+        self._listing = _Folder(self.folder)
 
     def read(self, identity: Mapping[str, Any]) -> Mapping[str, Answer]:
         """All stored answers of an identity, by the digest of their question.
@@ -117,7 +120,7 @@ class AnswerCache:
 
     def _read(self, identity: dict[str, Any]) -> "_Stored":
         name = _name(identity)
-        stored = self._stored.setdefault(name, _Stored(self.folder, name, identity))
+        stored = self._stored.setdefault(name, _Stored(self._listing, name, identity))
         stored.refresh()
         return stored
 
@@ -199,14 +202,42 @@ class AnswerFile:
             self._file = None
 
 
+class _Folder:
+    """The files of a folder of answers by identity; there are thousands, so it is listed only after it changed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._listed_at: int | None = None  # the folder's time of modification then
+        self._files: dict[str, list[str]] = {}
+
+    def files(self, name: str) -> list[Path]:
+        """The files of an identity: the one of earlier versions of this code first, then by name."""
+        try:
+            changed_at = os.stat(self.path).st_mtime_ns
+            if changed_at != self._listed_at:
+                self._files = {}
+                for file in os.listdir(self.path):
+                    if file.endswith("jsonl"):
+                        self._files.setdefault(file.partition(".")[0], []).append(file)
+                # Two changes within one tick of the disk's clock have the same time.
+                is_settled = time.time_ns() - changed_at > _SETTLED
+                self._listed_at = changed_at if is_settled else None
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise CacheError(f"{self.path} cannot be read ({error.strerror})") from error
+        files = sorted(self._files.get(name, ()), key=lambda file: (file != f"{name}.jsonl", file))
+        return [self.path / file for file in files]
+
+
 class _Stored:
     """The answers of one identity in all of its files, as far as they have been read.
 
     Files only grow, so each is read from where it was read to before.
     """
 
-    def __init__(self, folder: Path, name: str, identity: dict[str, Any]) -> None:
-        self.folder, self.name, self.identity = folder, name, identity
+    def __init__(self, folder: _Folder, name: str, identity: dict[str, Any]) -> None:
+        self._files_of, self.folder, self.name, self.identity = folder.files, folder.path, name, identity
         self._forget()
 
     def _forget(self) -> None:
@@ -220,7 +251,7 @@ class _Stored:
 
     def refresh(self) -> None:
         """Read what was added since the last time."""
-        paths = _paths(self.folder, self.name)
+        paths = self._files_of(self.name)
         try:
             sizes = {path: path.stat().st_size for path in paths}
         except OSError as error:
@@ -250,7 +281,7 @@ class _Stored:
 
     def conflicts(self) -> Iterator[Conflict]:
         for question, other in self._differing.items():
-            holders = [path.name for path in _paths(self.folder, self.name) if question.encode() in _bytes_of(path, 0)]
+            holders = [path.name for path in self._files_of(self.name) if question.encode() in _bytes_of(path, 0)]
             yield Conflict(question, self.answers[question].text, other, tuple(holders))
 
     def report_cut_lines(self) -> None:
@@ -336,11 +367,6 @@ def _identity(identity: Mapping[str, Any]) -> dict[str, Any]:
 def _name(identity: Mapping[str, Any]) -> str:
     key = hashlib.sha256(_dump(identity).encode()).hexdigest()[:24]
     return f"{identity['method']['name']}-{key}"
-
-
-def _paths(folder: Path, name: str) -> list[Path]:
-    """The files of an identity: the one of earlier versions of this code first, then by name."""
-    return sorted(folder.glob(f"{name}.*jsonl"), key=lambda path: (path.name != f"{name}.jsonl", path.name))
 
 
 def _bytes_of(path: Path, start: int) -> bytes:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from vtprune.methods import Method
-from vtstudy.evaluation.import_graph import SOURCES, is_type_checking, used_modules
+from vtstudy.evaluation.import_graph import SOURCES, is_type_checking, source, used_modules
 
 # A checkpoint's weights, configuration, tokenizer and processor; its folder holds little else.
 _CHECKPOINT_SUFFIXES = (".safetensors", ".bin", ".json", ".model", ".txt", ".jinja")
@@ -80,9 +80,19 @@ def method_key(method: Method, family: Iterable[str]) -> dict[str, Any]:
         "software": {
             "code": meaning({*defining_modules(method), *ANSWERING, *family})[:16],
             "torch": torch.__version__,
-            "transformers": version("transformers"),
+            "transformers": package_version("transformers"),
         },
     }
+
+
+@cache
+def package_version(name: str) -> str:
+    """The version of an installed package; asking Python for it takes milliseconds.
+
+    Raises:
+        PackageNotFoundError: if it is not installed.
+    """
+    return version(name)
 
 
 def defining_modules(part: object) -> set[str]:
@@ -120,17 +130,18 @@ def meaning(modules: Iterable[str], sources: Path = SOURCES) -> str:
 @cache
 def _meaning(modules: frozenset[str], sources: Path) -> str:
     used = used_modules(modules, sources)
-    return data_digest({module: _source_meaning(path) for module, path in used.items() if module not in _IRRELEVANT})
+    relevant = {module: source(path) for module, path in used.items() if module not in _IRRELEVANT}
+    return data_digest({module: _text_meaning(text) for module, text in relevant.items()})
 
 
 @cache
-def _source_meaning(path: Path) -> str:
-    tree = _Meaning().visit(ast.parse(path.read_text(encoding="utf-8")))
+def _text_meaning(text: str) -> str:
+    tree = _Meaning().visit(ast.parse(text))
     imports = _Imports()
     tree = imports.visit(tree)
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     # The order of imports does not count, nor do names that only occurred in annotations.
-    lines = sorted(f"{source} {name} as {bound}" for source, name, bound in imports.found if bound in names)
+    lines = sorted(f"{origin} {name} as {bound}" for origin, name, bound in imports.found if bound in names)
     lines += [line for line in ast.unparse(tree).splitlines() if line.strip() != "pass"]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 

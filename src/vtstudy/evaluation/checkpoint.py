@@ -2,7 +2,6 @@
 
 import os
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,7 +11,7 @@ from torch import nn
 from vtprune.attach import load
 from vtprune.attach.families import FAMILIES, family_of
 from vtstudy.checkpoint_source import Source, hub_id, read_source
-from vtstudy.evaluation.cache_key import checkpoint_digest, defining_modules
+from vtstudy.evaluation.cache_key import checkpoint_digest, defining_modules, package_version
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.evaluation.measurement_cache import MeasurementCache
 from vtstudy.evaluation.presentation import AUTO, Presentation, resolved
@@ -109,7 +108,7 @@ class Checkpoint:
             "checkpoint": self.digest,
             "device": self.device.type,
             "torch": torch.__version__,
-            "transformers": version("transformers"),
+            "transformers": package_version("transformers"),
             "families": [type(family).__module__ for family in FAMILIES.values()],
             **self._options,
         }

@@ -7,7 +7,6 @@ the checkpoint nor lmms-eval. Those are loaded when something has to be computed
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +34,7 @@ from vtstudy.evaluation.answering import (
     method_name,
     plan_batches,
 )
-from vtstudy.evaluation.cache_key import data_digest, files_digest, meaning
+from vtstudy.evaluation.cache_key import data_digest, files_digest, meaning, package_version
 from vtstudy.evaluation.chance import guessed
 from vtstudy.evaluation.checkpoint import Checkpoint
 from vtstudy.evaluation.environment import data_root, prepare
@@ -45,6 +44,7 @@ from vtstudy.evaluation.limits import least_limit
 from vtstudy.evaluation.measurement_cache import MeasurementCache
 from vtstudy.evaluation.presentation import AUTO
 from vtstudy.evaluation.questions import QuestionList, QuestionLoader
+from vtstudy.evaluation.references import references
 from vtstudy.evaluation.requests import Request, Variant
 from vtstudy.evaluation.scoring import Scores
 from vtstudy.evaluation.shards import ALL, Shard
@@ -180,8 +180,8 @@ class Evaluator:
             **self._data_versions(benchmark, limit),
             "checkpoint": self.checkpoint.digest,
             **self.checkpoint.presentation.key(),
-            "transformers": version("transformers"),
-            "pillow": version("pillow"),
+            "transformers": package_version("transformers"),
+            "pillow": package_version("pillow"),
             "code": meaning(_LISTING),
         }
 
@@ -214,7 +214,7 @@ class Evaluator:
             "limit": limit,
             "task": BENCHMARKS[benchmark].task,
             "data": self.data_key(benchmark),
-            "lmms_eval": version("lmms-eval"),
+            "lmms_eval": package_version("lmms-eval"),
         }
 
     def loader(self, benchmark: str, limit: int | None = None) -> QuestionLoader:
@@ -440,17 +440,37 @@ class Evaluator:
         """
         questions = self.questions(benchmark, limit)
         texts = [answer.text for answer in self.answers(Request(variant, benchmark, limit))]
-        key = {
-            **self._scoring_versions(benchmark, limit),
-            "answers": data_digest([questions.digests[variant.image], texts]),
-        }
 
         def score() -> dict[str, Any]:
             answers = dict(zip(questions.documents, texts, strict=True))
             return self._scored(benchmark, answers, limit)
 
+        key = self._scores_key(variant, benchmark, limit, texts)
         stored = self.measurements.data(f"scores-{benchmark}", key, score)
         return {name: Scores.from_data(scores) for name, scores in stored.items()}
+
+    def unscored(self, requests: Iterable[Request]) -> list[Request]:
+        """The requests whose answers are stored, and their scores are not.
+
+        Raises: see `answer`.
+        """
+        found = []
+        for request in requests:
+            digests, stored = self._digests(request), self._stored(request)
+            if not is_stored(stored, digests, request.tokens):
+                continue
+            texts = [stored[digest].text for digest in digests]
+            key = self._scores_key(request.variant, request.benchmark, request.limit, texts)
+            if not self.measurements.has_data(f"scores-{request.benchmark}", key):
+                found.append(request)
+        return found
+
+    def _scores_key(self, variant: Variant, benchmark: str, limit: int | None, texts: Sequence[str]) -> dict[str, Any]:
+        questions = self.questions(benchmark, limit)
+        return {
+            **self._scoring_versions(benchmark, limit),
+            "answers": data_digest([questions.digests[variant.image], texts]),
+        }
 
     def chance(self, benchmark: str, limit: int | None = None) -> dict[str, float]:
         """What guessing scores, by benchmark and part.
@@ -471,7 +491,7 @@ class Evaluator:
 
         def score() -> dict[str, Any]:
             documents = self.questions(benchmark, limit).documents
-            golds = Counter(_gold(document) for document in self.tasks.documents(benchmark, limit))
+            golds = Counter(references(document)[0] for document in self.tasks.documents(benchmark, limit))
             answer = min(golds, key=lambda gold: (-golds[gold], gold))
             return self._scored(benchmark, dict.fromkeys(documents, answer), limit)
 
@@ -488,15 +508,3 @@ class Evaluator:
         images = dict(zip(questions.documents, questions.images, strict=True))
         scores = self.tasks.score(benchmark, answers, limit, images)
         return {name: result.to_data() for name, result in scores.items()}
-
-
-def _gold(document: Mapping[str, Any]) -> str:
-    """A document's answer: the most frequent one where it has several, the first of those."""
-    for key in ("annotations_captions", "caption", "answers", "answer"):
-        if key in document:
-            value = document[key]
-            if not isinstance(value, list):
-                return str(value)
-            texts = [entry["answer"] if isinstance(entry, Mapping) else entry for entry in value]
-            return Counter(texts).most_common(1)[0][0]
-    raise EvaluationError("a document has no column that holds its answer")

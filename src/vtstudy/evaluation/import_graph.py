@@ -128,11 +128,20 @@ def _home(module: str, sources: Path) -> Home:
 
 
 @cache
+def source(path: Path) -> str:
+    """The text of a source file, as it was when the process first read it."""
+    return path.read_text(encoding="utf-8")
+
+
 def _imports(module: str, path: Path) -> tuple[Import, ...]:
     """What a file imports, at its top or inside a function."""
-    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    return _imports_of(module if path.name == "__init__.py" else module.rpartition(".")[0], source(path))
+
+
+@cache
+def _imports_of(package: str, text: str) -> tuple[Import, ...]:
     statements: list[Import] = []
-    waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    waiting: list[ast.AST] = [ast.parse(text)]
     while waiting:
         node = waiting.pop()
         if not is_type_checking(node):
@@ -142,8 +151,8 @@ def _imports(module: str, path: Path) -> tuple[Import, ...]:
         elif isinstance(node, ast.ImportFrom):
             parts = package.split(".")
             base = parts[: len(parts) - node.level + 1] if node.level else []
-            source = ".".join([*base, *([node.module] if node.module else [])])
-            statements += [Import(source, alias.name) for alias in node.names]
+            origin = ".".join([*base, *([node.module] if node.module else [])])
+            statements += [Import(origin, alias.name) for alias in node.names]
     return tuple(statements)
 
 

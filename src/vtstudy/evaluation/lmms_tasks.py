@@ -2,20 +2,23 @@
 
 import contextlib
 import os
+import re
 import tempfile
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cached_property
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import lmms_eval.tasks
 from lmms_eval.api.instance import Instance
 from lmms_eval.evaluator import simple_evaluate
 from lmms_eval.tasks import TaskManager, get_task_dict
 
+from vtprune.errors import lock_hint
 from vtstudy.benchmarks import BENCHMARKS
-from vtstudy.evaluation.captions import remember_tokenized
+from vtstudy.evaluation.captions import start_java_less
 from vtstudy.evaluation.environment import muted, quieten
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.evaluation.images import image_numbers
@@ -53,7 +56,9 @@ class LmmsTasks:
                     cause = error.last_attempt.exception() if hasattr(error, "last_attempt") else error
                     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
                     reason = lines[0] if lines else type(cause).__name__
-                    raise EvaluationError(f"{spec.title}: its data set cannot be loaded ({reason})") from error
+                    raise EvaluationError(
+                        f"{spec.title}: its data set cannot be loaded ({reason}{lock_hint(cause)})"
+                    ) from error
         return self._tasks[benchmark]
 
     def instances(self, benchmark: str, limit: int | None) -> list[Instance]:
@@ -98,28 +103,38 @@ class LmmsTasks:
                 bootstrap_iters=0,
                 log_samples=True,
                 process_docs_parallel=1,
-                task_manager=self._manager,
+                task_manager=task_manager(),
                 cli_args=Namespace(output_path=scratch, process_with_media=False, reasoning_tags=None),
             )
         if outcome is None:
             raise EvaluationError("only the first of several processes gets scores; score in a single process")
         return scores_of(benchmark, spec, outcome["samples"][spec.task], outcome["results"][spec.task], images)
 
-    @cached_property
-    def _manager(self) -> TaskManager:
-        with muted():
-            manager = TaskManager("ERROR", include_path=str(Path(__file__).parent / "tasks"))
-        quieten()
-        return manager
-
     def _load(self, task: str, only_metric: str | None) -> Any:
-        loaded = get_task_dict([task], self._manager, "simple")[task]
+        loaded = get_task_dict([task], task_manager(), "simple")[task]
         if only_metric is None:
             return loaded
-        remember_tokenized()
-        # Every metric of a caption task starts METEOR, which takes 6 s of CPU time, whether it is wanted or not.
+        start_java_less()
+        # The other metrics of a caption task are not read, and take time.
         entry = {"metric": only_metric, "aggregation": loaded.aggregation()[only_metric], "higher_is_better": True}
-        return get_task_dict([{"task": task, "metric_list": [entry]}], self._manager, "simple")[task]
+        return get_task_dict([{"task": task, "metric_list": [entry]}], task_manager(), "simple")[task]
+
+
+@cache
+def task_manager() -> TaskManager:
+    """The index of the benchmarks' tasks. That of all tasks of lmms-eval takes ten seconds, for every process."""
+    folders = [Path(__file__).parent / "tasks", *_folders_of({spec.task for spec in BENCHMARKS.values()})]
+    with muted():
+        manager = TaskManager("ERROR", include_path=list(map(str, folders)), include_defaults=False)
+    quieten()
+    return manager
+
+
+def _folders_of(tasks: Iterable[str]) -> list[Path]:
+    """The folders of lmms-eval in which files declare these tasks."""
+    declared = re.compile(rf"""^task\s*:\s*["']?({"|".join(map(re.escape, tasks))})["']?\s*$""", re.MULTILINE)
+    files = Path(lmms_eval.tasks.__file__).parent.rglob("*.yaml")
+    return sorted({file.parent for file in files if declared.search(file.read_text(encoding="utf-8"))})
 
 
 @contextlib.contextmanager

@@ -32,6 +32,10 @@ class MeasurementCache:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder).expanduser().resolve()
 
+    def has_data(self, name: str, key: Mapping[str, Any]) -> bool:
+        """Whether a measurement of plain JSON data is stored. Args: see `data`."""
+        return self._path(name, key, ".json").is_file()
+
     def data(self, name: str, key: Mapping[str, Any], compute: Callable[[], Any], *, fresh: bool = False) -> Any:
         """A measurement that is plain JSON data: the stored one, or else the one that `compute` makes.
 

@@ -96,10 +96,3 @@ def render(name: str, processor: "ProcessorMixin", wording: str, images: int) ->
     template = TEMPLATES[name]
     message = f"{' '.join([_IMAGE] * images)}\n{wording}"
     return template.before + (message.strip() if template.strips else message) + template.after
-
-
-def image_words(processor: "ProcessorMixin") -> list[str]:
-    """The words that stand for images in a processor's prompts, and so must not occur in a question."""
-    names = ("image_token", "start_image_token", "end_image_token", "video_token")
-    words = {getattr(processor, name, None) for name in names}
-    return sorted(word for word in words if word)

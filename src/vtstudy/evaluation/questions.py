@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from vtprune.attach.inference import Question
+from vtprune.attach.inference import Question, image_words
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.evaluation.generation import blank
 from vtstudy.evaluation.presentation import Presentation
-from vtstudy.evaluation.prompts import image_words
 from vtstudy.evaluation.requests import IMAGE_MODES, ImageMode
 
 if TYPE_CHECKING:

@@ -225,21 +225,29 @@ def _cider(items: Sequence[tuple[int, Any]]) -> _Read:
 
 def _mmbench(items: Sequence[tuple[int, Any]]) -> _Read:
     """A question is right, 100, if the task's own static judge finds its option in every copy of it."""
-    import pandas as pd
-    from lmms_eval.tasks.mmbench.mmbench_evals import MMBench_Evaluator
-
-    judge = MMBench_Evaluator()
     copies: dict[int, list[dict[str, Any]]] = {}
     docs: dict[int, int] = {}
     for doc, item in items:
-        row = {key if key in "ABCD" else key.lower(): value for key, value in item.items()}
+        row = option_row(item)
         index = int(row["index"]) % 1_000_000
         copies.setdefault(index, []).append(row)
         docs.setdefault(index, doc)
-    answers = {int(item["index"]): item["answer"] for _, item in items}
-    category = {int(item["index"]) % 1_000_000: item["category"] for _, item in items}
-    values = [100.0 * judge.eval_sub_data(pd.DataFrame(rows), answers, static_only=True) for rows in copies.values()]
-    return list(docs.values()), [f"{category[index]}|{index}" for index in copies], values, [0] * len(copies)
+    units = [f"{rows[-1]['category']}|{index}" for index, rows in copies.items()]
+    return list(docs.values()), units, [100.0 * option_right(rows) for rows in copies.values()], [0] * len(copies)
+
+
+def option_row(item: Mapping[str, Any]) -> dict[str, Any]:
+    """What MMBench's task says about an answered question, with the names of columns that its judge reads."""
+    return {key if key in "ABCD" else key.lower(): value for key, value in item.items()}
+
+
+def option_right(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether MMBench's static judge finds the right option in the answers to all these copies of a question."""
+    import pandas as pd
+    from lmms_eval.tasks.mmbench.mmbench_evals import MMBench_Evaluator
+
+    answers = {int(row["index"]): row["answer"] for row in rows}
+    return bool(MMBench_Evaluator().eval_sub_data(pd.DataFrame(rows), answers, static_only=True))
 
 
 # By benchmark where another benchmark has a metric of the same name, else by metric.

@@ -1,6 +1,7 @@
 """What the figures look at inside a model: attention maps, image features, surviving tokens."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -9,9 +10,10 @@ from PIL import Image
 from torch import nn
 
 from vtprune.attach import Kept, Prefix, attach_all
-from vtprune.attach.attention import attention_row
+from vtprune.attach.attention import paid_by_last
 from vtprune.attach.families import family_of
 from vtprune.attach.inference import Question, as_seen, encode
+from vtprune.attach.recording import Recorded, Recording
 from vtprune.methods import Method
 from vtprune.ops.indexing import take
 from vtstudy.evaluation.errors import EvaluationError
@@ -79,34 +81,24 @@ class Probe:
             raise EvaluationError(f"layer must lie below {len(layers)}, the model's depth, not be {layer}")
         layout = self._layout(inputs)
         attended = inputs["attention_mask"].bool()
-        captured: dict[str, Any] = {}
-        rows, states, handles = [], {}, []
+        rows: list[torch.Tensor] = []
+        states: dict[int, torch.Tensor] = {}
 
-        def before(index: int) -> Any:
+        def enters(index: int) -> Any:
             def hook(module: Any, args: tuple, kwargs: dict[str, Any]) -> None:
-                captured["rotary"] = kwargs["position_embeddings"]
-                if index in (0, layer):
-                    states[index] = args[0] if args else kwargs["hidden_states"]
+                states[index] = args[0] if args else kwargs["hidden_states"]
 
             return hook
 
-        def after(module: Any, args: tuple, output: Any) -> None:
-            row = attention_row(module, captured["q"][:, -1], captured["k"], captured["rotary"], attended)
-            rows.append(row.gather(1, layout.index))
+        def attends(recorded: Recorded) -> None:
+            rows.append(paid_by_last(recorded, attended).gather(1, layout.index))
 
-        def capture(name: str) -> Any:
-            return lambda module, args, output: captured.__setitem__(name, output)
-
-        try:
-            for index, block in enumerate(cast(Sequence[Any], layers)):
-                handles.append(block.register_forward_pre_hook(before(index), with_kwargs=True))
-                handles.append(block.self_attn.q_proj.register_forward_hook(capture("q")))
-                handles.append(block.self_attn.k_proj.register_forward_hook(capture("k")))
-                handles.append(block.self_attn.register_forward_hook(after))
+        with ExitStack() as block:
+            for index in {0, layer}:
+                block.callback(layers[index].register_forward_pre_hook(enters(index), with_kwargs=True).remove)
+            for each in layers:
+                block.callback(Recording(each, attends).remove)
             self.model(**inputs, logits_to_keep=1, use_cache=False)
-        finally:
-            for handle in handles:
-                handle.remove()
         tokens = {index: take(hidden, layout.index) for index, hidden in states.items()}
         keys = cast(Any, layers[layer]).self_attn.k_proj(tokens[layer])
         return Seen(*(t.float().cpu().numpy() for t in (torch.stack(rows, dim=1), tokens[0], keys)))

@@ -18,11 +18,14 @@ from vtstudy.evaluation.harness import Evaluator
 from vtstudy.evaluation.requests import Request
 from vtstudy.evaluation.shards import ALL, Shard
 from vtstudy.experiments.files import write_csv
+from vtstudy.experiments.processes import answer_in_processes, default_processes, score_in_processes
 from vtstudy.experiments.registry import all_requests
 from vtstudy.experiments.runner import evaluator_of
 from vtstudy.experiments.settings import Settings, settings_of
 
 POLL = 10.0  # seconds between two looks at what other processes have stored
+ANSWERS_A_PROCESS = 500  # more than these pay for the start of a process
+SCORES_A_PROCESS = 10
 PATIENCE = 2 * 3600.0  # seconds without any new answer after which nobody waits any longer
 
 
@@ -35,6 +38,7 @@ def answer_all(
     shard: Shard = ALL,
     launched: bool = False,
     check_shards: int | None = None,
+    processes: int | None = None,
     prefetch: bool | None = None,
     **changes: object,
 ) -> tuple[Path | None, dict[str, str]]:
@@ -48,6 +52,8 @@ def answer_all(
         launched: whether the processes of all shards were started together: then the first one waits for the others
             and writes the summary. Otherwise a shard writes none.
         check_shards: make no answers, but check that so many shards made all of them, and write the summary.
+        processes: how many processes of this machine share the answers, and their scores; None for
+            `default_processes`. Only one answers a shard that is not all.
         prefetch: see `Evaluator`.
         changes: settings of the command line; None changes nothing.
 
@@ -67,6 +73,10 @@ def answer_all(
         if lacking := evaluator.missing(requests, check_shards):
             raise _incomplete(key, lacking)
     else:
+        if processes is None:
+            processes = default_processes(settings.checkpoint, evaluator.checkpoint.device.type)
+        if shard.is_all and processes > 1:
+            _in_processes(evaluator, settings, requests, processes)
         evaluator.answer(requests, shard=shard)
         if not shard.is_all:
             if not launched or shard.number > 1:
@@ -74,6 +84,18 @@ def answer_all(
             wait_for_others(evaluator, requests, key, shard.count)
     evaluator.check_agreement(requests)
     return write_csv(summary / f"{key}.csv", _rows(evaluator, requests)), left_out
+
+
+def _in_processes(evaluator: Evaluator, settings: Settings, requests: list[Request], processes: int) -> None:
+    """Answer and score in several processes, where enough is missing to pay for their start."""
+    missing = sum(sum(counts.values()) for counts in evaluator.missing(requests).values())
+    if missing > ANSWERS_A_PROCESS * processes:
+        answer_in_processes(settings, requests, processes, missing)
+    elif missing:
+        return
+    unscored = evaluator.unscored(requests)
+    if len(unscored) > SCORES_A_PROCESS * processes:
+        score_in_processes(settings, unscored, processes)
 
 
 def wait_for_others(

@@ -7,12 +7,11 @@ energies for the keep ratios of `experiments.eadaprune`.
 
 from collections.abc import Sequence
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from vtstudy.evaluation.cache_key import ANSWERING, files_digest, meaning
+from vtstudy.evaluation.cache_key import ANSWERING, files_digest, meaning, package_version
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.experiments import image_spectra
 from vtstudy.experiments.calibration import budgets, calibrate
@@ -45,7 +44,7 @@ def opened(files: Sequence[Path]) -> CalibrationPictures:
     Raises:
         EvaluationError: when a file is looked at that is no picture.
     """
-    key = {"files": files_digest({str(file): file for file in files}), "pillow": version("pillow")}
+    key = {"files": files_digest({str(file): file for file in files}), "pillow": package_version("pillow")}
     return CalibrationPictures(len(files), key, lambda: Pictures([partial(_opened, file) for file in files]))
 
 

@@ -2,9 +2,10 @@
 
 - `cost.csv`: FLOPs by part, cache and weights for one prompt and its first answer token (POPE's answers have one
   token), for every model, method and keep ratio of the paper.
+- `method_costs.csv`: what every method of the library saves on the paper's first model.
 - `conventions.csv`: the FLOPs reductions of the captions under every way to count.
 
-Both follow from configurations alone, so they are the same on every machine. Measured times are in `timings.csv` (the
+All follow from configurations alone, so they are the same on every machine. Measured times are in `timings.csv` (the
 miniature) and in `reports/recorded` (a GPU).
 """
 
@@ -13,7 +14,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from vtprune.cost import Cost, Shape, Workload, cost, parameters, shape_of
-from vtprune.methods import get_method
+from vtprune.methods import get_method, methods
 from vtprune.methods.base import Method
 from vtstudy.experiments.files import write_csv
 from vtstudy.experiments.flops_conventions import AROUND, PRINTED, conventions, fitting_text, reduction
@@ -55,6 +56,24 @@ def cost_rows() -> Iterator[dict[str, object]]:
             }
 
 
+def method_cost_rows() -> Iterator[dict[str, object]]:
+    """A row for each method of the library that takes a budget, and for each keep ratio, on the paper's first model."""
+    model, size = next(iter(SIZES.items()))
+    shape = shape_of(size.config())
+    unpruned = cost(shape, get_method("none"), size.workload)
+    for name, cls in methods().items():
+        for keep in KEEPS if cls.takes_keep() else ():
+            costs = cost(shape, get_method(name, keep=keep), size.workload)
+            yield {
+                "model": model,
+                "method": name,
+                "keep": keep,
+                "choosing_flops": costs.scoring + costs.selection,
+                "flops_saved_percent": _saved(costs.flops, unpruned.flops),
+                "cache_saved_percent": _saved(costs.cache_bytes, unpruned.cache_bytes),
+            }
+
+
 def convention_rows() -> Iterator[dict[str, object]]:
     """A row for each convention and model of the captions."""
     shapes = {model: shape_of(SIZES[model].config()) for model in PRINTED}
@@ -93,8 +112,9 @@ def _saved(pruned: int, unpruned: int) -> str:
 
 
 def write_costs(folder: Path) -> list[Path]:
-    """Write `cost.csv` and `conventions.csv` to a folder; returns their paths."""
+    """Write the three tables to a folder; returns their paths."""
     return [
         write_csv(folder / "cost.csv", cost_rows()),
+        write_csv(folder / "method_costs.csv", method_cost_rows()),
         write_csv(folder / "conventions.csv", convention_rows()),
     ]

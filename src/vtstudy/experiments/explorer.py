@@ -19,6 +19,7 @@ from vtstudy.benchmarks import BENCHMARKS, limit_of
 from vtstudy.config import Config
 from vtstudy.evaluation.cache_key import ANSWERING, data_digest, meaning, method_key
 from vtstudy.evaluation.errors import EvaluationError
+from vtstudy.evaluation.references import references
 from vtstudy.evaluation.requests import Request, Variant
 from vtstudy.experiments.all_methods import ALL_METHODS
 from vtstudy.experiments.figure_runner import Study
@@ -27,13 +28,14 @@ from vtstudy.experiments.provenance import checkpoint_facts, facts
 from vtstudy.experiments.registry import get_experiment
 from vtstudy.experiments.runner import limits_of, requests_of, variants_of
 from vtstudy.experiments.settings import FigureSettings, Settings
-from vtstudy.experiments.single_answers import caption_unit, references, share_right
+from vtstudy.experiments.single_answers import caption_unit, share_right
 from vtstudy.experiments.spec import BASELINE
 from vtstudy.experiments.token_maps import TokenMap, token_maps
+from vtstudy.results_table import UNPRUNED
 
 NAME = "explorer"
 _MAPPING = ("vtstudy.experiments.token_maps",)
-_JUDGING = ("vtstudy.experiments.single_answers",)
+_JUDGING = ("vtstudy.experiments.single_answers", "vtstudy.evaluation.references")
 _QUALITY = 88
 """Of pictures that are smaller in WebP's lossy form."""
 
@@ -63,7 +65,13 @@ def explore(config: Config, **changes: Any) -> Path:
     entry = get_experiment(ALL_METHODS.name)
     model = next(iter(entry.models(config)), None)
     settings: Settings = entry.settings_of(config, model, **changes)
-    limits, variants = limits_of(ALL_METHODS, settings), variants_of(ALL_METHODS, settings)
+    limits = limits_of(ALL_METHODS, settings)
+    # The page asks for a budget, so that a method that takes none has no place on it.
+    variants = {
+        (name, keep): variant
+        for (name, keep), variant in variants_of(ALL_METHODS, settings).items()
+        if keep is not None or name in UNPRUNED
+    }
     of_figure = FigureSettings(**settings.model_dump(), benchmarks=tuple(limits))
     with tqdm(desc=NAME, total=len(limits), unit="benchmark", dynamic_ncols=True) as bar:
         study = Study(NAME, of_figure, tqdm(disable=True))
@@ -75,7 +83,9 @@ def explore(config: Config, **changes: Any) -> Path:
             bar.update()
     study.table("pictures", pictures)
     study.table("answers", answers)
-    study.table("methods", [{"method": name, "summary": _summary(name)} for name in ALL_METHODS.variants])
+    study.table(
+        "methods", [{"method": name, "summary": _summary(name)} for name in dict.fromkeys(name for name, _ in variants)]
+    )
     seconds = time.perf_counter() - start
     run_facts = facts(settings, **checkpoint_facts(study.evaluator.checkpoint), seconds=seconds, answers=len(answers))
     write(
@@ -163,9 +173,7 @@ def _label(name: str, keep: float | None) -> str:
 
 def _summary(name: str) -> str:
     """What a method does, in one sentence; empty for the unpruned model."""
-    if name not in methods() or name == "none":
-        return ""
-    return (methods()[name].__doc__ or "").strip().splitlines()[0]
+    return methods()[name].summary() if name in methods() and name != "none" else ""
 
 
 def _answers(study: Study[FigureSettings], benchmark: str, variant: Variant, chosen: Sequence[int]) -> list[str]:

@@ -19,7 +19,9 @@ Results for 90 % pruning and the prompts of `paper_models.SIZES`:
 
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
+
+import numpy as np
 
 from vtprune.cost.flops import Workload
 from vtprune.cost.model_shapes import Shape
@@ -71,9 +73,7 @@ def conventions() -> list[Convention]:
 
 def reduction(convention: Convention, shape: Shape, workload: Workload, keep: float) -> float:
     """The fraction of the FLOPs that pruning to `int(keep * image tokens)` saves under a convention."""
-    pruned = int(workload.image_tokens * keep)
-    unpruned = _flops(convention, shape, workload, workload.image_tokens)
-    return 1 - _flops(convention, shape, workload, pruned) / unpruned
+    return float(_reductions(convention, shape, workload, keep, np.array([workload.text_tokens]))[0])
 
 
 def fitting_text(convention: Convention, shape: Shape, workload: Workload, keep: float, printed: float) -> int | None:
@@ -84,23 +84,28 @@ def fitting_text(convention: Convention, shape: Shape, workload: Workload, keep:
     """
     if convention.scope == "image":
         return None
-    fits = []
-    for text in range(1, 500):
-        error = abs(reduction(convention, shape, replace(workload, text_tokens=text), keep) - printed)
-        if error <= AROUND:
-            fits.append((error, text))
-    return min(fits)[1] if fits else None
+    texts = np.arange(1, 500)
+    errors = np.abs(_reductions(convention, shape, workload, keep, texts) - printed)
+    nearest = int(errors.argmin())
+    return int(texts[nearest]) if errors[nearest] <= AROUND else None
 
 
-def _flops(convention: Convention, shape: Shape, workload: Workload, kept: int) -> float:
+def _reductions(convention: Convention, shape: Shape, workload: Workload, keep: float, texts: np.ndarray) -> np.ndarray:
+    """The fractions for several numbers of text tokens."""
+    pruned = int(workload.image_tokens * keep)
+    unpruned = _flops(convention, shape, workload, workload.image_tokens, texts)
+    return 1 - _flops(convention, shape, workload, pruned, texts) / unpruned
+
+
+def _flops(convention: Convention, shape: Shape, workload: Workload, kept: int, texts: np.ndarray) -> np.ndarray:
     decoder = shape.decoder
     if convention.mlp == "plain":
         decoder = replace(decoder, mlp_matrices=2, kv_heads=decoder.heads)
     share = {"whole": 1.0, "causal": 0.5, "none": 0.0}[convention.attention]
-    text = 0 if convention.scope == "image" else workload.text_tokens
+    text = np.zeros_like(texts) if convention.scope == "image" else texts
 
-    def layer(image: int) -> float:
-        tokens = text + image
+    def layer(image: int) -> Any:
+        tokens: Any = text + image  # the formulas hold for arrays, too
         return decoder.linear(tokens) + share * decoder.attention(tokens, tokens)
 
     layers = convention.layer * layer(workload.image_tokens) + (decoder.layers - convention.layer) * layer(kept)

@@ -18,7 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from vtprune.methods import Method, SpectralBudget
+from vtstudy.evaluation.harness import Evaluator
 from vtstudy.experiments.files import write_csv
+from vtstudy.experiments.kept_words import write_kept_words
 from vtstudy.experiments.runner import evaluator_of, limits_of, run, variants_of
 from vtstudy.experiments.sensitivity import variant_rows
 from vtstudy.experiments.settings import SpectralSettings
@@ -68,7 +70,7 @@ def token_rows(
 
 
 def run_matched(
-    experiment: Experiment, settings: SpectralSettings
+    experiment: Experiment, settings: SpectralSettings, evaluator: Evaluator
 ) -> tuple[Path, dict[tuple[str, float | None], np.ndarray], int]:
     """Run an experiment, and write `<name>/tokens.csv`: the average tokens of every pruned variant.
 
@@ -81,7 +83,6 @@ def run_matched(
     Raises:
         EvaluationError, CheckpointError, DatasetError: if a setting, the checkpoint or the data cannot be used.
     """
-    evaluator = evaluator_of(settings)
     path = run(experiment, settings, evaluator)
     limits = limits_of(experiment, settings)
     variants = {
@@ -106,13 +107,20 @@ def energy_of(method: Method) -> float | None:
 
 
 def run_comparison(experiment: Experiment, settings: SpectralSettings) -> Path:
-    """Run an experiment with spectral budgets; returns the path of its results."""
-    return run_matched(experiment, settings)[0]
+    """Run an experiment with spectral budgets; returns the path of its results.
+
+    Where fixed and spectral budgets are compared on questions about text, it also writes `<name>/words.csv`.
+    """
+    evaluator = evaluator_of(settings)
+    path = run_matched(experiment, settings, evaluator)[0]
+    folder = Path(settings.out) / (settings.name or experiment.name)
+    write_kept_words(evaluator, variants_of(experiment, settings), limits_of(experiment, settings), folder)
+    return path
 
 
 def run_sensitivity(experiment: Experiment, settings: SpectralSettings) -> Path:
     """Run the experiment sensitivity, which also writes `sensitivity/variants.csv`; returns the path of its results."""
-    path, tokens, images = run_matched(experiment, settings)
+    path, tokens, images = run_matched(experiment, settings, evaluator_of(settings))
     rows = variant_rows(experiment, tokens, images)
     write_csv(Path(settings.out) / experiment.name / "variants.csv", rows)
     return path

@@ -18,26 +18,6 @@ from vtstudy.experiments.settings import FigureSettings
 from vtstudy.experiments.spec import VariantSpec
 from vtstudy.experiments.spectra import POWERS
 
-# Rows of the splits that the tasks load, as the data sets' cards on the Hub say.
-QUESTIONS_ON_THE_HUB = {
-    "nocaps": 4500,
-    "flickr30k": 31783,
-    "vqav2": 214354,
-    "gqa": 12578,
-    "okvqa": 5046,
-    "vizwiz": 4319,
-    "textvqa": 5000,
-    "chartqa": 2500,
-    "docvqa": 5349,
-    "pope": 9000,
-    "mme": 2374,
-    "mmbench": 4329,
-    "mmvet": 218,
-    "seedbench": 14233,  # of 17990, those about images
-    "scienceqa": 2017,
-    "mmbench_cn": 4329,
-}
-
 
 @dataclass(frozen=True)
 class PlannedRun:
@@ -232,7 +212,14 @@ def question_count(config: Config, benchmark: str, limit: Limit) -> int:
     """
     data = config.evaluation.data
     if data is None or (config.downloads is not None and not (Path(data) / BENCHMARKS[benchmark].path).is_dir()):
-        available = QUESTIONS_ON_THE_HUB[BENCHMARKS[benchmark].variant_of or benchmark]
+        rows = BENCHMARKS[BENCHMARKS[benchmark].variant_of or benchmark].rows
+        known = rows or limit_of(limit, benchmark)
+        if known is None:
+            raise EvaluationError(
+                f"nothing says how many questions {BENCHMARKS[benchmark].title} has: set `rows` in "
+                "vtstudy/benchmarks.py, or a limit in the parameters"
+            )
+        available = known
     else:
         check_available(benchmark, data)
         if Path(data).is_dir():

@@ -4,7 +4,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from vtstudy.checkpoint_source import Source, data_commits
+from vtstudy.evaluation.cache_key import package_version
 from vtstudy.evaluation.presentation import Presentation
 from vtstudy.experiments.settings import Settings
 
@@ -106,7 +107,7 @@ def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str | None]:
 
 def _version(name: str) -> str | None:
     try:
-        return version(name)
+        return package_version(name)
     except PackageNotFoundError:
         return None
 

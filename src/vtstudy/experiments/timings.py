@@ -1,5 +1,7 @@
 """Table 3's times on this machine: the costs of the methods on one model, as ratios to the unpruned model.
 
+For every other method of the library, the time of scoring and choosing is measured, too.
+
 Times differ from run to run, so no other result depends on them. They are stored with other measurements: the files
 hold the times of the first run on this machine with this code. The ratios are taken round by round.
 """
@@ -10,11 +12,13 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from vtprune.cost.measure import Plan, measure, variants
+from vtprune.cost.measure import Plan, measure, measure_choosing, variants
 from vtprune.cost.timing import ratios
+from vtprune.methods import get_method, methods
 from vtstudy.checkpoint_source import model_name
 from vtstudy.evaluation.cache_key import ANSWERING, checkpoint_digest, defining_modules, meaning
 from vtstudy.evaluation.measurement_cache import MeasurementCache
@@ -57,20 +61,21 @@ def measure_timings(
     """
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = dtype or "float32"
-    methods = variants(KEEP, place)
+    named = variants(KEEP, place)
     machine = machine_facts() | {"versions": versions(SOFTWARE)}
     if place.type == "cuda":
         machine["gpu"] = torch.cuda.get_device_name(place)
-    code = {"vtprune.cost.measure", *ANSWERING}.union(*map(defining_modules, methods.values()))
+    code = {"vtprune.cost.measure", *ANSWERING}.union(*map(defining_modules, named.values()))
     key = {
         "machine": machine,
         "checkpoint": checkpoint_digest(checkpoint),
-        "methods": {method_name: method.signature() for method_name, method in methods.items()},
+        "methods": {method_name: method.signature() for method_name, method in named.items()},
         "code": meaning(code),
         "rounds": rounds,
     }
     if (place.type, dtype) != ("cpu", "float32"):  # keys of times that were stored before have neither
         key |= {"device": place.type, "dtype": dtype}
+    choosing = _choosing(checkpoint, cache, key, rounds, place, dtype, fresh=fresh)
     name = model_name(checkpoint)
     rows: list[dict[str, object]] = []
     milliseconds = {}
@@ -81,7 +86,7 @@ def measure_timings(
             partial(_measured, checkpoint, batch, rounds, place, dtype),
             fresh=fresh,
         )
-        seconds = {method: seconds[method] for method in methods if method in seconds}  # in the order of the methods
+        seconds = {method: seconds[method] for method in named if method in seconds}  # in the order of the methods
         rows += rows_of(name, batch, seconds)
         milliseconds[batch] = {
             method: {
@@ -95,24 +100,54 @@ def measure_timings(
         "keep": KEEP,
         "machine": machine,
         "median_milliseconds": milliseconds,
+        "choosing_milliseconds": choosing,
     }
     write(folder / "timings.json", json.dumps(facts, indent=2) + "\n")
     return write_csv(folder / "timings.csv", rows)
 
 
+def _choosing(
+    checkpoint: Path,
+    cache: Path,
+    key: Mapping[str, Any],
+    rounds: int,
+    device: torch.device,
+    dtype: str,
+    *,
+    fresh: bool,
+) -> dict[str, float]:
+    """By method with a budget, the median milliseconds of scoring and choosing for one prompt."""
+    candidates = {name: get_method(name, keep=KEEP) for name, cls in methods().items() if cls.takes_keep()}
+    code = {"vtprune.cost.measure", *ANSWERING}.union(*map(defining_modules, candidates.values()))
+    signatures = {name: method.signature() for name, method in candidates.items()}
+    seconds = MeasurementCache(cache / "measurements").data(
+        "choosing",
+        {**key, "methods": signatures, "code": meaning(code)},
+        lambda: measure_choosing(_model(checkpoint, device, dtype), candidates, _plan(1, rounds)),
+        fresh=fresh,
+    )
+    return {name: round(1000 * statistics.median(seconds[name]), 3) for name in candidates}
+
+
 def _measured(checkpoint: Path, batch: int, rounds: int, device: torch.device, dtype: str) -> Seconds:
+    measured = measure(_model(checkpoint, device, dtype), variants(KEEP, device), _plan(batch, rounds), progress=_show)
+    _show("")
+    for method, held in measured.peak_bytes.items():
+        measured.seconds[method][PEAK] = [held] * rounds  # the highest of all rounds
+    return measured.seconds
+
+
+def _model(checkpoint: Path, device: torch.device, dtype: str) -> Any:
     from transformers import AutoModelForImageTextToText
 
     model = AutoModelForImageTextToText.from_pretrained(
         checkpoint, dtype=getattr(torch, dtype), attn_implementation="sdpa", local_files_only=True
     )
-    model = model.to(device).eval()  # type: ignore[arg-type]  # transformers' stub takes no device
-    plan = Plan(batch=batch, rounds=rounds, loop_rounds=rounds, text_tokens=32)
-    measured = measure(model, variants(KEEP, device), plan, progress=_show)
-    _show("")
-    for method, held in measured.peak_bytes.items():
-        measured.seconds[method][PEAK] = [held] * rounds  # the highest of all rounds
-    return measured.seconds
+    return model.to(device).eval()  # type: ignore[arg-type]  # transformers' stub takes no device
+
+
+def _plan(batch: int, rounds: int) -> Plan:
+    return Plan(batch=batch, rounds=rounds, loop_rounds=rounds, text_tokens=32)
 
 
 def rows_of(model: str, batch: int, seconds: Seconds) -> Iterator[dict[str, object]]:

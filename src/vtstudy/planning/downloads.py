@@ -1,6 +1,6 @@
 """What a profile fetches from the Hugging Face Hub, in bytes: checkpoints, and the asked rows of the data sets.
 
-Sizes come from the Hub where it can be reached, and from the table below where it cannot.
+Sizes come from the Hub where it can be reached, and from the table of benchmarks where it cannot.
 """
 
 import math
@@ -12,7 +12,6 @@ from pathlib import Path
 from vtstudy.benchmarks import BENCHMARKS
 from vtstudy.checkpoint_source import read_source
 from vtstudy.config import Config, Model
-from vtstudy.experiments.plan import QUESTIONS_ON_THE_HUB
 from vtstudy.experiments.questions_asked import questions_asked
 from vtstudy.fetching.data_sets import is_there, parts_of, read_record
 from vtstudy.fetching.hub import Kind, Repository
@@ -20,26 +19,6 @@ from vtstudy.fetching.models import NEEDED
 from vtstudy.planning.estimate import BYTES_PER_VALUE, is_known, weight_bytes
 from vtstudy.planning.hub import Hub
 
-# Bytes of a split's files, as the pages of the data sets on the Hub say. None where no page was at hand.
-# VQAv2: 159.6 kB a row, from a published tenth of its validation split. DocVQA: its rows with every picture.
-SPLIT_BYTES: Mapping[str, int | None] = {
-    "nocaps": 1_419_828_832,
-    "flickr30k": 4_409_506_758,
-    "vqav2": 34_200_000_000,
-    "gqa": 67_600_000,
-    "okvqa": 831_000_000,
-    "vizwiz": 2_097_998_373,
-    "textvqa": 920_000_000,
-    "chartqa": 72_600_000,
-    "docvqa": 2_532_447_207,
-    "pope": 255_000_000,
-    "mme": 864_600_000,
-    "mmbench": 96_600_000,
-    "mmvet": 67_200_000,
-    "seedbench": None,
-    "scienceqa": 130_000_000,
-    "mmbench_cn": 96_700_000,
-}
 CONVERTED = "OpenGVLab/InternVL2-"
 """Checkpoints whose ids begin so are converted, so that both versions are on the disk for a while."""
 
@@ -106,8 +85,8 @@ def data_downloads(config: Config, hub: Hub) -> list[Download]:
         size: int | None = 0
         for name, base in _splits_of(identifier, needed).items():
             split = _split_bytes(base, found)
-            count, available = needed[name], QUESTIONS_ON_THE_HUB[base]
-            share = 1.0 if count is None else min(1.0, count / available)
+            count, available = needed[name], BENCHMARKS[base].rows
+            share = 1.0 if count is None or available is None else min(1.0, count / available)
             size = None if split is None or size is None else size + round(share * split)
         # `datasets` writes the rows once more, in its own cache.
         downloads.append(Download("dataset", identifier, size, None if size is None else 2 * size, found is not None))
@@ -166,4 +145,4 @@ def _split_bytes(benchmark: str, found: Repository | None) -> int | None:
         of_files = sum(size for path, size in found.sizes.items() if any(fnmatch(path, each) for each in patterns))
         if of_files:
             return of_files
-    return SPLIT_BYTES[benchmark]
+    return BENCHMARKS[benchmark].split_bytes

@@ -1,10 +1,6 @@
 """The report: every published number beside ours, verdicts on the papers' claims, charts; all text made from numbers.
 
-`build_report` writes it, and `vtstudy.report.notebooks.render_notebooks` writes the notebooks as pages. Nothing here
-imports the evaluation or the experiments: the report reads their files.
+`vtstudy.report.build.build_report` writes it, and `vtstudy.report.notebooks.render_notebooks` writes the notebooks as
+pages. Nothing here imports the evaluation or the experiments: the report reads their files. Nothing is imported here
+either, so that the notebooks' kernels, which only make tables, need not load what draws.
 """
-
-from vtstudy.report.build import build_report
-from vtstudy.report.errors import ReportError
-
-__all__ = ["ReportError", "build_report"]

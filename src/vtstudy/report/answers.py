@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vtstudy.report import formatting
-from vtstudy.report.eadaprune.data import SPECTRAL, SpectralData
+from vtstudy.report.controls import FASTV_AT_HALF
+from vtstudy.report.eadaprune.data import SpectralData
 from vtstudy.report.evidence import NOT_RUN, UNTESTABLE, Kind, Outcome, word, words
 from vtstudy.report.inputs import Inputs
 from vtstudy.report.labels import method_label
-from vtstudy.report.published import PrintedNumbers, load_published
+from vtstudy.report.published import load_published
 from vtstudy.report.results import HIGHER, LOWER, Measurement
 from vtstudy.report.table_links import KEEP, KEY_MODEL, MAIN_TABLES
 from vtstudy.report.tables import main_experiment
@@ -106,7 +107,7 @@ def beats_fastv(inputs: Inputs, by_id: dict[str, ClaimResult]) -> Answer:
     counted = f"Means on {formatting.counted(len(values), noun)}: {span} {POINTS}"
     if len(values) == 1:
         counted = f"{_capital(inputs.title(first))}: {lowest.text(sign=True)} {POINTS}"
-    printed = PrintedNumbers(inputs.published)
+    printed = inputs.printed
     gaps = [
         printed.percent(paper, "adaptprune", MEAN, table) - printed.percent(paper, "fastv", MEAN, table)
         for paper, table in ((paper, _table(inputs, paper)) for paper in by_model)
@@ -122,11 +123,12 @@ def beats_fastv(inputs: Inputs, by_id: dict[str, ClaimResult]) -> Answer:
     ]
     text = f"{counted}{paper}."
     if cells:
-        below = sum(cell.alone == Outcome.CONTRADICTS for cell in cells)
-        above = sum(cell.alone == Outcome.SUPPORTS for cell in cells)
+        ahead, behind = (
+            formatting.how_many(sum(cell.outcome == side for cell in cells))
+            for side in (Outcome.SUPPORTS, Outcome.CONTRADICTS)
+        )
         text += (
-            f" By benchmark, {above} of {len(cells)} intervals lie above zero and {below or 'none'} "
-            f"{'lies' if below in (0, 1) else 'lie'} below."
+            f" By benchmark, it is clearly ahead in {ahead} of {len(cells)} comparisons and clearly behind in {behind}."
         )
     return Answer(question, _side_word(kind, sides), text)
 
@@ -147,7 +149,7 @@ def how_much_is_lost(inputs: Inputs, by_id: dict[str, ClaimResult]) -> Answer:
     if claim is None or not claim.measured:
         return Answer(question, NOT_RUN, "No mean over the benchmarks was measured.")
     value, interval = claim.written(claim.comparisons[0])
-    printed = PrintedNumbers(inputs.published).retention(KEY_MODEL, "adaptprune", MAIN_TABLES["table1"])
+    printed = inputs.printed.retention(KEY_MODEL, "adaptprune", MAIN_TABLES["table1"])
     text = (
         f"AdaptPrune keeps {value} % ({interval}) of the unpruned score; the paper’s table gives "
         f"{formatting.number(printed)} %."
@@ -155,7 +157,10 @@ def how_much_is_lost(inputs: Inputs, by_id: dict[str, ClaimResult]) -> Answer:
     for control in claim.failed:
         if control.id == "fastv-at-half":
             kept = control.figure.partition(" %")[0]
-            text += f" But a control is not met: FastV keeps {kept} % with half of the tokens."
+            text += (
+                f" The two cannot be compared: with half of the tokens, FastV keeps {kept} % here, and losses are "
+                f"tested from {FASTV_AT_HALF:g} % on."
+            )
     return Answer(question, claim.verdict, text)
 
 
@@ -171,15 +176,15 @@ def every_cue(inputs: Inputs, model: str | None, by_id: dict[str, ClaimResult]) 
         return Answer(question, NOT_RUN, "The ablation was not run.")
     kind = _kind(inputs, [KEY_MODEL])
     listed = formatting.listed([f"{name} {step.text(sign=True)}" for name, step in known.items()])
-    text = f"Each adds to those before it, in {POINTS}: {listed}."
+    text = f"Each cue is added to those before it, in {POINTS}: {listed}."
     correction = by_id.get("correction-helps")
     sides = dict(zip(known, clear_sides(list(known.values()), inputs.interval / 100), strict=True))
     if correction and correction.failed:
-        text += " No positional bias is shared here, so that its correction cannot be tested."
+        text += " The model shares no positional bias to correct."
         sides.pop("correction", None)
     verdict = _side_word(kind, list(sides.values())) if sides else UNTESTABLE
     if correction and correction.failed and sides:
-        verdict = f"{verdict} (correction: {UNTESTABLE})"
+        verdict = f"{formatting.listed(list(sides))}: {verdict}; correction: {UNTESTABLE}"
     return Answer(question, verdict, text)
 
 
@@ -218,10 +223,10 @@ def spectral(inputs: Inputs) -> Answer:
     low = min(values, key=lambda gain: gain.value)
     up, down = sides.count(HIGHER), sides.count(LOWER)
     run = f"{formatting.counted(len(values), 'comparison')} on {formatting.counted(len(papers), _noun(inputs, papers))}"
-    span = f"{formatting.signed(low.value)} to {largest.text(sign=True)} {POINTS}"
     text = (
-        f"Of {run}, {up or 'none'} {'is' if up < 2 else 'are'} clearly above zero and {down or 'none'} clearly below: "
-        f"{span}, most with {method_label(host + SPECTRAL)} at {formatting.percent(keep)}."
+        f"Of {run} with fixed budgets, {formatting.how_many(up)} {'is' if up < 2 else 'are'} clearly above zero and "
+        f"{formatting.how_many(down)} clearly below. The differences go from {formatting.signed(low.value)} to "
+        f"{largest.text(sign=True)} {POINTS}, with {method_label(host)} at {formatting.percent(keep)}."
     )
     return Answer(question, _side_word(_kind(inputs, papers), sides), text + _published_gain(inputs))
 
@@ -240,14 +245,14 @@ def against_themselves(claims: Sequence[ClaimResult], found: Sequence[Finding]) 
     cells = [finding for finding in found if finding.verdict == DISAGREE]
     verdict = word(Kind.PAPER, Outcome.CONTRADICTS if wrong or cells else Outcome.SUPPORTS)
     text = (
-        f"{len(wrong)} of {formatting.counted(len(printed), 'statement')} that its tables can test "
-        f"{'is' if len(wrong) == 1 else 'are'} contradicted by them"
+        f"Its tables can test {formatting.counted(len(printed), 'statement')}, and contradict "
+        f"{formatting.how_many(len(wrong))}."
     )
     if cells:
         verb = "disagrees" if len(cells) == 1 else "disagree"
         example = f"{cells[0].where}: {cells[0].found}"
-        text += f"; {formatting.counted(len(cells), 'cell')} {verb} with another table, such as {example}"
-    return Answer("Does AdaptPrune’s paper agree with itself?", verdict, f"{text}.")
+        text += f" {formatting.counted(len(cells), 'cell')} {verb} with another table, such as {example}."
+    return Answer("Does AdaptPrune’s paper agree with itself?", verdict, text)
 
 
 def not_run(inputs: Inputs, printed_values: Sequence[PrintedValue]) -> list[str]:

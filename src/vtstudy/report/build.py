@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from vtstudy.report.captions import CAPTIONS
+from vtstudy.report.captions import CAPTIONED, CAPTIONS
+from vtstudy.report.charts.drawing import write_charts
 from vtstudy.report.claim_rows import items_table
 from vtstudy.report.explorer import write_explorer
 from vtstudy.report.inputs import Folders, load
@@ -39,7 +40,8 @@ def build_report(
 
     Each page is written as Markdown, too: the first as README.md. The first paper's verdicts are in verdicts.csv,
     claims.csv and claim_items.csv; the second paper's files end in `_eadaprune`.
-    notebook_answers.json holds what the notebooks answer.
+    notebook_answers.json holds what the notebooks answer. Charts are drawn by several processes, which import the main
+    module again: a script makes the report below `if __name__ == "__main__":`.
 
     Args:
         reports: folder of results.csv, provenance.json and `results/`, the experiments' other files. What an
@@ -59,7 +61,8 @@ def build_report(
     out = Path(reports if out is None else out)
     _empty(out / "figures")
     _empty(out / PAGES)
-    view = build_view(inputs, out / "figures")
+    view = build_view(inputs)
+    write_charts(view.charts, out / "figures")
     write_explorer(inputs.folders.data / "explorer", out / "explorer")
     for name, frame in _tables(view).items():
         frame.to_csv(out / name, index=False, lineterminator="\n")
@@ -133,5 +136,7 @@ def _tables(view: View) -> dict[str, pd.DataFrame]:
         "verdicts_eadaprune.csv": view.second.published_frame(),
         "claims_eadaprune.csv": claims_frame(view.second.claims),
         "claim_items_eadaprune.csv": comparisons_frame(view.second.claims),
-        f"figures/{CAPTIONS}": pd.DataFrame([vars(chart) for chart in view.charts]),
+        f"figures/{CAPTIONS}": pd.DataFrame(
+            [{name: getattr(chart, name) for name in CAPTIONED} for chart in view.charts]
+        ),
     }

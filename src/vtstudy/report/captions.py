@@ -8,6 +8,8 @@ import pandas as pd
 
 CAPTIONS = "captions.csv"
 """The file beside the figures that holds their captions; the report writes it."""
+CAPTIONED = ("name", "title", "caption", "alt", "file")
+"""Its columns."""
 ENDINGS = (".svg", ".png")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vtstudy.report import formatting
-from vtstudy.report.evidence import TITLES, Kind, Outcome, words
+from vtstudy.report.evidence import TITLES, Kind, Outcome, word
 from vtstudy.report.inputs import Inputs
 from vtstudy.report.labels import term_label
 from vtstudy.report.text_table import Table
@@ -20,7 +20,7 @@ class ClaimGroup:
     Attributes:
         kind: of the evidence.
         title: for readers.
-        words: the words that this kind may use.
+        words: the words that this kind has for a claim that holds and for one that does not.
         claims: in the order of their files.
         table: one line for each.
     """
@@ -49,14 +49,24 @@ def claim_groups(inputs: Inputs, claims: list[ClaimResult], page: str) -> list[C
         if of_kind:
             lines = [(_words(claim, page), _cells(inputs, claim)) for claim in of_kind]
             table = Table("", HEADS, lines, first="Claim", left=HEADS)
-            groups.append(ClaimGroup(kind, TITLES[kind], formatting.listed(words(kind)), of_kind, table))
+            own = " or ".join(word(kind, outcome) for outcome in (Outcome.SUPPORTS, Outcome.CONTRADICTS))
+            groups.append(
+                ClaimGroup(
+                    kind,
+                    TITLES[kind],
+                    own,
+                    of_kind,
+                    table,
+                )
+            )
     return groups
 
 
 def _words(claim: ClaimResult, page: str) -> str:
     """The paper's sentence in quotation marks, or ours without; linked to its figures, and with an anchor."""
-    text = f"“{claim.statement}”" if claim.quoted else f"{claim.statement} *(our words)*"
-    return f'<a id="{claim.id}"></a>{text} [{claim.id}]({page}#{claim.id})'
+    link = f"({page}#{claim.id})"
+    text = f"[“{claim.statement}”]{link}" if claim.quoted else f"[{claim.statement}]{link} *(our words)*"
+    return f'<a id="{claim.id}"></a>{text}'
 
 
 def _cells(inputs: Inputs, claim: ClaimResult) -> list[str]:
@@ -88,10 +98,10 @@ def ours(claim: ClaimResult) -> str:
     tested = len(claim.measured) - untestable
     if not tested:
         return f"none of {untestable} can be tested"
-    text = f"{claim.counted(Outcome.SUPPORTS)} of {tested} for it"
+    text = f"{formatting.how_many(claim.counted(Outcome.SUPPORTS))} of {tested} for it"
     against = claim.counted(Outcome.CONTRADICTS)
     if not claim.counted(Outcome.CONTRADICTS, alone=True):
-        text += "; no interval against"
+        text += "; none against"
     else:
         text += f", {against} against" if against else "; against it none clearly"
     return f"{text}; {untestable} untestable" if untestable else text

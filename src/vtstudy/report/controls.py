@@ -90,14 +90,23 @@ def _percent(score: Measurement | None) -> str:
     return f"{score.text()} % of the unpruned score" if score else formatting.NONE
 
 
+def _at_half(
+    inputs: Inputs, ours: str | None, method: str, least: float, title: str, if_met: str, if_not: str
+) -> Control:
+    """Whether a method keeps so many percent of the unpruned score with half of the tokens."""
+    score = _mean(inputs, ours, method, HALF)
+    met = score.value >= least if score else None
+    return _made(f"{method}-at-half", title, met, _percent(score), if_met, if_not)
+
+
 def fastv_at_half(inputs: Inputs, ours: str | None) -> Control:
     """FastV's authors prune half the tokens without harm: a model on which that costs much is of another kind."""
-    score = _mean(inputs, ours, "fastv", HALF)
-    return _made(
-        "fastv-at-half",
+    return _at_half(
+        inputs,
+        ours,
+        "fastv",
+        FASTV_AT_HALF,
         f"FastV keeps at least {FASTV_AT_HALF:g} % of the score with half of the tokens",
-        score.value >= FASTV_AT_HALF if score else None,
-        _percent(score),
         "How much is lost at other budgets may be compared.",
         "How much is lost does not carry over: claims about losses cannot be tested.",
     )
@@ -105,12 +114,12 @@ def fastv_at_half(inputs: Inputs, ours: str | None) -> Control:
 
 def random_at_half(inputs: Inputs, ours: str | None) -> Control:
     """Half of the tokens, chosen at random, still cover every object of a photograph."""
-    score = _mean(inputs, ours, "random", HALF)
-    return _made(
-        "random-at-half",
+    return _at_half(
+        inputs,
+        ours,
+        "random",
+        RANDOM_AT_HALF,
         f"Random selection keeps at least {RANDOM_AT_HALF:g} % with half of the tokens",
-        score.value >= RANDOM_AT_HALF if score else None,
-        _percent(score),
         "The image tokens are redundant, as the papers assume.",
         "The image tokens are less redundant than a photograph’s: ratios do not carry over.",
     )
@@ -170,7 +179,7 @@ def on_scale(inputs: Inputs, ours: str | None) -> Control:
         not outside if seen else None,
         figure,
         "Losses and gains can both show.",
-        "There, a gain over the unpruned model cannot show; two pruned scores still compare.",
+        "There, no method can be seen to gain on the unpruned model. Two pruned scores can still be compared.",
     )
 
 
@@ -224,7 +233,7 @@ def scoring_layer(inputs: Inputs, ours: str | None) -> Control:
     looks = [measurement for measurement in looks if measurement.has_interval]
     return _made(
         "scoring-layer",
-        "The layer that scores are taken from looks at what is asked",
+        "The layer that gives the scores attends to what is asked",
         all(measurement.side == HIGHER for measurement in looks) if looks else None,
         formatting.listed([f"{benchmark_label(m.benchmark)} {m.text(2)}" for m in looks]) or formatting.NONE,
         "Attention says which tokens the question needs.",

@@ -11,7 +11,6 @@ from vtstudy.report.charts.style import Chart
 from vtstudy.report.inputs import Inputs
 from vtstudy.report.labels import in_sentence, method_label
 from vtstudy.report.paper_figures import Section
-from vtstudy.report.published import PrintedNumbers
 from vtstudy.report.results import HIGHER, LOWER, OPEN, Measurement
 from vtstudy.report.studies import Overview, Study
 from vtstudy.report.table_links import KEEP, KEY_MODEL, TABLE_LINKS
@@ -108,8 +107,9 @@ def _main_tables(
                 counts[item.sign] += 1
     total = sum(counts.values())
     sentence = (
-        f"AdaptPrune’s interval over FastV lies above zero on {counts[HIGHER]} of {total} benchmarks and below on "
-        f"{counts[LOWER]}."
+        f"Read one by one, without correction, AdaptPrune’s interval over FastV lies above zero on "
+        f"{formatting.how_many(counts[HIGHER])} of {total} benchmarks and below on "
+        f"{formatting.how_many(counts[LOWER])}."
         if total
         else "AdaptPrune was not compared with FastV."
     )
@@ -137,7 +137,7 @@ def _main_tables(
 def _costs(inputs: Inputs) -> Exhibit:
     """Table 3: times and memories as ratios to the unpruned model, the paper's and ours."""
     title = "Table 3: time and memory"
-    printed = PrintedNumbers(inputs.published)
+    printed = inputs.printed
     lines, ours_seen = [], []
     for row in ("FastV", "AdaptPrune"):
         cells = []
@@ -147,22 +147,17 @@ def _costs(inputs: Inputs) -> Exhibit:
             cells += [formatting.number(papers_ratio(printed, KEY_MODEL, row, column), 2), ours or "not measured"]
         lines.append((row, cells))
     heads = [f"{column}, {whose}" for column in QUANTITIES for whose in ("paper", "ours")]
-    table = Table("Each cost over the unpruned model’s: below 1 pruning is cheaper.", heads, lines, first="Method")
+    table = Table("Each cost over the unpruned model’s: a value below 1 is a saving.", heads, lines, first="Method")
     fastv, adaptprune = (_ratio_of_times(inputs, method) for method in ("fastv", "adaptprune"))
     if math.isnan(fastv) or math.isnan(adaptprune):
         sentence = "Times were not measured here."
     else:
-        slower = "more" if adaptprune > fastv else "less"
+        in_paper = printed.cost(KEY_MODEL, "AdaptPrune", "Latency") / printed.cost(KEY_MODEL, "FastV", "Latency")
         sentence = (
-            f"End to end, AdaptPrune takes {abs(100 * (adaptprune / fastv - 1)):.0f} % {slower} time than FastV here, "
-            f"and {_more_in_paper(printed)} in the paper."
+            f"End to end, AdaptPrune takes {formatting.number(adaptprune / fastv, 2)} times as long as FastV here, and "
+            f"{formatting.number(in_paper, 2)} times in the paper."
         )
     return Exhibit(title, sentence, [], [table], "pages/costs.md")
-
-
-def _more_in_paper(printed: PrintedNumbers) -> str:
-    share = printed.cost(KEY_MODEL, "AdaptPrune", "Latency") / printed.cost(KEY_MODEL, "FastV", "Latency") - 1
-    return f"{abs(100 * share):.0f} % {'more' if share > 0 else 'less'}"
 
 
 def _ratio_of_times(inputs: Inputs, method: str) -> float:
@@ -197,8 +192,9 @@ def _ablation(inputs: Inputs, study: Study | None, page_of: dict[str, str]) -> E
         before = method
     up, down = (sum(step.side == side for step in steps) for side in (HIGHER, LOWER))
     sentence = (
-        f"Of {formatting.counted(len(steps), 'step')}, {up} {'raises' if up == 1 else 'raise'} the mean score and "
-        f"{down} {'lowers' if down == 1 else 'lower'} it; for {len(steps) - up - down} the interval includes zero."
+        f"Of {formatting.counted(len(steps), 'step')}, {formatting.how_many(up)} clearly "
+        f"{'raises' if up < 2 else 'raise'} the mean score and {formatting.how_many(down)} clearly "
+        f"{'lowers' if down < 2 else 'lower'} it."
     )
     heads = [*CUE_NAMES, "Paper", "Ours", "Over the row above"]
     table = Table("Mean percent of the unpruned score.", heads, lines, first="Row", left=CUE_NAMES)
@@ -244,7 +240,7 @@ def _parts(studies: Sequence[Study], page_of: dict[str, str]) -> Exhibit:
         link = TABLE_LINKS[study.table]
         for comparison in study.compared:
             if comparison.methods == ("adaptprune", "fastv") and comparison.keep in (None, KEEP):
-                up, down = comparison.count(HIGHER), comparison.count(LOWER)
+                up, down = (formatting.how_many(comparison.count(side)) for side in (HIGHER, LOWER))
                 sentences.append(
                     f"Table {study.table}: AdaptPrune’s interval over FastV lies above zero on {up} of "
                     f"{formatting.counted(len(comparison.items), link.noun)} and below on {down}."

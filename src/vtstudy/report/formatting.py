@@ -69,6 +69,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {plural}"
 
 
+def how_many(count: int) -> str:
+    """A count of things that were found: "none", "1", "2"."""
+    return str(count or "none")
+
+
 def agreeing(count: int, singular: str, plural: str) -> str:
     """A count with the verb that agrees with it: "1 is", "2 are"."""
     return f"{count} {singular if count == 1 else plural}"

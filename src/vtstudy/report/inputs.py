@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,15 @@ import yaml
 
 from vtstudy.report.checkpoints import RunModel
 from vtstudy.report.errors import ReportError
-from vtstudy.report.published import load_published
+from vtstudy.report.published import PrintedNumbers, load_published
 from vtstudy.report.results import Results, load_results
 from vtstudy.report.tolerances import Tolerances
 from vtstudy.results_table import read_table
 
 Mapping = dict[str, Any]
 """What a YAML or JSON file holds."""
-COST_TABLES = ("conventions.csv", "cost.csv", "timings.csv", "spectra_latency/latency.csv")
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a tenth of the time, where libyaml is there
+COST_TABLES = ("conventions.csv", "cost.csv", "method_costs.csv", "timings.csv", "spectra_latency/latency.csv")
 """Results other than scores, in the folder of the experiments' files. Claims read them by name."""
 
 
@@ -86,6 +88,11 @@ class Inputs:
     def profile(self) -> str:
         return self.provenance["profile"]
 
+    @cached_property
+    def printed(self) -> PrintedNumbers:
+        """The printed values of the first paper, by what they measure."""
+        return PrintedNumbers(self.published)
+
     def is_papers(self, model: str) -> bool:
         """Whether the paper's own checkpoint is run in the place of a model of the papers."""
         return model in self.models and self.models[model].is_papers
@@ -147,7 +154,7 @@ def read_mapping(path: Path) -> Mapping:
         raise ReportError(f"{path} does not exist.")
     try:
         text = path.read_text(encoding="utf-8")
-        data = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        data = json.loads(text) if path.suffix == ".json" else yaml.load(text, _LOADER)
     except (ValueError, yaml.YAMLError) as error:
         raise ReportError(f"{path} cannot be read ({str(error).splitlines()[0]}).") from error
     if not isinstance(data, dict):

@@ -1,5 +1,6 @@
 """Names for readers: of methods, pairs, benchmarks, metrics and units."""
 
+from vtprune.methods import methods
 from vtstudy.benchmarks import BENCHMARKS, printed_parts
 from vtstudy.report import formatting
 from vtstudy.results_table import DIFFERENCE, MEAN, PERCENT
@@ -31,12 +32,15 @@ METHOD_LABELS = {
     "last": "Last tokens",
     "pyramiddrop": "PyramidDrop",
     "visionzip": "VisionZip",
+    "cdpruner": "CDPruner without CLIP",
+    "dart": "DART",
     "divprune": "DivPrune",
     "fastervlm": "FasterVLM",
     "holov": "HoloV",
     "pooled": "Smaller picture",
     "prumergeplus": "PruMerge+",
     "scope": "SCOPE",
+    "sparsevlm": "SparseVLM",
     "vispruner": "VisPruner",
     "none": "All tokens",
     # What is measured besides scores stands in the column of methods, too.
@@ -95,7 +99,10 @@ _IN_SENTENCES = {
 
 
 def method_label(method: str) -> str:
-    """The name of a method ("fastv"), of a quantity of it ("fastv adjacency") or of a variant ("fastv tau=0.9")."""
+    """The name of a method ("fastv"), of a quantity of it ("fastv adjacency") or of a variant ("fastv tau=0.9").
+
+    A method without a label of its own has the name of its class.
+    """
     if method in METHOD_LABELS:
         return METHOD_LABELS[method]
     host, _, rest = method.partition(" ")
@@ -103,7 +110,7 @@ def method_label(method: str) -> str:
         return f"{method_label(host)}: {QUANTITY_LABELS[rest]}"
     if rest and host in METHOD_LABELS:
         return f"{METHOD_LABELS[host]}, {rest.replace('tau=', 'τ = ')}"
-    return method
+    return methods()[method].__name__ if method in methods() else method
 
 
 def variant_label(method: str) -> str:

@@ -39,10 +39,14 @@ def gaps(inputs: Inputs, methods: MethodTable, checked: Sequence[Control]) -> li
     ]
     latency = inputs.folders.data / "spectra_latency" / "latency.csv"
     if not latency.is_file() or "recorded" not in latency.read_text(encoding="utf-8"):
-        found.append(Gap("Times of spectral budgets on a GPU", "python benchmarks/spectra.py"))
-    if not (inputs.folders.data / "figure1" / "answers.csv").is_file():
-        found.append(Gap("Answers under the pictures of kept tokens (Figures 1, 6 and 7)", ""))
-    found.append(Gap("E-AdaPrune’s example of a word kept by its budget and lost by a fixed one (“Corona”)", ""))
+        command = "python benchmarks/spectra.py --device cuda --json reports/recorded/spectra.json"
+        found.append(Gap("Times of spectral budgets on a GPU", command))
+    if not (inputs.folders.data / "explorer").is_dir():
+        found.append(Gap("Answers under the pictures of kept tokens (Figures 1, 6 and 7)", "vtstudy explorer"))
+    if not (inputs.folders.data / "eadaprune" / "words.csv").is_file():
+        found.append(Gap("A word that E-AdaPrune’s budget keeps and a fixed one loses", "vtstudy run eadaprune"))
+    if not any("mmvet" in inputs.results.benchmarks("eadaprune", model) for model in inputs.results.models):
+        found.append(Gap("MM-Vet of E-AdaPrune, which a GPT judge grades", "make reproduce PROFILE=paper"))
     return found
 
 
@@ -52,12 +56,12 @@ def limitations(inputs: Inputs) -> list[str]:
     if any(model.is_miniature for model in inputs.run_models()):
         sentences += [
             "The stand-ins are small and trained on rendered pictures: their directions may not carry over.",
-            "All stand-ins descend from one training, so that they do not agree independently.",
+            "All stand-ins descend from one training, so their agreement is not independent.",
         ]
     sentences += [
         "E-AdaPrune is a reconstruction from summaries. What they leave open is a parameter, marked as our assumption.",
         "MMBench is scored by a static judge, the paper’s by GPT.",
-        f"Intervals are {inputs.interval:g} % bootstrap intervals over questions: training’s chance is not in them.",
+        f"Intervals are {inputs.interval:g} % bootstrap intervals over questions, without the variation of trainings.",
         "Holm’s correction covers the comparisons of one claim, not all claims together.",
     ]
     return sentences

@@ -6,9 +6,10 @@ import json
 import math
 from dataclasses import dataclass, field
 
+from vtprune.methods import methods
 from vtstudy.report import formatting
 from vtstudy.report.inputs import Inputs
-from vtstudy.report.labels import METHOD_LABELS, benchmark_label, in_sentence, method_label
+from vtstudy.report.labels import benchmark_label, in_sentence, method_label
 from vtstudy.report.results import HIGHER, LOWER, Measurement
 from vtstudy.report.table_links import KEEP, KEY_MODEL
 from vtstudy.report.text_table import Table
@@ -55,6 +56,7 @@ class MethodTable:
         budgets: fractions of the image tokens, largest first.
         rows: the methods, best at a tenth first.
         leads: by budget, the best method's lead over the next, if the pair was compared.
+        without_budget: mean percent of the unpruned score of each method that takes no budget (VTW).
         missing: methods that were run in other tables alone.
     """
 
@@ -64,6 +66,7 @@ class MethodTable:
     budgets: list[float] = field(default_factory=list)
     rows: list[MethodRow] = field(default_factory=list)
     leads: dict[float, Measurement] = field(default_factory=dict)
+    without_budget: dict[str, Measurement] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
 
     def ranked(self, budget: float) -> list[MethodRow]:
@@ -85,7 +88,13 @@ def method_table(inputs: Inputs) -> MethodTable:
     for method in results.methods(experiment, ours):
         if method not in _NOT_METHODS:
             found = {budget: results.score(experiment, ours, method, MEAN, budget) for budget in BUDGETS}
-            scores[method] = {budget: score for budget, score in found.items() if score}
+            # The score of a method without a budget stands at none, and is found at each.
+            scores[method] = {budget: score for budget, score in found.items() if score and not math.isnan(score.keep)}
+    no_budget = {
+        method: score
+        for method, of_method in scores.items()
+        if not of_method and (score := results.score(experiment, ours, method, MEAN)) and math.isnan(score.keep)
+    }
     scores = {method: of_method for method, of_method in scores.items() if of_method}
     budgets = [budget for budget in BUDGETS if any(budget in of_method for of_method in scores.values())]
     if not budgets:
@@ -112,7 +121,8 @@ def method_table(inputs: Inputs) -> MethodTable:
         questions=sum(score.n or 0 for score in asked if score),
         budgets=budgets,
         rows=rows,
-        missing=_missing(inputs, ours, set(scores)),
+        without_budget={method_label(method): score for method, score in no_budget.items()},
+        missing=_missing(inputs, ours, {*scores, *no_budget}),
     )
     for budget in budgets:
         first = table.ranked(budget)[:2]
@@ -135,31 +145,25 @@ def _missing(inputs: Inputs, ours: str, run: set[str]) -> list[str]:
         method
         for experiment in _ELSEWHERE
         for method in inputs.results.methods(experiment, ours)
-        if method in METHOD_LABELS and method not in _NOT_METHODS and not method.endswith("_spectral")
+        if method in methods() and method not in _NOT_METHODS
     }
     return sorted(method_label(method) for method in others - run)
 
 
 def _flops_saved(inputs: Inputs, method: str) -> float:
-    costs = inputs.tables.get("cost.csv")
+    costs = inputs.tables.get("method_costs.csv")
     if costs is None:
         return math.nan
-    of_method = costs[(costs["model"] == KEY_MODEL) & (costs["method"] == method)]
-    at_tenth = of_method[of_method["keep"].isna() | (of_method["keep"] == KEEP)]
+    at_tenth = costs[(costs["model"] == KEY_MODEL) & (costs["method"] == method) & (costs["keep"] == KEEP)]
     return float(at_tenth["flops_saved_percent"].iloc[0]) if len(at_tenth) else math.nan
 
 
 def _choosing_ms(inputs: Inputs) -> dict[str, float]:
-    """Milliseconds of scoring and choosing, by method, at batch 1; empty without timings.json."""
+    """Milliseconds of scoring and choosing, by method, for one prompt; empty without timings.json."""
     path = inputs.folders.data / "timings.json"
     if not path.is_file():
         return {}
-    times = json.loads(path.read_text(encoding="utf-8")).get("median_milliseconds", {}).get("1", {})
-    return {
-        method: of_method["scoring"] + of_method["selection"]
-        for method, of_method in times.items()
-        if {"scoring", "selection"} <= set(of_method)
-    }
+    return dict(json.loads(path.read_text(encoding="utf-8")).get("choosing_milliseconds", {}))
 
 
 def choice(table: MethodTable, budget: float) -> str:
@@ -200,8 +204,8 @@ def picture_title(table: MethodTable) -> str:
             parts.append(f"{name} at {formatting.listed(budgets)}")
         lead = f"Most is kept by {formatting.listed(parts)}"
     change = firsts[most].scores[most].value - 100
-    cost = "costs" if change < 0 else "gains"
-    return f"{lead}; keeping {budget_name(most)} {cost} it {formatting.number(abs(change))} points"
+    cost = "loses" if change < 0 else "gains"
+    return f"{lead}; at {budget_name(most)}, {firsts[most].label} {cost} {formatting.number(abs(change))} points"
 
 
 def markdown_table(table: MethodTable) -> Table:
@@ -209,19 +213,19 @@ def markdown_table(table: MethodTable) -> Table:
     heads = []
     for budget in table.budgets:
         heads += [f"{budget_name(budget).capitalize()} kept", "Rank"]
-    heads += ["FLOPs saved", "Choosing"]
+    heads += ["FLOPs saved, %", "Choosing, ms"]
     lines = []
     for row in table.rows:
         cells = []
         for budget in table.budgets:
             score = row.scores.get(budget)
             cells += [score.text() if score else formatting.NONE, str(row.ranks.get(budget, formatting.NONE))]
-        flops = f"{formatting.number(row.flops_saved)} %" if not math.isnan(row.flops_saved) else formatting.NONE
-        times = f"{formatting.number(row.choosing_ms)} ms" if not math.isnan(row.choosing_ms) else formatting.NONE
-        lines.append((row.label, [*cells, flops, times]))
+        costs = (row.flops_saved, row.choosing_ms)
+        cells += [formatting.NONE if math.isnan(number) else formatting.number(number) for number in costs]
+        lines.append((row.label, cells))
     return Table(
         "Mean percent of the unpruned score, with intervals and ranks. FLOPs: exact, LLaVA-1.5-7B at a tenth. "
-        "Choosing: milliseconds of scoring and selection on the machine of this run.",
+        "Choosing: milliseconds on the machine of this run.",
         heads,
         lines,
         first="Method",

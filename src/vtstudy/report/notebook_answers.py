@@ -111,6 +111,18 @@ class Evidence:
         """On which side of zero each one clearly lies, all read together."""
         return clear_sides(measurements, self.inputs.interval / 100)
 
+    def measured(self, claim: str) -> list[Measurement]:
+        """What was measured for a claim, case by case; nothing if it was not run."""
+        found = self.claims.get(claim)
+        return [c.measurement for c in found.measured if c.measurement] if found else []
+
+    def sides_of(self, claim: str) -> dict[str, str]:
+        """On which side of its bound each case of a claim clearly lies; cases that cannot be tested are left out."""
+        found = self.claims[claim]
+        wanted, other = (HIGHER, LOWER) if ">" in found.expected else (LOWER, HIGHER)
+        sides = {Outcome.SUPPORTS: wanted, Outcome.CONTRADICTS: other, Outcome.OPEN: ""}
+        return {c.case: sides[c.outcome] for c in found.measured if c.outcome in sides}
+
     def verdict_of(self, claim: str) -> str:
         return self.claims[claim].verdict if claim in self.claims else NOT_RUN
 
@@ -167,20 +179,13 @@ def _clearly(
     """ "clearly higher on 2 of 4 benchmarks (A and B) and clearly lower on none"; the sides by name."""
     up, down = ([name for name, side in sides.items() if side == wanted] for wanted in (HIGHER, LOWER))
     total = len(sides)
-    above = f"{len(up) or 'none'} of {formatting.counted(total, noun)}{_which(up, total)}"
-    return f"clearly {more} {at} {above} and clearly {less} {at} {len(down) or 'none'}{_which(down, total)}"
+    above = f"{formatting.how_many(len(up))} of {formatting.counted(total, noun)}{_which(up, total)}"
+    return f"clearly {more} {at} {above} and clearly {less} {at} {formatting.how_many(len(down))}{_which(down, total)}"
 
 
 def _which(names: Sequence[str], total: int) -> str:
     """ " (A and B)"; "" for none, for all, and for many."""
     return f" ({formatting.listed(names)})" if 0 < len(names) <= _NAMED and len(names) < total else ""
-
-
-def _sides_of(claim: ClaimResult) -> dict[str, str]:
-    """On which side of its bound each case of a claim clearly lies; cases that cannot be tested are left out."""
-    wanted, other = (HIGHER, LOWER) if ">" in claim.expected else (LOWER, HIGHER)
-    sides = {Outcome.SUPPORTS: wanted, Outcome.CONTRADICTS: other, Outcome.OPEN: ""}
-    return {c.case: sides[c.outcome] for c in claim.measured if c.outcome in sides}
 
 
 def _together(kind: Kind, sides: Sequence[str]) -> str:
@@ -219,11 +224,9 @@ def positional_bias(evidence: Evidence) -> Found:
     layers = results.measurements("figure2", ours, "layers alike") if ours else []
     if layers:
         sentences.append(f"Maps of two layers, same benchmark, correlate {_span(layers, 2)}.")
-    late = evidence.claims.get("attention-at-the-end")
-    if late and late.measured:
-        sentences.append(
-            f"Compared with a quarter, the last quarter’s share of the image attention is {_clearly(_sides_of(late))}."
-        )
+    if evidence.measured("attention-at-the-end"):
+        late = _clearly(evidence.sides_of("attention-at-the-end"))
+        sentences.append(f"Compared with a quarter, the last quarter’s share of the image attention is {late}.")
     return about, evidence.verdict_of(lead), sentences
 
 
@@ -266,31 +269,24 @@ def survivors(evidence: Evidence) -> Found:
 def redundancy(evidence: Evidence) -> Found:
     """Notebook 3: whether attention keeps tokens that are alike and side by side."""
     results, ours, sentences = evidence.inputs.results, evidence.ours, list[str]()
-    claim = evidence.claims.get("fastv-keeps-similar-tokens")
-    if claim and claim.measured:
-        differences = [c.measurement for c in claim.measured if c.measurement]
+    about, claim = "FastV’s tokens are more alike than AdaptPrune’s", "fastv-keeps-similar-tokens"
+    differences, clusters = evidence.measured(claim), evidence.measured("fastv-keeps-clusters")
+    if differences:
+        sides = _clearly(evidence.sides_of(claim), more="more alike", less="less alike")
         sentences.append(
             f"{evidence.on}, {formatting.percent(differences[0].keep)} kept, FastV’s tokens, beside AdaptPrune’s, "
-            f"are {_clearly(_sides_of(claim), more='more alike', less='less alike')}; the cosine to the nearest kept "
-            f"token differs {_span(differences, 2, sign=True)}."
+            f"are {sides}; the cosine to the nearest kept token differs {_span(differences, 2, sign=True)}."
         )
-    clusters = evidence.claims.get("fastv-keeps-clusters")
-    if ours and clusters and clusters.measured:
+    if ours and clusters:
         for method in ("fastv", "adaptprune", "random"):
             found = [
-                results.score("figure3", ours, f"{method} adjacency", c.measurement.benchmark, c.measurement.keep)
-                for c in clusters.measured
-                if c.measurement
+                results.score("figure3", ours, f"{method} adjacency", other.benchmark, other.keep) for other in clusters
             ]
             known = [measurement for measurement in found if measurement]
             if known:
                 name = in_sentence(method_label(method))
                 sentences.append(f"Tokens of {name} beside another kept one, in %: {_span(known)}.")
-    return (
-        "FastV’s tokens are more alike than AdaptPrune’s",
-        evidence.verdict_of("fastv-keeps-similar-tokens"),
-        sentences,
-    )
+    return about, evidence.verdict_of(claim), sentences
 
 
 def ratios(evidence: Evidence) -> Found:
@@ -375,16 +371,14 @@ def spectra(evidence: Evidence) -> Found:
             f"Means by benchmark lie between {means.min():.1f} ({benchmark_label(str(means.idxmin()))}) and "
             f"{means.max():.1f} tokens ({benchmark_label(str(means.idxmax()))})."
         )
-    claim = evidence.claims.get("spectral-denser-more")
-    if claim and claim.measured:
-        correlations = [c.measurement for c in claim.measured if c.measurement]
-        sentences.append(
-            f"Compared with zero, the rank correlation of budget and content is {_clearly(_sides_of(claim))}: "
-            f"{_span(correlations, 2)}."
-        )
-    elif claim:
-        sentences.append(f"Budget and content: {claim.reason}.")
-    return "Images that hold more get more tokens", evidence.verdict_of("spectral-denser-more"), sentences
+    about, claim = "Images that hold more get more tokens", "spectral-denser-more"
+    if correlations := evidence.measured(claim):
+        sides = _clearly(evidence.sides_of(claim))
+        span = _span(correlations, 2)
+        sentences.append(f"Compared with zero, the rank correlation of budget and content is {sides}: {span}.")
+    elif claim in evidence.claims:
+        sentences.append(f"Budget and content: {evidence.claims[claim].reason}.")
+    return about, evidence.verdict_of(claim), sentences
 
 
 def matched_budgets(evidence: Evidence) -> Found:
@@ -413,7 +407,7 @@ def assumptions(evidence: Evidence) -> Found:
         names = list(map(variant_label, changes))
         sides = dict(zip(names, evidence.sides(list(changes.values())), strict=True))
         apart = sum(bool(side) for side in sides.values())
-        verdict = f"{apart or 'none'} of {len(sides)}"
+        verdict = f"{formatting.how_many(apart)} of {len(sides)}"
         name, furthest = max(changes.items(), key=lambda entry: abs(entry[1].value))
         where = _clearly(sides, "reading", at="with")
         sentences.append(

@@ -11,7 +11,7 @@ from vtstudy.report.charts.style import Chart
 from vtstudy.report.errors import ReportError
 from vtstudy.report.inputs import Inputs
 from vtstudy.report.labels import benchmark_label, method_label
-from vtstudy.report.published import PrintedNumbers
+from vtstudy.report.panel_answers import panel_answers
 from vtstudy.report.results import Measurement
 from vtstudy.report.table_links import KEEP, KEY_MODEL
 from vtstudy.results_table import MEAN, read_data
@@ -27,7 +27,7 @@ class Section:
     Attributes:
         id: the experiment's name.
         title: for readers.
-        charts: as written.
+        charts: to be drawn.
         sentences: what the charts' numbers say.
         measured: whether the charts show measurements, not a diagram.
     """
@@ -39,13 +39,12 @@ class Section:
     measured: bool = True
 
 
-def sections(inputs: Inputs, model: str | None, out: Path) -> list[Section]:
-    """Draw the figures whose experiments were run.
+def sections(inputs: Inputs, model: str | None) -> list[Section]:
+    """The figures whose experiments were run.
 
     Args:
         inputs: the measurements, and where the experiments' files are.
         model: ours, as results.csv names it; None if it was not run.
-        out: folder of the charts.
 
     Raises:
         UserError: if a file of an experiment is wrong.
@@ -53,43 +52,43 @@ def sections(inputs: Inputs, model: str | None, out: Path) -> list[Section]:
     ratios = Section("figure5", "Figure 5: pruning ratios")
     redundancy = Section("figure3", "Figure 3: redundancy of the kept tokens")
     if model and "figure3" in inputs.results.experiments:
-        redundancy.charts.extend(_neighbours(inputs, out))
-        redundancy.charts.append(curves.redundancy(inputs.results, model, out, "figure3", inputs.interval))
+        redundancy.charts.extend(_neighbours(inputs))
+        redundancy.charts.append(curves.redundancy(inputs.results, model, "figure3", inputs.interval))
         redundancy.sentences.extend(_redundancy_sentences(inputs, model))
     if model and "figure5" in inputs.results.experiments:
         ratios.charts.append(
             curves.ratio_curves(
                 inputs.results,
-                PrintedNumbers(inputs.published),
+                inputs.printed,
                 model,
                 inputs.title(KEY_MODEL),
-                out,
                 inputs.interval,
             )
         )
         ratios.sentences.extend(_ratio_sentences(inputs, model))
     return [
-        _survivors(inputs, model, out),
-        _attention(inputs, model, out),
+        _survivors(inputs, model),
+        _attention(inputs, model),
         redundancy,
-        Section("figure4", "Figure 4: the method", [diagram.diagram(out, "figure4")], measured=False),
+        Section("figure4", "Figure 4: the method", [diagram.diagram("figure4")], measured=False),
         ratios,
     ]
 
 
-def _survivors(inputs: Inputs, model: str | None, out: Path) -> Section:
+def _survivors(inputs: Inputs, model: str | None) -> Section:
     section = Section("figure1", "Figures 1, 6 and 7: which tokens survive")
     folder = inputs.folders.data / "figure1"
     if not (model and folder.is_dir()):
         return section
     data = _read_survivors(inputs, folder)
     examples, keeps = list(data.by_benchmark().values()), data.keeps
+    replies = panel_answers(data, inputs.folders.data / "explorer", model)
     title = "FastV and AdaptPrune at different pruning ratios"
-    section.charts.append(survivors.compare(data, examples[0][:1], keeps, out, "figure1", title))
+    section.charts.append(survivors.compare(data, replies, examples[0][:1], keeps, "figure1", title))
     second_of_each = [of_benchmark[min(1, len(of_benchmark) - 1)] for of_benchmark in examples[:2]]
-    section.charts.append(survivors.compare(data, second_of_each, keeps, out, "figure6", "Survivors by task"))
+    section.charts.append(survivors.compare(data, replies, second_of_each, keeps, "figure6", "Survivors by task"))
     title = f"More of {benchmark_label(examples[-1][0].benchmark)}"
-    section.charts.append(survivors.compare(data, examples[-1], keeps[:3], out, "figure7", title, columns=2))
+    section.charts.append(survivors.compare(data, replies, examples[-1], keeps[:3], "figure7", title, columns=2))
     section.sentences.append(_halves_sentence(data, examples[0][0].benchmark, keeps[-1]))
     section.sentences.extend(_overlap_sentences(inputs, model))
     return section
@@ -105,14 +104,14 @@ def _halves_sentence(data: survivors.Survivors, benchmark: str, keep: float) -> 
     )
 
 
-def _neighbours(inputs: Inputs, out: Path) -> list[Chart]:
+def _neighbours(inputs: Inputs) -> list[Chart]:
     """The picture of Figure 3, if the kept tokens of some pictures were recorded."""
     folder = inputs.folders.data / "figure1"
     if not folder.is_dir():
         return []
     data = _read_survivors(inputs, folder)
     keep = min(data.keeps, key=lambda ratio: abs(ratio - KEEP))
-    return [survivors.neighbours(data, data.examples[0], keep, out, "figure3_tokens")]
+    return [survivors.neighbours(data, data.examples[0], keep, "figure3_tokens")]
 
 
 def _read_survivors(inputs: Inputs, folder: Path) -> survivors.Survivors:
@@ -141,7 +140,7 @@ def _overlap_sentences(inputs: Inputs, model: str) -> list[str]:
     return sentences
 
 
-def _attention(inputs: Inputs, model: str | None, out: Path) -> Section:
+def _attention(inputs: Inputs, model: str | None) -> Section:
     section = Section("figure2", "Figures 2, 8 and 9: positional bias of attention")
     folder = inputs.folders.data / "figure2"
     if not (model and folder.is_dir()):
@@ -151,10 +150,10 @@ def _attention(inputs: Inputs, model: str | None, out: Path) -> Section:
     benchmarks = list(dict.fromkeys(benchmark for benchmark, _ in maps))
     for name, shown in (("figure2", benchmarks[:2]), ("figure8", benchmarks[2:3]), ("figure9", benchmarks[3:])):
         if shown:
-            section.charts.append(attention_maps.heatmaps(maps, shown, out, name))
+            section.charts.append(attention_maps.heatmaps(maps, shown, name))
     if len(benchmarks) > 1:
         lines = read_data(folder / "correlation.csv", CORRELATION, ("layer", "correlation", "ci_low", "ci_high"))
-        section.charts.append(attention_maps.agreement(lines, out, "figure2_correlation", inputs.interval))
+        section.charts.append(attention_maps.agreement(lines, "figure2_correlation", inputs.interval))
         alike = inputs.results.score("figure2", model, "benchmarks alike", MEAN)
         if alike:
             section.sentences.append(_alike_sentence(inputs, model, alike))

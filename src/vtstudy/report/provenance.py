@@ -23,7 +23,7 @@ def run_line(facts: Mapping) -> str:
     if facts.get("commit"):
         parts.append(f"commit {facts['commit']}")
     if isinstance(facts.get("seconds"), (int, float)):
-        parts.append(f"{formatting.seconds(facts['seconds'])} in all")
+        parts.append(f"{formatting.seconds(facts['seconds'])} for the experiments after the answers were made")
     return f"Run with {', '.join(parts)}." if parts else ""
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from vtprune.attach import FAMILIES
 from vtprune.methods import methods
+from vtstudy.report import formatting
 from vtstudy.report.errors import ReportError
 from vtstudy.report.rendering import fill
 from vtstudy.report.text_table import Table
@@ -13,7 +15,7 @@ from vtstudy.report.view import View
 
 
 def readme_blocks(view: View, reports: str) -> dict[str, str]:
-    """The parts by name: the first screen of the report, and the methods of the library.
+    """The parts by name: the first screen of the report, and the methods and families of the library.
 
     Args:
         view: of the report.
@@ -27,15 +29,17 @@ def readme_blocks(view: View, reports: str) -> dict[str, str]:
         choices=view.choices,
         reports=reports,
     )
-    return {"answers": answers.strip("\n"), "methods": methods_table()}
+    return {"answers": answers.strip("\n"), "methods": methods_table(), "families": families_sentence()}
+
+
+def families_sentence() -> str:
+    """The library's families of models, each with its class in transformers."""
+    return f"Families: {formatting.listed([f'{family.title()} (`{name}`)' for name, family in FAMILIES.items()])}."
 
 
 def methods_table() -> str:
     """A Markdown table of the library's methods: class, registered name, and the first line of the docstring."""
-    lines = [
-        (f"`{cls.__name__}`", [f"`{name}`", (cls.__doc__ or "").strip().splitlines()[0].rstrip(".")])
-        for name, cls in methods().items()
-    ]
+    lines = [(f"`{cls.__name__}`", [f"`{name}`", cls.summary().rstrip(".")]) for name, cls in methods().items()]
     return Table("", ["name", "what it does"], lines, first="method", left=("name", "what it does")).markdown().strip()
 
 

@@ -105,17 +105,26 @@ class Results:
         self._checkpoints = dict(checkpoints)
         keys = ["difference", "experiment", "model", "method", "benchmark"]
         self._places = self.frame.groupby(keys, sort=False).indices
+        # Sets that keep the order of the file.
+        self._experiments: dict[str, dict[str, None]] = {}
+        self._methods: dict[tuple[str, str, bool], dict[str, None]] = {}
+        self._benchmarks: dict[tuple[str, str, bool], dict[str, None]] = {}
+        for row in self.frame[keys].drop_duplicates().itertuples(index=False):
+            key = (row.experiment, row.model, row.difference)
+            self._experiments.setdefault(row.model, {})[row.experiment] = None
+            self._methods.setdefault(key, {})[row.method] = None
+            self._benchmarks.setdefault(key, {})[row.benchmark] = None
 
     @property
     def models(self) -> list[str]:
-        return list(self.frame["model"].unique())
+        return list(self._experiments)
 
     @property
     def experiments(self) -> list[str]:
         return list(self.frame["experiment"].unique())
 
     def experiments_of(self, model: str) -> list[str]:
-        return list(self.frame.loc[self.frame["model"] == model, "experiment"].unique())
+        return list(self._experiments.get(model, ()))
 
     def model_for(self, paper_model: str) -> str | None:
         """Our model that stands for one of the paper's; None if none was run."""
@@ -127,14 +136,14 @@ class Results:
         return next((name for name in self.models if checkpoint_name(name) == checkpoint_name(checkpoint)), None)
 
     def methods(self, experiment: str, model: str) -> list[str]:
-        return list(self._of(experiment, model, difference=False)["method"].unique())
+        return list(self._methods.get((experiment, model, False), ()))
 
     def pairs(self, experiment: str, model: str) -> list[str]:
         """The compared pairs, "A - B" each."""
-        return list(self._of(experiment, model, difference=True)["method"].unique())
+        return list(self._methods.get((experiment, model, True), ()))
 
     def benchmarks(self, experiment: str, model: str) -> list[str]:
-        return list(self._of(experiment, model, difference=False)["benchmark"].unique())
+        return list(self._benchmarks.get((experiment, model, False), ()))
 
     def keeps(self, experiment: str, model: str, method: str) -> list[float]:
         """The keep ratios at which a method or a pair was run, largest first."""
@@ -188,12 +197,6 @@ class Results:
             if found:
                 return found.value
         return None
-
-    def _of(self, experiment: str, model: str, *, difference: bool) -> pd.DataFrame:
-        frame = self.frame
-        return frame[
-            (frame["experiment"] == experiment) & (frame["model"] == model) & (frame["difference"] == difference)
-        ]
 
     def _find(self, key: tuple[bool, str, str, str, str], keep: float | None) -> Measurement | None:
         for place in self._places.get(key, ()):

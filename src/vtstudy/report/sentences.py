@@ -178,9 +178,11 @@ def _benchmarks_sentence(comparison: Comparison, noun: str) -> str:
     a, b = (in_sentence(name) for name in comparison.names)
     against = "" if comparison.mean else f" than {b}{comparison.at}"
     without = sum(not item.measurement.has_interval for item in comparison.items)
+    counts = (comparison.count(HIGHER), comparison.count(LOWER), comparison.count(OPEN) - without)
+    higher, lower, unclear = map(formatting.how_many, counts)
     sentence = (
-        f"Of {formatting.counted(len(comparison.items), noun)}, {a} is higher{against} on {comparison.count(HIGHER)} "
-        f"and lower on {comparison.count(LOWER)}; on {comparison.count(OPEN) - without} the interval includes zero"
+        f"Of {formatting.counted(len(comparison.items), noun)}, {a} is higher{against} on {higher} and lower on "
+        f"{lower}; on {unclear} the interval includes zero"
     )
     if without:
         sentence += f"; without an interval: {without}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from vtstudy.report import formatting, sentences
 from vtstudy.report.charts import main_tables
@@ -49,7 +48,7 @@ class Study:
         questions: how many were asked, as text.
         blocks: the printed values beside ours.
         percent: percent of the unpruned score.
-        charts: as written.
+        charts: to be drawn.
         compared: the paired differences.
         heads: of the table of differences.
         lines: of the table of differences.
@@ -105,7 +104,7 @@ class Overview:
     chart: Chart
 
 
-def study_tables(inputs: Inputs, all_blocks: list[Block], figures: Path) -> list[Study]:
+def study_tables(inputs: Inputs, all_blocks: list[Block]) -> list[Study]:
     """The sections of the tables that were run; a table's models stay in their order."""
     studies = []
     for model in inputs.models:
@@ -115,7 +114,7 @@ def study_tables(inputs: Inputs, all_blocks: list[Block], figures: Path) -> list
         run = inputs.results.experiments_of(ours)
         for experiment, table, methods in STUDIES:
             if experiment in run:
-                studies.append(_study(inputs, experiment, table, model, ours, methods, all_blocks, figures))
+                studies.append(_study(inputs, experiment, table, model, ours, methods, all_blocks))
     return sorted(studies, key=lambda study: study.table)
 
 
@@ -127,7 +126,6 @@ def _study(
     ours: str,
     methods: tuple[str, ...],
     all_blocks: list[Block],
-    figures: Path,
 ) -> Study:
     link = TABLE_LINKS[table]
     stem = f"table{table}" if model == KEY_MODEL else f"table{table}_{file_name(ours)}"
@@ -152,7 +150,7 @@ def _study(
         questions=sentences.questions_phrase(inputs.results, ours, experiment, link),
         blocks=of_study,
         percent=percent,
-        charts=_charts(inputs, table, inputs.title(model), stem, percent, compared, figures),
+        charts=_charts(inputs, table, inputs.title(model), stem, percent, compared),
         compared=compared,
         heads=heads,
         lines=lines,
@@ -169,20 +167,17 @@ def _charts(
     stem: str,
     percent: PercentTable | None,
     compared: list[Comparison],
-    figures: Path,
 ) -> list[Chart]:
     charts = []
     if percent and table == 4:
-        charts.append(main_tables.ablation(percent, figures, "ablation", inputs.interval))
+        charts.append(main_tables.ablation(percent, "ablation", inputs.interval))
     elif percent:
-        charts.append(main_tables.retention(percent, figures, f"retention_{stem}", inputs.interval))
+        charts.append(main_tables.retention(percent, f"retention_{stem}", inputs.interval))
     charted = [comparison for comparison in compared if comparison.charted]
     if charted and table != 5:  # of Table 5's pairs there are too many for one chart
         title = f"Paired differences: Table {table}, {name}"
         scaled = not TABLE_LINKS[table].turned
-        charts.append(
-            main_tables.forest(charted, figures, f"differences_{stem}", title, inputs.interval, scaled=scaled)
-        )
+        charts.append(main_tables.forest(charted, f"differences_{stem}", title, inputs.interval, scaled=scaled))
     return charts
 
 
@@ -202,7 +197,7 @@ def _study_sentences(
     return [*shown, note] if note else shown
 
 
-def overview_of(inputs: Inputs, studies: list[Study], figures: Path) -> Overview | None:
+def overview_of(inputs: Inputs, studies: list[Study]) -> Overview | None:
     """The overview of all models; None if only one was run."""
     percent = overview_table(inputs, _MAIN_METHODS)
     if percent is None:
@@ -216,4 +211,4 @@ def overview_of(inputs: Inputs, studies: list[Study], figures: Path) -> Overview
         printed = percent.numbers[model, a][0] - percent.numbers[model, b][0]
         lead = comparison.mean if comparison else None
         rows.append(OverviewRow(model, study.ours, study.questions, line, formatting.signed(printed), lead))
-    return Overview(percent, rows, main_tables.retention(percent, figures, "models", inputs.interval))
+    return Overview(percent, rows, main_tables.retention(percent, "models", inputs.interval))

@@ -94,6 +94,13 @@ def _methods_at_two_ratios(experiment: str) -> dict[str, PrintedMethod]:
 _MAIN = {"baseline": "baseline", "FastV": "fastv", "AdaptPrune": "adaptprune"}
 _FLOORS = ("blind", "chance")
 
+
+def _of_parts(table: int, title: str, experiment: str, parts: dict[str, str], noun: str) -> TableLink:
+    """A table whose rows are parts of one benchmark."""
+    floors = tuple((experiment, method) for method in _FLOORS)
+    return TableLink(table, title, _methods_at_two_ratios(experiment), parts, turned=True, extra=floors, noun=noun)
+
+
 TABLE_LINKS = {
     link.table: link
     for link in (
@@ -142,33 +149,9 @@ TABLE_LINKS = {
             ),
             PRINTED_COLUMNS,
         ),
-        TableLink(
-            6,
-            "MMBench by category",
-            _methods_at_two_ratios("table6_7"),
-            MMBENCH_BY_CATEGORY,
-            turned=True,
-            extra=tuple(("table6_7", method) for method in _FLOORS),
-            noun="category",
-        ),
-        TableLink(
-            7,
-            "MMBench by group of categories",
-            _methods_at_two_ratios("table6_7"),
-            MMBENCH_BY_GROUP,
-            turned=True,
-            extra=tuple(("table6_7", method) for method in _FLOORS),
-            noun="group",
-        ),
-        TableLink(
-            8,
-            "MME by sub-task",
-            _methods_at_two_ratios("table8"),
-            MME_BY_SUBTASK,
-            turned=True,
-            extra=tuple(("table8", method) for method in _FLOORS),
-            noun="sub-task",
-        ),
+        _of_parts(6, "MMBench by category", "table6_7", MMBENCH_BY_CATEGORY, "category"),
+        _of_parts(7, "MMBench by group of categories", "table6_7", MMBENCH_BY_GROUP, "group"),
+        _of_parts(8, "MME by sub-task", "table8", MME_BY_SUBTASK, "sub-task"),
     )
 }
 """By number of the table."""

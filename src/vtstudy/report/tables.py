@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from vtstudy.report import formatting
 from vtstudy.report.inputs import Inputs
 from vtstudy.report.labels import benchmark_label, method_label
-from vtstudy.report.published import PrintedNumbers
 from vtstudy.report.results import Measurement
 from vtstudy.report.table_links import KEEP, MAIN_TABLES, TABLE_LINKS, TableLink
 from vtstudy.report.verdicts.printed_values import DIFFERS, NO_VALUE, REPRODUCED, PrintedValue
@@ -194,7 +193,7 @@ def percent_table(
     ]
     if not methods or not benchmarks:
         return None
-    printed = PrintedNumbers(inputs.published)
+    printed = inputs.printed
     numbers = {
         (benchmark, method): (
             printed.percent(model, method, benchmark, table),
@@ -215,7 +214,7 @@ def overview_table(inputs: Inputs, methods: Sequence[str]) -> PercentTable | Non
 
     Each model is compared in the experiment of its main table, Table 1 or 2.
     """
-    printed, numbers, models = PrintedNumbers(inputs.published), {}, []
+    printed, numbers, models = inputs.printed, {}, []
     for model in inputs.models:
         ours = inputs.results.model_for(model)
         experiment = main_experiment(inputs, ours)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from vtstudy.report import sentences
 from vtstudy.report.answers import Answer, answers, not_run
@@ -102,11 +101,6 @@ class View:
     term: Callable[[str], str] = field(default=term_label, repr=False)
 
     @property
-    def all_claims(self) -> list[ClaimResult]:
-        """The claims of both papers."""
-        return [*self.claims, *self.second.claims]
-
-    @property
     def contradictions(self) -> list[tuple[str, str, str]]:
         """What the papers' printed numbers contradict: what it is, where, and what was found."""
         cells = [(finding.check, finding.where, finding.found) for finding in self.audit if finding.verdict == DISAGREE]
@@ -130,30 +124,25 @@ class View:
         return [chart for group in groups for chart in group]
 
 
-def build_view(inputs: Inputs, figures: Path) -> View:
-    """Judge, draw and put into words all that the pages show.
-
-    Args:
-        inputs: what the report is made from.
-        figures: folder of the charts.
-    """
+def build_view(inputs: Inputs) -> View:
+    """Judge and put into words all that the pages show; the charts are not drawn yet."""
     ours = inputs.results.model_for(KEY_MODEL)
-    second = eadaprune_section(inputs, ours, figures)
+    second = eadaprune_section(inputs, ours)
     printed_values = judge_printed_values(inputs)
     claims = judge_claims(inputs, inputs.claims)
     checked, found = controls(inputs), audit(inputs.published)
     all_blocks = blocks(inputs, printed_values)
-    studies = study_tables(inputs, all_blocks, figures)
-    overview = overview_of(inputs, studies, figures)
-    drawn = sections(inputs, ours, figures)
+    studies = study_tables(inputs, all_blocks)
+    overview = overview_of(inputs, studies)
+    of_figures = sections(inputs, ours)
     pages = _model_pages(inputs, studies)
     methods = method_table(inputs)
     picture = None
     if methods.rows:
         printed = PrintedNumbers(inputs.published)
-        picture = method_curves(methods, printed, inputs.title(KEY_MODEL), picture_title(methods), figures)
+        picture = method_curves(methods, printed, inputs.title(KEY_MODEL), picture_title(methods))
     both = [*claims, *second.claims]
-    shown = exhibits(inputs, studies, overview, drawn, {page.ours: f"pages/{page.name}.md" for page in pages})
+    shown = exhibits(inputs, studies, overview, of_figures, {page.ours: f"pages/{page.name}.md" for page in pages})
     return View(
         profile=inputs.profile,
         interval=inputs.interval,
@@ -176,7 +165,7 @@ def build_view(inputs: Inputs, figures: Path) -> View:
         printed_sentence=sentences.printed_values_sentence(printed_values),
         studies=studies,
         overview=overview,
-        paper_figures=drawn,
+        paper_figures=of_figures,
         blocks=all_blocks,
         model_pages=pages,
         audit=found,

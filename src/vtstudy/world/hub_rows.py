@@ -487,6 +487,12 @@ def write_benchmark(root: Path, benchmark: str, items: Iterable[Item], images: M
         DatasetError: for an item that the benchmark's task would score wrongly.
     """
     features, table, spec = _features(benchmark), TABLES[benchmark], BENCHMARKS[benchmark]
+    same = next((name for name in TABLES if name != benchmark and BENCHMARKS[name].path == spec.path), None)
+    if same is not None:
+        raise DatasetError(
+            f"{spec.title} and {BENCHMARKS[same].title} are both of the data set {spec.path}, and one would overwrite "
+            "the other: the miniature world can have one of them."
+        )
     items = list(items)
     _check_items(benchmark, items, images)
     stored: dict[str, StoredImage] = {}

@@ -14,10 +14,11 @@ from helpers.attaching import (
     merged,
     one_of_each,
     recompute,
+    recorded_from_projections,
 )
 
 from vtprune.attach import attach
-from vtprune.attach.attention import attention_row
+from vtprune.attach.attention import paid_by_last
 from vtprune.methods import VTW, AdaptPrune, Count, FastV, Fraction, NoPruning, methods
 from vtprune.ops import adaptive_nms_reference, centre_prior, grid_positions
 
@@ -59,9 +60,10 @@ def test_cached_generation_equals_recomputation(tiny, method, kv_heads):
         )
         survivors, means = indices(pruned), merged(pruned)
         kept = {layer: pruned.kept_at(layer)[0][0].indices.tolist() for layer in pruned.stage_layers}
+        later_means = {layer: merged(pruned, layer=layer) for layer in pruned.stage_layers if layer}
         uncached = generate(model, inputs, use_cache=False)
         assert indices(pruned) == survivors
-    tokens, logits = recompute(model, inputs, kept, means=means)
+    tokens, logits = recompute(model, inputs, kept, means=means, later_means=later_means)
     assert full.sequences[0, -6:].tolist() == tokens == uncached[0].tolist()
     torch.testing.assert_close(torch.cat(full.logits), logits, rtol=1e-4, atol=1e-4)
     lengths, left = [], tiny.grid**2
@@ -72,7 +74,7 @@ def test_cached_generation_equals_recomputation(tiny, method, kv_heads):
 
 
 @pytest.mark.parametrize("kv_heads", first_fast([2, 4]))
-def test_attention_row_equals_the_attentions_of_the_eager_model(tiny, kv_heads):
+def test_attention_of_the_last_token_is_that_of_the_eager_model(tiny, kv_heads):
     model = tiny.build(kv_heads=kv_heads, attention="eager")
     inputs = tiny.prompts(LENGTHS)
     attended = inputs["attention_mask"].bool()
@@ -81,9 +83,9 @@ def test_attention_row_equals_the_attentions_of_the_eager_model(tiny, kv_heads):
         handle = layer.self_attn.register_forward_pre_hook(lambda m, a, k, s=seen: s.update(k), with_kwargs=True)
         with torch.no_grad():
             expected = model(**inputs, output_attentions=True).attentions[index][:, :, -1].mean(dim=1)
-            query = layer.self_attn.q_proj(seen["hidden_states"])[:, -1]
-            key = layer.self_attn.k_proj(seen["hidden_states"])
-            got = attention_row(layer.self_attn, query, key, seen["position_embeddings"], attended)
+            states = (project(seen["hidden_states"]) for project in (layer.self_attn.q_proj, layer.self_attn.k_proj))
+            recorded = recorded_from_projections(layer.self_attn, *states, seen["position_embeddings"])
+            got = paid_by_last(recorded, attended)
         handle.remove()
         torch.testing.assert_close(got, expected)
 

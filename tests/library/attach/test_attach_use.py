@@ -38,6 +38,7 @@ def test_decoding_by_hand_in_pieces_equals_generate(tiny, model):
             assert logits.argmax(dim=-1).tolist() == expected[:, start + 1 : start + 3].tolist()
 
 
+@pytest.mark.slow
 def test_beam_search_and_sampling(tiny, model):
     inputs = tiny.prompts(LENGTHS)
     for options in ({"num_beams": 3}, {"do_sample": True, "num_return_sequences": 2}):

@@ -26,6 +26,7 @@ def models():
     return get
 
 
+@pytest.mark.slow
 @by_family
 @by_method
 def test_cached_generation_equals_recomputation_with_the_means(models, family, decoder, method):
@@ -43,6 +44,7 @@ def test_cached_generation_equals_recomputation_with_the_means(models, family, d
     assert len(kept) == int(0.3 * int((inputs["input_ids"] == IMAGE).sum()))
 
 
+@pytest.mark.slow
 @by_family
 @by_method
 def test_left_padded_batch_equals_single_rows(models, family, decoder, method):
@@ -74,7 +76,9 @@ def test_keeping_everything_is_bit_equal(models, family, decoder):
 
 @pytest.mark.slow
 @by_method
-@pytest.mark.parametrize("size", [(2, 400), (400, 2), (12, 300), (300, 9)])
+@pytest.mark.parametrize(
+    "size", [(2, 400), (300, 9), *(pytest.param(size, marks=pytest.mark.exhaustive) for size in [(400, 2), (12, 300)])]
+)
 def test_extreme_sizes_of_llava_next(models, size, method):
     """Down to an any-resolution sequence of newline tokens alone, and to none at all."""
     model = models("llava_next", "llama")

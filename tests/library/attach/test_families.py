@@ -121,6 +121,7 @@ def test_sdpa_equals_eager(models, family, decoder, method):
     assert results[0][1] == results[1][1]
 
 
+@pytest.mark.slow
 @by_family
 def test_beam_search_and_several_sequences(models, family, decoder):
     model = models(family, decoder)

@@ -57,6 +57,7 @@ def test_cached_generation_equals_recomputation(case, host, budget):
         assert out.past_key_values.get_seq_length(layer) == text + len(left) + 4
 
 
+@pytest.mark.slow
 @by_host
 @by_budget
 @pytest.mark.parametrize("attention", first_fast(["sdpa", "eager"]))

@@ -104,6 +104,7 @@ def test_llava_next_has_as_many_tokens_as_its_processor_makes(height, width):
     assert layout.valid.sum() == count == 576 + grid.grid[0] * grid.grid[1] <= 2928
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.integers(1, 300), st.integers(1, 300))
 def test_llava_next_tokens_lie_where_the_model_packs_them(height, width):

@@ -1,11 +1,13 @@
 """Loading checkpoints, intact and damaged."""
 
+import errno
+import fcntl
 import json
 
 import pytest
 import torch
 from helpers import tiny_families as tinyfamilies
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoProcessor, LlamaConfig, LlamaForCausalLM
 
 from vtprune import FastV, load
 from vtprune.errors import CheckpointError
@@ -108,6 +110,34 @@ def test_a_broken_configuration_is_refused(checkpoint, tmp_path):
     folder = copy_of(checkpoint, tmp_path)
     (folder / "config.json").write_text('{"model_type": "llava", ')
     assert "configuration cannot be read" in refused(folder)
+
+
+def test_a_local_checkpoint_needs_no_locks(checkpoint, monkeypatch):
+    """`flock` raises ENOLCK on many network disks."""
+    no_locks(monkeypatch)
+    model, _ = load(checkpoint, device="cpu")
+    assert next(model.parameters()).device.type == "cpu"
+
+
+def test_a_cache_without_locks_is_named(checkpoint, monkeypatch):
+    """The libraries of the Hub lock the files of their caches."""
+    no_locks(monkeypatch)
+
+    def locking(*arguments, **options):
+        fcntl.flock(0, fcntl.LOCK_EX)
+
+    monkeypatch.setattr(AutoProcessor, "from_pretrained", locking)
+    with pytest.raises(CheckpointError, match="HF_HOME") as raised:
+        load(checkpoint, device="cpu")
+    assert "No locks available" in str(raised.value) and "\n" not in str(raised.value)
+
+
+def no_locks(monkeypatch):
+    def refused(*arguments):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    for name in ("flock", "lockf", "fcntl"):
+        monkeypatch.setattr(fcntl, name, refused)
 
 
 def test_a_missing_processor_is_refused(checkpoint, tmp_path):

@@ -38,6 +38,7 @@ def test_every_method_runs_on_every_family(family, decoder):
             assert kept == [int(0.3 * total) for total in totals], name
 
 
+@pytest.mark.slow
 def test_methods_that_need_a_score_refuse_layers_without_one():
     """And the others run: Gemma 3 with layers of the released checkpoints' kinds."""
     model = build("gemma3", layers=4, layer_types=["sliding_attention"] * 3 + ["full_attention"])

@@ -38,6 +38,7 @@ def picture(size, seed):
     return Image.fromarray(values.numpy())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", first_fast(FAMILIES))
 def test_a_checkpoint_is_loaded_and_pruned_with_its_processor(family, tmp_path, monkeypatch):
     """A batch equals its rows, each of which equals the recomputation; grids are those of the pictures."""

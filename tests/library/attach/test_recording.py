@@ -4,13 +4,13 @@ import copy
 
 import pytest
 import torch
-from helpers.attaching import LENGTHS, first_fast, generate, indices
+from helpers.attaching import LENGTHS, first_fast, generate, indices, recorded_from_projections
 from transformers import AttentionInterface, AttentionMaskInterface, LlavaForConditionalGeneration
 from transformers.masking_utils import flash_attention_mask, sdpa_mask
 from transformers.models.llama.modeling_llama import eager_attention_forward
 
 from vtprune.attach import attach
-from vtprune.attach.attention import attention_row, paid_by_last
+from vtprune.attach.attention import paid_by_last
 from vtprune.attach.recording import Recording
 from vtprune.methods import AdaptPrune, FastV, FitPrune, VisionZip
 
@@ -31,8 +31,9 @@ def test_scores_have_the_bits_of_scores_from_the_projections(tiny, attention, dt
     with torch.no_grad():
         model(**inputs, use_cache=cached)
     recording.remove()
-    attended, last = inputs["attention_mask"].bool(), seen["query"][:, -1]
-    expected = attention_row(layer.self_attn, last, seen["key"], seen["position_embeddings"], attended)
+    attended = inputs["attention_mask"].bool()
+    states = recorded_from_projections(layer.self_attn, seen["query"], seen["key"], seen["position_embeddings"])
+    expected = paid_by_last(states, attended)
     assert torch.equal(paid_by_last(recorded[0], attended), expected)
     assert torch.equal(paid_by_last(recorded[0].with_last_query(), attended), expected)
 
@@ -54,6 +55,7 @@ def test_configurations_are_restored_on_leaving_also_after_an_exception(tiny, mo
     assert configurations(model) == before
 
 
+@pytest.mark.slow
 def test_two_models_of_one_configuration_are_pruned_at_once(tiny, model):
     """Their blocks overlap, and each has its own attention layers recorded."""
     other = LlavaForConditionalGeneration(model.config).eval()

@@ -53,6 +53,7 @@ def test_each_source_of_features_holds_the_right_tensors(tiny, strategy):
             assert [len(row[0]) for row in indices(pruned)] == wanted.clamp(min=1).tolist()
 
 
+@pytest.mark.slow
 def test_images_of_a_prompt_share_one_budget(tiny, model):
     inputs = tiny.prompts(LENGTHS, images=(1, 2, 3))
     for source in SOURCES:

@@ -13,6 +13,8 @@ from vtprune.methods import AdaptPrune, FastV, Fraction, Method, RandomPruning, 
 from vtprune.ops.ranking import highest
 from vtprune.stages import Stage
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = {"do_sample": False, "max_new_tokens": 4, "return_dict_in_generate": True, "output_logits": True}
 
 

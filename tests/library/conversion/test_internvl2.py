@@ -19,6 +19,8 @@ from vtprune.conversion.internvl2 import configuration, native_shapes
 from vtprune.conversion.weights import published_weights
 from vtprune.errors import CheckpointError, UserError
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("torchvision")  # transformers' image processors need it
 SMALL = {"layers": 2, "vision_layers": 2}
 QUESTION = "What color is the object?"
@@ -85,7 +87,7 @@ def test_features_and_logits_are_those_of_the_architecture(published, loaded):
     assert max(compared(model, published, inputs)) < 1e-5
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("size", ["2B", "8B"])
 def test_the_published_numbers_of_layers_heads_and_files_convert(tmp_path, size):
     write_published_internvl2(tmp_path / "published", size=size, vision_layers=3)

@@ -10,6 +10,8 @@ from helpers.tiny_configs import tiny_config
 
 from vtprune.cost.measure import build
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = ROOT / "benchmarks" / "cost.py"
 
 
@@ -28,7 +30,6 @@ def benchmark(monkeypatch):
     return module
 
 
-@pytest.mark.slow
 def test_a_stopped_run_is_continued(benchmark, tmp_path, capsys):
     out = tmp_path / "recorded" / "cost.json"
     options = ["--device", "cpu", "--sizes", "LLaVA-1.5-7B", "--rounds", "2", "--new-tokens", "2", "--out", str(out)]

@@ -25,6 +25,8 @@ from vtprune.methods.base import Method
 from vtprune.stages import Stage
 from vtstudy.experiments.paper_models import SIZES
 
+pytestmark = pytest.mark.slow
+
 IMAGE, SIDE = 3, 4
 CLIP = {"hidden_size": 16, "intermediate_size": 40, "num_hidden_layers": 3, "num_attention_heads": 2, "patch_size": 8}
 

@@ -9,6 +9,8 @@ from helpers.tiny_configs import tiny_config
 from vtprune.cost.measure import LOOP, LoopAdaptPrune, Plan, build, measure, prompts, variants, workload_of
 from vtprune.methods import AdaptPrune, get_method
 
+pytestmark = pytest.mark.slow
+
 PLAN = Plan(batch=2, rounds=2, warmup=1, new_tokens=3, text_tokens=9, loop_rounds=1)
 CPU = torch.device("cpu")
 
@@ -28,7 +30,6 @@ def test_the_unpruned_model_of_every_family_is_measured(kind, tokens, tiles):
     assert given["input_ids"].shape == (2, workload.image_tokens + workload.text_tokens)
 
 
-@pytest.mark.slow
 def test_every_method_is_measured_and_the_loop_less_often():
     model = build(tiny_config(), CPU, torch.float32)
     before = [parameter.clone() for parameter in model.parameters()]

@@ -8,9 +8,10 @@ import torch
 from helpers.given_features import constant, features, of_type, select, with_newlines
 
 from vtprune.errors import UserError
-from vtprune.features import FeatureWidths
+from vtprune.features import FeatureWidths, Text
 from vtprune.methods import (
     BeforeDecoder,
+    CDPruner,
     Count,
     DivPrune,
     FasterVLM,
@@ -25,7 +26,7 @@ from vtprune.methods import (
 )
 from vtprune.ops.cosine import cosines
 
-METHODS = [DivPrune, FasterVLM, HoloV, Pooled, PruMergePlus, Scope, VisPruner]
+METHODS = [CDPruner, DivPrune, FasterVLM, HoloV, Pooled, PruMergePlus, Scope, VisPruner]
 BY_TOWER = [FasterVLM, HoloV, PruMergePlus, Scope, VisPruner]
 by_method = pytest.mark.parametrize("cls", METHODS, ids=lambda cls: cls.name)
 by_tower = pytest.mark.parametrize("cls", BY_TOWER, ids=lambda cls: cls.name)
@@ -44,16 +45,18 @@ def test_every_method_of_this_kind_is_tested_here():
 
 @by_method
 @pytest.mark.parametrize("flat", [False, True], ids=["random", "flat"])
-def test_budgets_are_exact_and_no_token_is_chosen_twice(cls, flat, before_decoder):
+@pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.exhaustive)])
+def test_budgets_are_exact_and_no_token_is_chosen_twice(cls, step, flat, before_decoder):
     given = constant(before_decoder) if flat else before_decoder
     most = int(given.valid.sum(dim=1).max())
-    for keep in (*map(Count, range(1, most + 2)), Fraction(0.1), Fraction(1.0)):
+    for keep in (*map(Count, range(1, most + 2, step)), Fraction(0.1), Fraction(1.0)):
         counts = keep.count(given).tolist()
         for row, chosen in enumerate(select(cls(keep), given)):
             assert len(chosen) == len(set(chosen)) == counts[row]
             assert given.valid[row, chosen].all()
 
 
+@pytest.mark.slow
 @by_method
 def test_a_merged_token_joins_a_kept_token_of_its_row(cls, before_decoder):
     for keep in (1, 2, 5, 9, 0.5, 0.9):
@@ -73,6 +76,7 @@ def test_a_merged_token_joins_a_kept_token_of_its_row(cls, before_decoder):
             assert all(members.count(target) > 1 for target in members)
 
 
+@pytest.mark.slow
 @by_method
 def test_a_row_gets_the_same_tokens_alone_and_in_a_batch(cls, before_decoder):
     given = constant(before_decoder)
@@ -98,6 +102,7 @@ def cut(given, row, length):
         given,
         **{name: of_row(getattr(given, name)) for name in ("valid", "positions", "grids", "image")},
         embeddings=lambda: of_row(given.embeddings()),
+        text=lambda: Text(*(part[row : row + 1] for part in given.text())),
         tower=lambda: type(given.tower())(*map(of_row, given.tower())),
     )
 
@@ -107,7 +112,7 @@ def test_flat_images_keep_the_first_tokens(cls):
     assert select(cls(5), constant(features(6, 6))) == [[0, 1, 2, 3, 4]] * 2
 
 
-@pytest.mark.parametrize("cls", [DivPrune, Scope], ids=lambda cls: cls.name)
+@pytest.mark.parametrize("cls", [CDPruner, DivPrune, Scope], ids=lambda cls: cls.name)
 def test_all_distinct_tokens_are_chosen_before_a_copy(cls):
     given = features(4, 6, rows=2, seed=3)
     distinct = torch.eye(8)[:5]  # five tokens, in turns
@@ -119,6 +124,7 @@ def test_all_distinct_tokens_are_chosen_before_a_copy(cls):
             assert len(set(chosen)) == count
 
 
+@pytest.mark.slow
 @by_method
 def test_the_size_and_type_of_features_do_not_change_the_choice(cls, before_decoder):
     # Halving and doubling is exact, so that the choice must be the same to the last tie.
@@ -162,7 +168,7 @@ def test_features_that_are_not_finite_are_refused(cls, wrong):
         part[1, 7] = wrong
         return given
 
-    uses_embeddings = cls in (DivPrune, Pooled, Scope, VisPruner)
+    uses_embeddings = cls in (CDPruner, DivPrune, Pooled, Scope, VisPruner)
     for where, used in (("embeddings", uses_embeddings), ("tower", cls in BY_TOWER)):
         if used:
             with pytest.raises(UserError, match=rf"{cls.name} .*prompt 1 ") as raised:
@@ -205,7 +211,7 @@ def test_spectral_budgets(cls, before_decoder):
 
 @by_method
 def test_flops_of_the_selection_grow_with_the_tokens(cls):
-    few, many = (cls(0.1).selection_flops(n, n // 10, FeatureWidths(64, 32, 16)) for n in (100, 200))
+    few, many = (cls(0.1).selection_flops(n, n // 10, FeatureWidths(64, 32, 16, 7, n)) for n in (100, 200))
     assert (few, many) == (0, 0) if cls in (FasterVLM, HoloV) else 0 < few < many
 
 

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from helpers.given_features import features, select
+from helpers.given_features import features, select, with_newlines
 
 from vtprune.methods import Count, DivPrune, FasterVLM, Scope, VisPruner
+from vtprune.methods.scope import _Gains
+from vtprune.ops.cosine import cosines
 
 
 def row_of(given, row):
@@ -94,6 +96,7 @@ def test_divprune_equals_a_loop_written_from_the_formula(before_decoder):
     check(DivPrune, divprune, before_decoder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [1.0, 0.0, 2.5])
 def test_scope_equals_a_loop_written_from_the_formula(before_decoder, alpha):
     check(lambda keep: Scope(keep, alpha), lambda *of: scope(*of, alpha), before_decoder)
@@ -150,3 +153,17 @@ def test_parameters_are_checked_and_part_of_the_signature():
     for wrong in (-1, float("inf")):
         with pytest.raises(ValueError, match=r"^alpha must"):
             Scope(0.1, alpha=wrong)
+
+
+def test_scope_counts_gains_exactly():
+    """However often they are changed: the bits of all sums made anew. Also of tokens without a patch, and copies."""
+    given = with_newlines(features(images=[(9, 9), (4, 5)], rows=3, seed=7), image=1)
+    embeddings = given.embeddings().index_select(1, torch.arange(101) % 60)
+    similarity = cosines(embeddings)
+    cover = torch.zeros(3, 101).masked_fill(~given.tower().present, float("inf"))
+    gains = _Gains(similarity, cover)
+    for step in range(40):
+        chosen = similarity[torch.arange(3), torch.tensor([step, 2 * step, 100 - step])]
+        found = gains.covered(torch.maximum(gains.cover, chosen))
+        anew = (similarity - gains.cover[:, None]).clamp(min=0).sum(dim=2, dtype=torch.float64)
+        assert torch.equal(found, anew)

@@ -2,10 +2,12 @@
 
 import json
 import math
+import re
 from dataclasses import dataclass, fields, replace
 
 import pytest
 import torch
+from helpers import ROOT
 from helpers.given_features import features, select
 
 from vtprune.errors import UserError
@@ -261,3 +263,10 @@ def test_random_depends_on_seed_and_row_alone():
     drawn = [i for seed in range(200) for i in select(RandomPruning(4, seed=seed), features(rows=1))[0]]
     counts = torch.bincount(torch.tensor(drawn), minlength=16)
     assert counts.min() > 20 and counts.max() < 90  # 50 expected each
+
+
+def test_no_two_registered_methods_have_one_name():
+    """The later one would replace the other without a word."""
+    files = (ROOT / "src/vtprune/methods").glob("*.py")
+    names = [name for file in files for name in re.findall(r'name: ClassVar\[str\] = "(\w+)"', file.read_text())]
+    assert sorted(names) == sorted(methods())

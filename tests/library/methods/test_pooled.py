@@ -75,6 +75,7 @@ GIVEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GIVEN)
 def test_means_equal_a_plain_loop(name):
     make, newline_image = GIVEN[name]

@@ -43,6 +43,7 @@ def means(given, row, kept, neighbours):
     return {target: sorted(tokens) for target, tokens in joined.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("share", "neighbours"), [(0.25, 32), (0.25, 3), (0.0, 5), (1.0, 1), (0.5, 0)])
 def test_choice_and_means_equal_loops_written_from_the_description(before_decoder, share, neighbours):
     given = before_decoder

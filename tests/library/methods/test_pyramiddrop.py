@@ -34,6 +34,7 @@ def test_default_halves_the_tokens_as_in_the_paper():
     assert counts(PyramidDrop(Count(9), layers=(1, 2)), 144) == [36, 9]
 
 
+@pytest.mark.slow
 @drawn(n=st.integers(1, 3000), keep=st.integers(1, 3000), steps=st.integers(1, 6))
 def test_counts_are_exact_and_never_rise(n, keep, steps):
     goal = Goal(torch.tensor([n]), torch.tensor([min(n, keep)]))

@@ -55,6 +55,7 @@ def check_against_the_reference(case):
     assert len(set(expected.tolist())) == min(keep, scores.shape[1])
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(cases())
 def test_adaptive_nms_equals_the_reference(case):
@@ -85,6 +86,7 @@ def test_ragged_batch_equals_the_reference_row_by_row(case, keep, seed):
         assert chosen[row].tolist() == expected + [-1] * (chosen.shape[1] - len(expected))
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(cases(rows=2))
 def test_a_group_gets_the_tokens_that_it_gets_alone(case):
@@ -143,6 +145,7 @@ def test_example_worked_by_hand(select):
     assert select(scores, keys, positions, 4, sigma_d=1.0, sigma_s=None, radius=0.99).tolist() == [1, 0, 2, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 def test_full_size_equals_the_reference(device):
     generator = torch.Generator().manual_seed(1)
@@ -192,3 +195,14 @@ def test_bad_arguments_are_refused(changed, message):
     arguments = {"scores": torch.rand(4), "keys": torch.rand(4, 3), "positions": torch.rand(4, 2), "keep": 2, **PAPER}
     with pytest.raises(ValueError, match=message):
         adaptive_nms(**{**arguments, **changed})
+
+
+def test_a_batch_has_the_bits_of_its_rows():
+    generator = torch.Generator().manual_seed(5)
+    scores, keys = torch.rand(3, 49, generator=generator), torch.randn(3, 49, 16, generator=generator)
+    positions = grid_positions(7, 7).expand(3, -1, -1)
+    groups = torch.arange(49).expand(3, -1) // 20
+    together = adaptive_nms(scores, keys, positions, 20, **PAPER, groups=groups)
+    for row in range(3):
+        alone = adaptive_nms(scores[row], keys[row], positions[row], 20, **PAPER, groups=groups[row])
+        assert torch.equal(together[row], alone)

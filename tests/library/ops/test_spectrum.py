@@ -54,6 +54,7 @@ shapes = st.tuples(st.sampled_from(KINDS), st.integers(1, 70), st.integers(1, 90
 energies = st.one_of(st.floats(0.01, 1.0), st.sampled_from([0.5, 0.9, 0.95, 0.99, 1.0]))
 
 
+@pytest.mark.slow
 @FEW
 @given(shapes, energies, st.integers(1, 12))
 def test_every_route_finds_the_rank(shape, energy, rank):
@@ -65,6 +66,7 @@ def test_every_route_finds_the_rank(shape, energy, rank):
         assert used.item() <= max(rank, *x.shape)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_randomised_equals_exact(kind):
     """On images of a real size, in one batch; where the spectrum allows it, without all energies."""
@@ -78,6 +80,7 @@ def test_randomised_equals_exact(kind):
         assert (found[used < 128] <= used[used < 128] + 8).all()
 
 
+@pytest.mark.slow
 @FEW
 @given(shapes, st.integers(1, 12), st.integers(0, 3))
 def test_randomised_bounds_hold(shape, rank, iterations):
@@ -149,6 +152,7 @@ def test_the_scale_of_the_features_does_not_matter(route, scale):
     assert energy_rank(x * scale, 0.9, route=route)[0] == energy_rank(x, 0.9, route=route)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("route", ["svd", "gram", "randomised"])
 def test_one_dominant_direction_does_not_drown_the_others(route):
     """As of hidden states: all but 1e-4 of the energy in one direction, 1e-5 in each of the next ones.
@@ -244,6 +248,7 @@ def same(a: torch.Tensor, b: torch.Tensor, energy: float, **options) -> bool:
     return abs(first - second) == 1 and abs(sums[min(first, second) - 1] - (energy - ROUNDING)).item() < 5e-6
 
 
+@pytest.mark.slow
 @FEW
 @given(shapes, energies, st.booleans(), st.sampled_from(["gram", "randomised"]))
 def test_order_rotation_and_duplication_do_not_change_the_budget(shape, energy, centre, route):

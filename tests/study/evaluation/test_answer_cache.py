@@ -50,6 +50,19 @@ def test_reading_sees_what_another_process_added(tmp_path):
     assert cache.read(IDENTITY) == EVERYTHING
 
 
+def test_a_folder_that_was_quiet_for_long_is_listed_again_after_a_change(tmp_path, monkeypatch):
+    first = fill(tmp_path, BATCHES[:1])
+    os.utime(tmp_path, ns=(0, 0))
+    cache, listings, listdir = AnswerCache(tmp_path), [], os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: listings.append(path) or listdir(path))
+    assert set(cache.read(IDENTITY)) == set(cache.read(IDENTITY)) == {"q0", "q3"}
+    assert len(listings) == 1
+    fill(tmp_path, BATCHES[1:])
+    assert cache.read(IDENTITY) == EVERYTHING
+    first.unlink()
+    assert set(cache.read(IDENTITY)) == {"q1", "q2", "q4"}
+
+
 def test_other_identities_have_other_answers(tmp_path):
     fill(tmp_path)
     for other in ({"checkpoint": "abd"}, {"method": {"name": "fastv", "keep": 0.2}}, {"device": "cuda"}):

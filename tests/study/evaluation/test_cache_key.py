@@ -14,6 +14,8 @@ from vtstudy.evaluation.cache_key import ANSWERING, defining_modules, meaning, m
 from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.evaluation.import_graph import PACKAGES, SOURCES
 
+pytestmark = pytest.mark.slow
+
 METHODS = ("adaptprune", "fitprune", "random3x3", "spectral_budget")
 FAMILY = ["vtprune.attach.families.llava"]
 RANKINGS = {"adaptprune", "fitprune", "random3x3"}

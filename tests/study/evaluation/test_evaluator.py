@@ -21,6 +21,8 @@ from vtstudy.evaluation.harness import Evaluator
 from vtstudy.evaluation.requests import Request, Variant
 from vtstudy.evaluation.scoring import parts_of
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["pope", "mme", "mmbench", "flickr30k", "vqav2"]
 TOGETHER = [
     Variant(FastV(0.25)),
@@ -135,7 +137,6 @@ def test_a_limit_asks_the_first_questions(evaluator):
     assert len(evaluator.questions("pope", 10)) == len(list(evaluator.prompts("pope", 10))) == 10
 
 
-@pytest.mark.slow
 def test_scores_of_stored_answers_need_neither_the_model_nor_lmms_eval(evaluator, checkpoint, data):
     evaluator.answer(requests(Variant(FastV(0.25)), benchmarks=NAMES, tokens=True))
     expected = {name: scores.value for name, scores in all_scores(evaluator, Variant(FastV(0.25))).items()}

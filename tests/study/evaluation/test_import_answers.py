@@ -12,6 +12,8 @@ from vtstudy.evaluation.cache_key import method_key
 from vtstudy.evaluation.errors import CacheError
 from vtstudy.evaluation.import_answers import OLD_CODE, import_answers
 
+pytestmark = pytest.mark.slow
+
 GENERATION = {"max_new_tokens": 16, "num_beams": 1, "until": ["\n\n"]}
 
 

@@ -27,6 +27,8 @@ from vtstudy.evaluation.measurement_cache import MeasurementCache
 from vtstudy.evaluation.presentation import AUTO, Presentation, resolved
 from vtstudy.evaluation.questions import QuestionLoader, question_digest
 
+pytestmark = pytest.mark.slow
+
 LLAVA, NEXT_8B = "llava-hf/llava-1.5-7b-hf", "llava-hf/llama3-llava-next-8b-hf"
 
 

@@ -22,6 +22,8 @@ from vtstudy.evaluation.requests import Request, Variant
 from vtstudy.evaluation.shards import ALL, Shard, launched_shard, parse_shard, refuse_several_processes, shard_of
 from vtstudy.experiments import answers as answering_all
 
+pytestmark = pytest.mark.slow
+
 BENCHMARKS = ("pope", "mmbench", "vqav2")
 VARIANTS = (Variant(FastV(0.25)), Variant(NoPruning()), Variant(AdaptPrune(0.5)), Variant(NoPruning(), "blank"))
 REQUESTS = [
@@ -330,7 +332,7 @@ def wait_until(condition) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_three_processes_of_which_one_is_killed_and_started_again(evaluator, expected, nursery, cache):
     processes = {number: nursery.start(f"{number}/3", cache, 0.05) for number in (1, 2, 3)}
     wait_until(lambda: any(cache.glob("*.2of3-*.jsonl")))
@@ -343,7 +345,7 @@ def test_three_processes_of_which_one_is_killed_and_started_again(evaluator, exp
     assert evaluator.missing(REQUESTS) == {} and rows(evaluator) == expected and is_stored_once(cache)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_two_processes_at_the_same_shard_do_no_harm(evaluator, expected, nursery, cache):
     processes = [nursery.start("1/2", cache, 0.03) for _ in range(2)] + [nursery.start("2/2", cache)]
     assert [nursery.wait(process) for process in processes] == [0, 0, 0]
@@ -351,7 +353,7 @@ def test_two_processes_at_the_same_shard_do_no_harm(evaluator, expected, nursery
     assert not is_stored_once(cache)  # both did the work
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_seven_kills_at_random_moments(evaluator, expected, nursery, cache):
     draw = random.Random(0)
     running = {number: nursery.start(f"{number}/2", cache, 0.02) for number in (1, 2)}

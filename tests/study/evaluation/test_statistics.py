@@ -92,6 +92,7 @@ def test_an_image_is_drawn_with_all_its_questions():
     assert sums.tolist() == [[3], [6]] and counts.tolist() == [2, 1]
 
 
+@pytest.mark.slow
 def test_intervals_over_images_cover_where_those_over_questions_do_not():
     """One to five questions an image, whose scores go with the image: 95 % intervals of a mean that is known."""
     rng = np.random.default_rng(7)

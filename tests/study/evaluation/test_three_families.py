@@ -10,6 +10,8 @@ from vtstudy.evaluation.harness import Evaluator
 from vtstudy.evaluation.measurement_cache import MeasurementCache
 from vtstudy.evaluation.requests import Variant
 
+pytestmark = pytest.mark.slow
+
 ARGUMENTS = {"max_new_tokens": 5, "num_beams": 1, "until": []}
 
 

@@ -7,12 +7,13 @@ from vtstudy.experiments.all_methods import ALL_METHODS
 from vtstudy.experiments.registry import get_experiment
 from vtstudy.experiments.runner import variants_of
 
-WITHOUT_BUDGET = {"none", "vtw"}
+ALONE = {"baseline", "blind", "vtw"}
+"""The variants that take no budget."""
 
 
 def test_every_method_with_a_budget_is_compared_with_adaptprune():
-    budgeted = set(methods()) - WITHOUT_BUDGET
-    assert set(ALL_METHODS.variants) == budgeted | {"baseline", "blind"}
+    budgeted = set(methods()) - {"none", "vtw"}
+    assert set(ALL_METHODS.variants) == budgeted | ALONE
     assert set(ALL_METHODS.pairs) == {f"{name} - adaptprune" for name in budgeted - {"adaptprune"}}
     assert ALL_METHODS.benchmarks == ADAPTPRUNE
 
@@ -22,5 +23,5 @@ def test_every_method_gets_every_budget_and_the_unpruned_model_is_asked_once():
     variants = variants_of(ALL_METHODS, settings)
     keeps = (0.5, 0.25, 0.1, 0.05)
     assert {keep for name, keep in variants if name == "pooled"} == set(keeps)
-    assert {keep for name, keep in variants if name in ("baseline", "blind")} == {None}
-    assert len(variants) == 2 + len(keeps) * (len(ALL_METHODS.variants) - 2)
+    assert {keep for name, keep in variants if name in ALONE} == {None}
+    assert len(variants) == len(ALONE) + len(keeps) * (len(ALL_METHODS.variants) - len(ALONE))

@@ -1,13 +1,19 @@
-"""The rows of cost.csv, conventions.csv and timings.csv."""
+"""The rows of cost.csv, method_costs.csv, conventions.csv and timings.csv, and the times of choosing."""
 
 import csv
+import json
+from itertools import product
 
 import pytest
+from helpers import ROOT
 
 from vtprune.errors import UserError
+from vtprune.methods import methods
 from vtstudy.experiments import costs, timings
 from vtstudy.experiments.files import write_csv
 from vtstudy.experiments.paper_models import SIZES
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +45,37 @@ def test_every_model_method_and_keep_ratio_has_a_row(written):
     assert by_key["LLaVA-1.5-7B", "baseline", "1.0"]["cache_bytes"] == str(2 * 2 * 32 * 640 * 4096)
     # Table 3's 4.6 GB of memory are not the cache: at batch 1 the whole of it is a fourteenth of that.
     assert int(by_key["LLaVA-1.5-7B", "baseline", "1.0"]["cache_bytes"]) < 4.6e9 / 13
+
+
+def test_every_method_with_a_budget_has_its_savings(written):
+    rows = read(written / "method_costs.csv")
+    named = [name for name, cls in methods().items() if cls.takes_keep()]
+    assert [(row["method"], float(row["keep"])) for row in rows] == list(product(named, costs.KEEPS))
+    found = {(row["method"], row["keep"]): row for row in rows}
+    for row in read(written / "cost.csv"):
+        if row["model"] == "LLaVA-1.5-7B" and row["method"] in ("fastv", "adaptprune"):
+            saved = found[row["method"], row["keep"]]
+            assert saved["flops_saved_percent"] == row["flops_saved_percent"]
+            assert int(saved["choosing_flops"]) == int(row["scoring_flops"]) + int(row["selection_flops"])
+    # VisionZip and its kind prune before the first layer, FastV two layers later.
+    assert float(found["divprune", "0.1"]["cache_saved_percent"]) > float(found["fastv", "0.1"]["cache_saved_percent"])
+
+
+@pytest.mark.exhaustive
+def test_choosing_is_timed_once_for_every_method_with_a_budget(tmp_path, monkeypatch):
+    options = {
+        "checkpoint": ROOT / "data/checkpoints/miniature-llava",
+        "cache": tmp_path / "answers",
+        "batches": (1,),
+        "rounds": 2,
+    }
+    timings.measure_timings(tmp_path, **options)
+    facts = json.loads((tmp_path / "timings.json").read_text())
+    assert set(facts["choosing_milliseconds"]) == {name for name, cls in methods().items() if cls.takes_keep()}
+    assert all(milliseconds > 0 for milliseconds in facts["choosing_milliseconds"].values())
+    monkeypatch.setattr(timings, "_model", None)
+    timings.measure_timings(tmp_path, **options)
+    assert json.loads((tmp_path / "timings.json").read_text()) == facts
 
 
 def test_conventions_and_the_same_bytes_again(written, tmp_path):

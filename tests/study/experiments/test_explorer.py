@@ -15,10 +15,13 @@ from vtprune.attach.inference import encode
 from vtprune.methods import get_method
 from vtstudy.config import load
 from vtstudy.evaluation.harness import Evaluator
+from vtstudy.evaluation.references import references
 from vtstudy.experiments import explorer
 from vtstudy.experiments.all_methods import ALL_METHODS
-from vtstudy.experiments.single_answers import references, share_right
+from vtstudy.experiments.single_answers import share_right
 from vtstudy.experiments.token_maps import digits
+
+pytestmark = pytest.mark.slow
 
 GRID = (4, 4)
 
@@ -112,7 +115,6 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
-@pytest.mark.slow
 def test_every_picture_has_every_variant(ran):
     out, _ = ran
     pictures, answers = rows(out / "pictures.csv"), rows(out / "answers.csv")
@@ -132,7 +134,6 @@ def test_every_picture_has_every_variant(ran):
     assert "FastV" in summaries["fastv"] and summaries["baseline"] == ""
 
 
-@pytest.mark.slow
 def test_the_kept_tokens_are_those_of_the_method_and_the_answers_those_of_the_table(ran):
     out, folder = ran
     evaluator = Evaluator(
@@ -159,7 +160,6 @@ def test_the_kept_tokens_are_those_of_the_method_and_the_answers_those_of_the_ta
     assert answers["baseline", "", 0]["kept"] == answers["blind", "", 0]["kept"] == ""
 
 
-@pytest.mark.slow
 def test_the_facts_name_the_model(ran):
     out, _ = ran
     facts = json.loads((out / "explorer.json").read_text())

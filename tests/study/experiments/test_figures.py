@@ -25,6 +25,8 @@ from vtstudy.experiments.spec import Experiment
 from vtstudy.experiments.token_similarity import adjacency, neighbour_similarity
 from vtstudy.results_table import COLUMNS
 
+pytestmark = pytest.mark.slow
+
 
 def test_correlation():
     a = np.array([1.0, 2, 3, 4])
@@ -146,7 +148,6 @@ def test_attention_is_that_of_the_model(place, tmp_path):
             assert np.allclose(seen.keys[row], keys, atol=1e-4)
 
 
-@pytest.mark.slow
 def test_figure2(place, tmp_path):
     given = settings(place, tmp_path, benchmarks=("pope", "vqav2"), limit=24)
     path = figures.run("figure2", figure2.measure, given)
@@ -176,7 +177,6 @@ def test_halves_of_a_benchmark_show_different_images(place, tmp_path):
     assert found["halves alike"] == pytest.approx(figure2.correlation(*halves).mean(), abs=1e-4)
 
 
-@pytest.mark.slow
 def test_figure1(place, tmp_path):
     given = settings(place, tmp_path, SurvivorSettings, benchmarks=("vqav2",), keeps=(0.5, 0.25), examples=2)
     path = figures.run("figure1", figure1.measure, given)
@@ -215,7 +215,6 @@ def test_survivors_are_those_of_each_method_alone(place, tmp_path):
         ]
 
 
-@pytest.mark.slow
 def test_figure3(place, tmp_path):
     path = figures.run("figure3", figure3.measure, settings(place, tmp_path, benchmarks=("vqav2",), keeps=(0.25,)))
     found = {r["method"]: float(r["value"]) for r in rows(path)}
@@ -259,7 +258,6 @@ def test_a_limit_that_leaves_one_image_leaves_no_interval(place, tmp_path):
     assert not any(r["ci_low"] for r in found if r["benchmark"] == "mean")
 
 
-@pytest.mark.slow
 def test_a_figure_needs_two_images(place, tmp_path):
     given = settings(place, tmp_path, SurvivorSettings, benchmarks=("pope",), limit=4)
     with pytest.raises(EvaluationError, match="pope"):

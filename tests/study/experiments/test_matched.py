@@ -27,6 +27,8 @@ from vtstudy.experiments.matched import token_rows
 from vtstudy.experiments.registry import EXPERIMENTS
 from vtstudy.experiments.settings import SpectralSettings
 
+pytestmark = pytest.mark.slow
+
 LINES = """features,centre,power,target,k_min,k_max,tokens,energy
 vision,False,2,0.25,1,,4,0.9
 projected,True,1,0.25,1,,4,0.7
@@ -218,7 +220,6 @@ def test_a_checkpoint_is_calibrated_on_pictures_of_ones_own(place, capsys):
     assert "broken/no.png" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_pictures_of_different_token_counts_are_calibrated_together(tmp_path, capsys):
     """The energy's mean budget is the mean of the fixed ones, as the attached budget really keeps them."""
     from helpers.tiny_families import build, save

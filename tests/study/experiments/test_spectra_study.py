@@ -20,6 +20,8 @@ from vtstudy.experiments.spectra_pictures import benchmark_images, calibration_i
 from vtstudy.report.results import load_results
 from vtstudy.world.datasets import make_all
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def shares():
@@ -85,7 +87,7 @@ def table(study, name):
         return list(csv.DictReader(file))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_every_image_has_its_budgets(study):
     rows = table(study, "budgets")
     known = read_density(study / "world/density.csv")
@@ -96,7 +98,7 @@ def test_every_image_has_its_budgets(study):
     assert len({row["projected_0.25"] for row in rows}) > 5
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_mean_budgets_are_matched_on_other_pictures(study):
     rows = table(study, "calibration")
     assert len(rows) == 3 * 2 * 2 * 2 + 2
@@ -108,7 +110,7 @@ def test_mean_budgets_are_matched_on_other_pictures(study):
         assert int(row["tokens"]) == {"0.25": 36, "0.1": 14}[row["target"]]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_calibration_pictures_are_not_evaluated(study):
     """None of them is among the benchmarks' images, whatever the seed, and none lies on their side of the split."""
     root = study / "world"
@@ -119,7 +121,7 @@ def test_calibration_pictures_are_not_evaluated(study):
         assert not evaluated & {picture.tobytes() for picture in pictures}
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_examples_are_at_both_ends(study):
     rows = list(csv.DictReader((study / "results/spectra/examples/examples.csv").open()))
     budgets_of = {(row["benchmark"], row["image_id"]): int(row["projected_0.1"]) for row in table(study, "budgets")}
@@ -132,7 +134,7 @@ def test_examples_are_at_both_ends(study):
             assert (study / "results/spectra/examples" / row["picture"]).is_file()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_randomised_budgets_are_the_exact_ones(study):
     rows = [row for row in table(study, "agreement") if row["benchmark"] == "all"]
     assert len(rows) == 6
@@ -142,7 +144,7 @@ def test_randomised_budgets_are_the_exact_ones(study):
     assert any(int(row["at_first_rank"]) > 0.5 * int(row["n"]) for row in rows)  # not all by taking all energies
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_decay_rises_to_the_whole(study):
     rows = [
         r for r in table(study, "decay") if (r["features"], r["centre"], r["group"]) == ("projected", "False", "all")
@@ -152,7 +154,7 @@ def test_decay_rises_to_the_whole(study):
     assert {row["group"] for row in table(study, "decay")} >= {"sparse third", "dense third"}
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_headlines_are_results_like_any_other(study):
     collect(study / "results/scores", study, load(ROOT / "params.yaml"))
     found = load_results(study / "results.csv", {"LLaVA-1.5-7B": "miniature-llava"})

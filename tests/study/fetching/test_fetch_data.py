@@ -18,6 +18,8 @@ from vtstudy.fetching.cards import write_card
 from vtstudy.fetching.data_sets import fetch_data, read_record
 from vtstudy.fetching.hub import FetchError
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("pope", "gqa", "vqav2", "mmbench", "mmbench_cn", "seedbench", "textvqa")
 
 

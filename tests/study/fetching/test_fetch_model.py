@@ -13,6 +13,8 @@ from vtstudy.checkpoint_source import Source, read_source
 from vtstudy.fetching.hub import FetchError
 from vtstudy.fetching.models import fetch_model
 
+pytestmark = pytest.mark.slow
+
 ID = "llava-hf/tiny"
 WEIGHTS = bytes(range(256)) * 400
 
@@ -103,7 +105,6 @@ def test_weights_in_another_format_are_refused(hub, published, tmp_path):
     assert not (tmp_path / "folder").exists()
 
 
-@pytest.mark.slow
 def test_internvl2_is_converted(tmp_path):
     """Its folder has transformers' own class, and the commit of the authors' files, which do not stay."""
     identifier, folder = "OpenGVLab/InternVL2-2B", tmp_path / "data/models/internvl2"

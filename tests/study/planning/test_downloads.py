@@ -3,10 +3,9 @@
 import pytest
 from helpers.planning import DATA, MODEL, a_config
 
-from vtstudy.benchmarks import BENCHMARKS
-from vtstudy.experiments.plan import QUESTIONS_ON_THE_HUB
+from vtstudy.benchmarks import ADAPTPRUNE, BENCHMARKS, EADAPRUNE
 from vtstudy.fetching.hub import Repository
-from vtstudy.planning.downloads import SPLIT_BYTES, data_downloads, model_download
+from vtstudy.planning.downloads import data_downloads, model_download
 from vtstudy.planning.estimate import weight_bytes
 from vtstudy.planning.hub import Hub
 
@@ -47,11 +46,11 @@ def test_a_converted_checkpoint_needs_its_room_twice():
 def test_of_a_data_set_only_the_share_that_is_asked_is_fetched():
     files = {"data/test-0.parquet": 9000, "data/train-0.parquet": 70000}
     (download,) = data_downloads(a_config(), FakeHub(dataset=files))
-    assert (download.id, download.size) == (DATA, round(9000 * 10 / QUESTIONS_ON_THE_HUB["pope"]))
+    assert (download.id, download.size) == (DATA, round(9000 * 10 / BENCHMARKS["pope"].rows))
     everything = a_config(evaluation={"data": "data/hub"})
     assert data_downloads(everything, FakeHub(dataset=files))[0].size == 9000
     (download,) = data_downloads(everything, Hub(ask=False))
-    assert (download.size, download.from_hub) == (SPLIT_BYTES["pope"], False)
+    assert (download.size, download.from_hub) == (BENCHMARKS["pope"].split_bytes, False)
 
 
 def test_benchmarks_with_the_same_questions_are_fetched_once():
@@ -62,6 +61,8 @@ def test_benchmarks_with_the_same_questions_are_fetched_once():
     assert {download.id: download.size for download in downloads} == {DATA: 9000, "lmms-lab-encoder/MMBench": 900}
 
 
-def test_every_data_set_has_a_number_of_questions_and_a_line_in_the_table():
-    own = {name for name, benchmark in BENCHMARKS.items() if benchmark.variant_of is None}
-    assert own == set(SPLIT_BYTES) == set(QUESTIONS_ON_THE_HUB)
+def test_the_papers_data_sets_have_a_number_of_questions_and_a_size():
+    named = {*ADAPTPRUNE, *EADAPRUNE.values(), "scienceqa"}
+    own = {name for name in named if BENCHMARKS[name].variant_of is None}
+    assert all(BENCHMARKS[name].rows for name in own)
+    assert {name for name in own if BENCHMARKS[name].split_bytes is None} == {"seedbench"}

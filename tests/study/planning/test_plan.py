@@ -1,6 +1,7 @@
 """What a profile asks, before it is run: the plan, and what the command prints of it."""
 
 import csv
+from dataclasses import replace
 
 import pytest
 from helpers import ROOT
@@ -10,11 +11,14 @@ from helpers.tiny_llava import write_data
 from vtprune.errors import UserError
 from vtprune.methods import get_method
 from vtstudy import cli
-from vtstudy.benchmarks import ADAPTPRUNE
+from vtstudy.benchmarks import ADAPTPRUNE, BENCHMARKS
 from vtstudy.config import load
+from vtstudy.evaluation.errors import EvaluationError
 from vtstudy.experiments.plan import plan, question_count
 from vtstudy.experiments.questions_asked import questions_asked
 from vtstudy.experiments.registry import EXPERIMENTS
+
+pytestmark = pytest.mark.slow
 
 EADAPRUNE = ("eadaprune", "energy", "sensitivity")
 
@@ -141,3 +145,11 @@ def test_the_miniature_is_planned_without_its_data(tmp_path, monkeypatch):
         }
         assert len(variants) == run.variants, stem
         assert sum(int(row["n"]) for row in rows if row["method"] == "baseline") == run.questions, stem
+
+
+def test_a_benchmark_of_an_unknown_number_of_questions_needs_a_limit(monkeypatch):
+    config = load(ROOT / "profiles/lite/params.yaml")
+    monkeypatch.setitem(BENCHMARKS, "pope", replace(BENCHMARKS["pope"], rows=None))
+    assert question_count(config, "pope", 40) == 40
+    with pytest.raises(EvaluationError, match="POPE"):
+        question_count(config, "pope", None)

@@ -4,9 +4,8 @@ from pathlib import Path
 import pytest
 from helpers import synthetic_data
 from helpers import synthetic_results as synthetic
-from matplotlib.figure import Figure
 
-from vtstudy.report import build_report
+from vtstudy.report.build import build_report
 from vtstudy.report.inputs import Folders, Inputs, load
 from vtstudy.report.view import View, build_view
 
@@ -30,12 +29,10 @@ def full(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def default_view(tmp_path_factory) -> View:
-    """What a report on Tables 1 and 4 shows; the charts are not written."""
+    """What a report on Tables 1 and 4 shows."""
     folder = tmp_path_factory.mktemp("view")
     files = synthetic.write(folder, synthetic.rows())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Figure, "savefig", lambda *arguments, **options: None)
-        return build_view(load(Folders(folder, files["published"], files["params"])), folder / "figures")
+    return build_view(load(Folders(folder, files["published"], files["params"])))
 
 
 @pytest.fixture
@@ -50,16 +47,10 @@ def read(tmp_path) -> Callable[..., Inputs]:
 
 
 @pytest.fixture
-def undrawn(monkeypatch) -> None:
-    """Charts are made but not written, which takes most of a report's time."""
-    monkeypatch.setattr(Figure, "savefig", lambda *arguments, **options: None)
-
-
-@pytest.fixture
-def view(read, tmp_path, undrawn) -> Callable[..., View]:
+def view(read) -> Callable[..., View]:
     """All that the pages of a report show, without the pages."""
 
     def make(table: list[synthetic.Row] | None = None, profile: str = "miniature") -> View:
-        return build_view(read(table, profile), tmp_path / "figures")
+        return build_view(read(table, profile))
 
     return make

@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 from helpers import synthetic_results as synthetic
 from helpers.paper_results import table_rows
-from matplotlib.figure import Figure
 
 from vtprune.methods import AdaptPrune
 from vtstudy.experiments.adaptprune_tables import TABLE1, TABLE2, TABLE4, TABLE5, TABLE6_7, TABLE8
@@ -18,6 +17,8 @@ from vtstudy.report.view import View, build_view
 from vtstudy.results_table import COLUMNS, to_csv
 from vtstudy.training.derived import TILE
 from vtstudy.world.scene import CELL
+
+pytestmark = pytest.mark.slow
 
 MODELS = {"LLaVA-1.5-7B": "miniature-llava", "LLaVA-NeXT-7B": "miniature-next", "InternVL2-2B": "miniature-internvl"}
 FEW = "LLaVA-NeXT-7B"  # this model is asked half as many questions
@@ -47,9 +48,7 @@ def shown(tmp_path_factory) -> View:
     assert set(table[0]) == set(COLUMNS)
     (folder / "results.csv").write_text(to_csv(pd.DataFrame(table)))
     files = synthetic.write_others(folder, checkpoints={paper: f"some/{name}" for paper, name in MODELS.items()})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Figure, "savefig", lambda *arguments, **options: None)
-        return build_view(load(Folders(folder, synthetic.PUBLISHED, files["params"])), folder / "figures")
+    return build_view(load(Folders(folder, synthetic.PUBLISHED, files["params"])))
 
 
 def studies(shown: View, table: int) -> list[Study]:

@@ -47,6 +47,7 @@ def _judged(tmp_path, facts):
     return {value.verdict for value in values if value.ours}
 
 
+@pytest.mark.slow
 def test_the_recorded_source_decides_whether_scores_are_judged(tmp_path):
     source = {"id": synthetic.HUB_MODEL, "commit": synthetic.REVISION}
     assert _judged(tmp_path, {"source": source}) <= {REPRODUCED, DIFFERS}

@@ -5,7 +5,7 @@ import math
 import pytest
 from helpers import synthetic_results as synthetic
 
-from vtstudy.report import ReportError
+from vtstudy.report.errors import ReportError
 from vtstudy.report.evidence import (
     AGREES,
     AGREES_OTHERWISE,
@@ -175,6 +175,7 @@ def test_no_kind_of_evidence_borrows_the_words_of_another():
     assert REPRODUCED in own[Kind.CHECKPOINT]
 
 
+@pytest.mark.slow
 def test_verdicts_follow_the_sign(read):
     better = {name: claim.verdict for name, claim in judged(read(synthetic.rows(gain=16))).items()}
     for name in ("broader-content", "correction-helps", "minimal-loss", "text-vqa"):
@@ -187,6 +188,7 @@ def test_verdicts_follow_the_sign(read):
     assert level["beats-fastv-on-average"] == level["full-is-best"] == CANNOT_TELL
 
 
+@pytest.mark.slow
 def test_a_stand_in_reproduces_nothing(read):
     for gain in (16, 0, -16):
         for claim in judged(read(synthetic.rows(gain=gain))).values():
@@ -206,6 +208,7 @@ def test_a_stand_in_never_has_the_papers_name(read):
     assert len(cases) == 12 and all("stand-in for LLaVA-1.5-7B" in case for case in cases)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("half", [73.0, 99.0])
 def test_a_control_that_is_not_met_stands_before_what_depends_on_it(read, half):
     table = [*synthetic.rows(gain=16), synthetic.row("figure5", "fastv", 0.5, "mean", "percent_of_baseline", half)]
@@ -216,6 +219,7 @@ def test_a_control_that_is_not_met_stands_before_what_depends_on_it(read, half):
     assert claims["beats-fastv-on-average"].verdict == SAME
 
 
+@pytest.mark.slow
 def test_what_answers_alike_or_lies_at_the_floor_cannot_be_tested(read):
     table = synthetic.rows(gain=5)
     for method in ("fastv", "adaptprune"):  # no better than a blank image
@@ -251,6 +255,7 @@ def lead(keep: float, value: float) -> synthetic.Row:
     return synthetic.row("figure5", "adaptprune - fastv", keep, "mean", metric, value, n=900)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("at_half", "at_tenth", "each", "grows"),
     [
@@ -317,6 +322,7 @@ def test_a_table_with_text_for_a_number_is_refused(tmp_path):
         with_tables(tmp_path, timings=TIMES.replace("2.4,", "soon,"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "paper", "detail"),
     [

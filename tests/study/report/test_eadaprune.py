@@ -6,23 +6,26 @@ import pandas as pd
 import pytest
 from helpers import synthetic_data
 from helpers import synthetic_results as synthetic
+from PIL import Image
 
 from vtprune.errors import UserError
-from vtstudy.report import build_report
+from vtstudy.report.build import build_report
 from vtstudy.report.eadaprune.section import EAdaPruneSection, Part, eadaprune_section
 from vtstudy.report.evidence import CANNOT_TELL, OPPOSITE, SAME
 from vtstudy.report.inputs import Folders, load
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
-def second(tmp_path, undrawn):
-    """The part; its charts are made, but not written."""
+def second(tmp_path):
+    """The part; its charts are not drawn."""
 
     def make(gain: float = 2.0, half: float = 1.0, recorded_ms: float | None = None) -> EAdaPruneSection:
         files = synthetic.write(tmp_path, synthetic.rows() + synthetic.spectral_rows(gain, half))
         synthetic_data.write_spectral(tmp_path / "results", recorded_ms)
         inputs = load(Folders(files["reports"], files["published"], files["params"]))
-        return eadaprune_section(inputs, synthetic.MODEL, tmp_path / "figures")
+        return eadaprune_section(inputs, synthetic.MODEL)
 
     return make
 
@@ -38,16 +41,16 @@ def text(section: EAdaPruneSection, name: str) -> str:
 @pytest.mark.parametrize(
     ("gain", "answer", "verdict", "counts"),
     [
-        (2.0, "Yes", SAME, (6, 0)),
-        (-2.0, "No", OPPOSITE, (0, 6)),
-        (0.3, "No gain can be shown", CANNOT_TELL, (0, 0)),
+        (2.0, "Yes", SAME, ("6", "none")),
+        (-2.0, "No", OPPOSITE, ("none", "6")),
+        (0.3, "No gain can be shown", CANNOT_TELL, ("none", "none")),
     ],
 )
 def test_whether_spectral_budgets_win(second, gain, answer, verdict, counts):
     section = second(gain)
     assert f"? {answer}. " in section.answer and section.answer in section.findings
-    counted = re.search(r"better in (\d+) of 6 .* worse in (\d+)", section.answer)
-    assert tuple(map(int, counted.groups())) == counts
+    counted = re.search(r"better in (\w+) of 6 .* worse in (\w+) ", section.answer)
+    assert counted.groups() == counts
     verdicts = {claim.id: claim.verdict for claim in section.claims}
     assert verdicts["spectral-beats-fixed"] == verdict and verdicts["spectral-mmvet"] == "not run"
 
@@ -61,9 +64,7 @@ def test_a_benchmark_that_only_the_sweep_asks_about_has_no_fixed_budgets(second,
     synthetic_data.write_spectral(tmp_path / "results")
     counted = tmp_path / "results/eadaprune/tokens.csv"
     pd.read_csv(counted).query("benchmark != 'pope'").to_csv(counted, index=False)
-    section = eadaprune_section(
-        load(Folders(files["reports"], files["published"], files["params"])), synthetic.MODEL, tmp_path / "figures"
-    )
+    section = eadaprune_section(load(Folders(files["reports"], files["published"], files["params"])), synthetic.MODEL)
     assert any(chart.name == "energy_sweep" for part in section.parts for chart in part.charts)
 
 
@@ -127,22 +128,31 @@ def test_every_published_number_has_a_verdict_or_a_reason(second):
     assert run.keys() >= {"MM-Vet", "SEED-Bench", "ScienceQA", "MMBench-CN"} and set(run.values()) == {"not run"}
 
 
-def test_a_run_without_tables_is_not_run(second, tmp_path, undrawn):
+def test_a_run_without_tables_is_not_run(second, tmp_path):
     files = synthetic.write(tmp_path, synthetic.rows())
     inputs = load(Folders(files["reports"], files["published"], files["params"]))
-    section = eadaprune_section(inputs, synthetic.MODEL, tmp_path / "figures")
+    section = eadaprune_section(inputs, synthetic.MODEL)
     assert all(not part.charts and not part.sentences for part in section.parts)
     assert "not run" in section.answer
 
 
-@pytest.mark.slow
-def test_the_report_has_both_papers(full):
-    markdown = (full / "pages/eadaprune.md").read_text()
-    names = [path.name for path in (full / "figures").glob("*.*g") if path.stem.startswith(("eadaprune", "spectra"))]
-    assert names and all(f"(../figures/{name})" in markdown for name in names)
-    verdicts = pd.read_csv(full / "claims_eadaprune.csv").set_index("id")["verdict"]
-    assert verdicts["spectral-beats-fixed"] == SAME
-    assert len(pd.read_csv(full / "verdicts_eadaprune.csv")) == len(pd.read_csv(synthetic.PUBLISHED / "eadaprune.csv"))
+@pytest.mark.parametrize("side", ["kept", "lost"])
+def test_the_word_is_named_with_the_budget_that_reads_it(read, tmp_path, side):
+    """Answers and tokens that look like numbers stay text: 11, and the hexadecimal digits 1e2."""
+    folder = tmp_path / "results/eadaprune"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(folder / "word.png")
+    (folder / "words.csv").write_text(
+        "side,benchmark,host,keep,question,picture,height,width,fixed_answer,spectral_answer,fixed_kept,spectral_kept\n"
+        f"{side},textvqa,fastv,0.1,What is written?,word.png,3,4,11,011,1e20,1e30\n"
+    )
+    (part,) = [part for part in eadaprune_section(read(), synthetic.MODEL).parts if part.id == "words"]
+    (chart,) = part.charts
+    right = "spectral" if side == "kept" else "fixed"
+    assert (
+        "5 tokens, “11”" in chart.alt and "6 tokens, “011”" in chart.alt and f"The {right} budget is right" in chart.alt
+    )
+    chart.draw()
 
 
 def test_damaged_data_is_refused(tmp_path):

@@ -41,6 +41,7 @@ def test_lists_and_counts():
     assert formatting.counted(1, "category") == "1 category"
     assert formatting.counted(2, "category") == "2 categories"
     assert formatting.counted(0, "benchmark") == "0 benchmarks"
+    assert [formatting.how_many(count) for count in (0, 1, 12)] == ["none", "1", "12"]
     assert [formatting.agreeing(n, "is", "are") for n in (1, 2)] == ["1 is", "2 are"]
     assert [formatting.seconds(s) for s in (12.4, 185, 7440)] == ["12 s", "3 min 5 s", "2 h 4 min"]
     assert formatting.percent(0.95) == "95 %"

@@ -2,7 +2,15 @@
 
 import pytest
 
-from vtstudy.report.labels import benchmark_label, method_label, metric_label, panel_label, term_label, unit
+from vtstudy.report.labels import (
+    METHOD_LABELS,
+    benchmark_label,
+    method_label,
+    metric_label,
+    panel_label,
+    term_label,
+    unit,
+)
 
 
 @pytest.mark.parametrize(
@@ -52,3 +60,8 @@ def test_units_of_panels():
     assert unit("exact_match", "gqa") == "%"
     assert panel_label("mme", "mme_perception_score") == "MME, points"
     assert panel_label("mean", "percent_of_baseline") == benchmark_label("mean")
+
+
+def test_a_method_without_a_label_has_the_name_of_its_class(monkeypatch):
+    monkeypatch.delitem(METHOD_LABELS, "dart")
+    assert method_label("dart") == "DART" and method_label("nothing of the kind") == "nothing of the kind"

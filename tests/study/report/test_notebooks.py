@@ -8,9 +8,11 @@ from helpers import ROOT
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 
-from vtstudy.report import ReportError
+from vtstudy.report.errors import ReportError
 from vtstudy.report.links import NOTEBOOKS
 from vtstudy.report.notebooks import _linked, render_notebooks
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -33,7 +35,6 @@ def render(folder) -> str:
     return page.read_text()
 
 
-@pytest.mark.slow
 def test_a_page_is_self_contained_and_the_notebook_unchanged(folder):
     place = folder(
         new_markdown_cell("# One & only\n\n![a dot](../dot.png)"),
@@ -49,7 +50,7 @@ def test_a_page_is_self_contained_and_the_notebook_unchanged(folder):
     assert (place / "notebooks/01-one.ipynb").read_bytes() == before
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_figures_of_the_report_have_their_captions(folder):
     """In a Markdown cell and by pattern; a figure without a caption stays as it is. The page is of the profile lite."""
     place = folder(
@@ -101,12 +102,15 @@ def test_a_missing_figure_is_refused(folder):
         render(folder(new_markdown_cell("![x](../absent.png)")))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "key"),
     [
         ("open('absent.csv')", "FileNotFoundError"),
-        ("from vtstudy.report.notebook_tables import figures\nfigures('figures/z*.png')", r"z\*\.png"),
+        pytest.param(
+            "from vtstudy.report.notebook_tables import figures\nfigures('figures/z*.png')",
+            r"z\*\.png",
+            marks=pytest.mark.exhaustive,
+        ),
     ],
 )
 def test_a_failing_cell_is_refused(folder, code, key):

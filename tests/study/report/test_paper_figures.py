@@ -8,12 +8,17 @@ import pandas as pd
 import pytest
 from helpers import synthetic_data
 from helpers import synthetic_results as synthetic
+from matplotlib.text import Text
+from PIL import Image
 
 from vtprune.errors import UserError
 from vtstudy.report.charts.attention_maps import relative
-from vtstudy.report.charts.survivors import Survivors
+from vtstudy.report.charts.survivors import Replies, Reply, Survivors
 from vtstudy.report.inputs import Folders, load
+from vtstudy.report.panel_answers import panel_answers
 from vtstudy.report.paper_figures import sections
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -26,11 +31,11 @@ def folder(tmp_path):
 def drawn(folder) -> dict[str, list[str]]:
     """Names of the charts of each section."""
     inputs = load(Folders(folder, synthetic.PUBLISHED, folder / "params.yaml"))
-    of_paper = sections(inputs, synthetic.MODEL, folder / "figures")
+    of_paper = sections(inputs, synthetic.MODEL)
     return {section.id: [chart.name for chart in section.charts] for section in of_paper}
 
 
-def test_every_figure_is_drawn(folder, undrawn):
+def test_every_figure_is_drawn(folder):
     assert drawn(folder) == {
         "figure1": ["figure1", "figure6", "figure7"],
         "figure2": ["figure2", "figure2_correlation"],
@@ -40,16 +45,16 @@ def test_every_figure_is_drawn(folder, undrawn):
     }
 
 
-def test_a_figure_without_data_is_not_drawn(folder, undrawn):
+def test_a_figure_without_data_is_not_drawn(folder):
     for name in ("figure1", "figure2"):
         shutil.rmtree(folder / "results" / name)
     charts = drawn(folder)
     assert not charts["figure1"] and not charts["figure2"] and charts["figure3"]
 
 
-def test_sentences_have_the_numbers_of_the_figures(folder, undrawn):
+def test_sentences_have_the_numbers_of_the_figures(folder):
     inputs = load(Folders(folder, synthetic.PUBLISHED, folder / "params.yaml"))
-    of_paper = {s.id: " ".join(s.sentences) for s in sections(inputs, synthetic.MODEL, folder / "figures")}
+    of_paper = {s.id: " ".join(s.sentences) for s in sections(inputs, synthetic.MODEL)}
     assert "0.31 (0.21 to 0.41)" in of_paper["figure2"] and "0.42 (0.32 to 0.52)" in of_paper["figure2"]
     assert "90 % pruned" in of_paper["figure1"] and "FastV 60.0" in of_paper["figure1"]
     assert "−24.5 (−25.5 to −23.5)" in of_paper["figure5"]
@@ -64,18 +69,104 @@ def test_sentences_have_the_numbers_of_the_figures(folder, undrawn):
         ("attention.csv", "benchmark,layer,row,column,attention\nx,0,0,0,much\n", "line 2: 'attention'"),
     ],
 )
-def test_damaged_data_is_refused(folder, undrawn, name, content, key):
+def test_damaged_data_is_refused(folder, name, content, key):
     (folder / "results/figure2" / name).write_text(content)
     with pytest.raises(UserError, match=key):
         drawn(folder)
 
 
-def test_a_run_without_the_share_of_fixed_places_is_refused(folder, undrawn):
+def test_a_run_without_the_share_of_fixed_places_is_refused(folder):
     facts = json.loads((folder / "provenance.json").read_text())
     del facts["parameters"]["fixed"]
     (folder / "provenance.json").write_text(json.dumps(facts))
     with pytest.raises(UserError, match=r"parameters\.fixed"):
         drawn(folder)
+
+
+def explorer(folder, **changes) -> None:
+    """The explorer's data about the first picture of TextVQA, and a caption of the first of Nocaps.
+
+    FastV keeps the first tokens, as it does in the figure, and is right with a half of them, wrong with a tenth.
+    """
+    told = {"question": "What is it?\nAnswer with a word.", "colour": None, "kept": "fc00", "model": synthetic.MODEL}
+    told |= changes
+    at = folder / "results/explorer"
+    at.mkdir()
+    with Image.open(folder / "results/figure1/one.png") as picture:
+        shown = Image.new("RGB", picture.size, told["colour"]) if told["colour"] else picture
+        shown.save(at / "one.webp", lossless=True)
+    same = {"file": "one.webp", "height": 4, "width": 3, "references": '["a key", "key"]', "picture": 0}
+    of_each = [{"benchmark": name, "question": told["question"], **same} for name in ("nocaps", "textvqa")]
+    synthetic_data.dump(at / "pictures.csv", of_each)
+    answers = [
+        {
+            "benchmark": name,
+            "picture": 0,
+            "method": method,
+            "keep": keep,
+            "answer": answer,
+            "right": right,
+            "kept": kept,
+        }
+        for name in ("nocaps", "textvqa")
+        for method, keep, answer, right, kept in (
+            ("baseline", None, "key", 1, ""),
+            ("fastv", 0.5, "key", 1, told["kept"]),
+            ("fastv", 0.1, "bird", 0, "8000"),
+        )
+    ]
+    for answer in answers:
+        answer |= {"merged": "", "cider": 10 if answer["benchmark"] == "nocaps" else None}
+        answer["right"] = None if answer["benchmark"] == "nocaps" else answer["right"]
+    synthetic_data.dump(at / "answers.csv", answers)
+    synthetic_data.dump(at / "methods.csv", [{"method": "fastv", "summary": "By attention."}])
+    facts = {"paper": "LLaVA-1.5-7B", "model": told["model"], "checkpoint": "some/model", "checkpoint_source": None}
+    (at / "explorer.json").write_text(json.dumps(facts))
+
+
+def replies(folder) -> dict[tuple[str, int], Replies]:
+    """What was answered, by benchmark and number of the example."""
+    data = Survivors.read(folder / "results/figure1", 0.9)
+    found = panel_answers(data, folder / "results/explorer", synthetic.MODEL)
+    return {(example.benchmark, example.example): replied for example, replied in found.items()}
+
+
+def test_answers_stand_below_the_tokens_that_they_were_given_with(folder):
+    assert replies(folder) == {}
+    explorer(folder)
+    replied = replies(folder)["textvqa", 0]
+    assert replied.references == ["a key", "key"] and replied.unpruned == Reply("key", 1.0)
+    assert replied.pruned == {("fastv", 0.5): Reply("key", 1.0), ("fastv", 0.1): Reply("bird", 0.0)}
+    assert [reply.marked for reply in replied.pruned.values()] == ["✓ key", "✗ bird"]
+    assert Reply("red", 0.3).marked == "30 % right: red" and Reply("a red key", None).marked == "a red key"
+    assert replies(folder)["nocaps", 0].is_caption and not replied.is_caption
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"question": "Where is it?"}, {"colour": "blue"}, {"model": "another"}],
+    ids=["question", "picture", "model"],
+)
+def test_answers_about_something_else_are_left_out(folder, changes):
+    explorer(folder, **changes)
+    assert replies(folder) == {}
+
+
+def test_answers_with_other_tokens_are_left_out(folder):
+    explorer(folder, kept="f800")
+    assert list(replies(folder)["textvqa", 0].pruned) == [("fastv", 0.1)]
+
+
+def test_the_caption_says_which_answers_are_left_out(folder):
+    inputs = load(Folders(folder, synthetic.PUBLISHED, folder / "params.yaml"))
+    without = sections(inputs, synthetic.MODEL)[0].charts[-1]
+    assert "left out" in without.caption and "right" not in without.alt
+    explorer(folder)
+    chart = sections(inputs, synthetic.MODEL)[0].charts[-1]
+    assert "left out" not in chart.caption and "Other panels" in chart.caption  # AdaptPrune was not asked
+    assert "FastV 2 of 4" in chart.alt  # both examples show the same picture
+    texts = {text.get_text() for text in chart.draw().findobj(Text)}
+    assert {"✓ key", "✗ bird"} <= texts and any("right: a key or key" in text for text in texts)
 
 
 def test_masks_are_those_of_the_files(folder):

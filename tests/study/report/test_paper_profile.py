@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from helpers import paper_results, synthetic_data
 from helpers import synthetic_results as synthetic
-from matplotlib.figure import Figure
 
 from vtstudy.report.build import pages
 from vtstudy.report.evidence import DIFFERS, NOT_RUN, REPRODUCED
@@ -16,6 +15,8 @@ from vtstudy.report.inputs import Folders, load
 from vtstudy.report.verdicts.printed_values import AS_RATIO, printed_values_frame
 from vtstudy.report.view import View, build_view
 from vtstudy.results_table import to_csv
+
+pytestmark = pytest.mark.slow
 
 OF_THE_MINIATURE = re.compile(
     r"miniature|stand-in|stands? in for|stands for|in the place of|\btiles?\b|\d+ ?[x×] ?\d+ (?:cells|tokens)|rendered|"
@@ -25,12 +26,10 @@ OF_THE_MINIATURE = re.compile(
 
 
 def view_of(folder: Path, table: list[synthetic.Row], checkpoints: dict[str, str], **facts) -> View:
-    """What the report of a run under the profile `paper` shows; the charts are not written."""
+    """What the report of a run under the profile `paper` shows."""
     (folder / "results.csv").write_text(to_csv(pd.DataFrame(table)))
     files = synthetic.write_others(folder, "paper", checkpoints, **facts)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Figure, "savefig", lambda *arguments, **options: None)
-        return build_view(load(Folders(folder, synthetic.PUBLISHED, files["params"])), folder / "figures")
+    return build_view(load(Folders(folder, synthetic.PUBLISHED, files["params"])))
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +118,12 @@ def test_models_are_named_with_their_revision(shown):
 
 @pytest.mark.parametrize(
     "models",
-    [("LLaVA-1.5-13B",), ("InternVL2-2B", "InternVL2-8B"), ("LLaVA-1.5-13B", "LLaVA-NeXT-7B"), ("LLaVA-NeXT-8B",)],
+    [
+        ("LLaVA-1.5-13B",),
+        pytest.param(("InternVL2-2B", "InternVL2-8B"), marks=pytest.mark.exhaustive),
+        pytest.param(("LLaVA-1.5-13B", "LLaVA-NeXT-7B"), marks=pytest.mark.exhaustive),
+        ("LLaVA-NeXT-8B",),
+    ],
 )
 def test_any_subset_of_models_can_be_reported(tmp_path, models):
     checkpoints = {paper: paper_results.CHECKPOINTS[paper] for paper in models}

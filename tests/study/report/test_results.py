@@ -6,7 +6,8 @@ import pytest
 from helpers import synthetic_results as synthetic
 
 from vtprune.errors import UserError
-from vtstudy.report import ReportError, build_report
+from vtstudy.report.build import build_report
+from vtstudy.report.errors import ReportError
 from vtstudy.report.results import HIGHER, LOWER, OPEN, Measurement
 
 MODEL = synthetic.MODEL

@@ -76,7 +76,7 @@ def test_miniature_llava_answers_from_the_image(miniature, benchmark, kind):
     assert _accuracy(miniature, drawn) > _accuracy(miniature, drawn, blank=True) + 0.2
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_pruning_keeps_a_tenth_and_still_answers(miniature):
     model, _ = miniature
     drawn = _draw("okvqa", "scene", 96)

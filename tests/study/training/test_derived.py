@@ -20,6 +20,8 @@ from vtstudy.world import prompts
 from vtstudy.world import scene as world
 from vtstudy.world.pictures import sample
 
+pytestmark = pytest.mark.slow
+
 START = ROOT / "data/checkpoints/miniature-llava"
 ALL = list(range(6))
 
@@ -119,7 +121,7 @@ def test_training_and_evaluation_have_the_same_inputs(llava, kind):
 @pytest.mark.parametrize(
     ("kind", "layers"),
     [
-        ("llava", [0, 1, 1, 2]),
+        pytest.param("llava", [0, 1, 1, 2], marks=pytest.mark.exhaustive),
         pytest.param("next", ALL, marks=pytest.mark.exhaustive),
         pytest.param("internvl", ALL, marks=pytest.mark.exhaustive),
     ],

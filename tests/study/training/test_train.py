@@ -12,6 +12,8 @@ from vtstudy.training.recipe import meaning
 from vtstudy.training.train import FIRST, RECORD, recipe_of, train
 from vtstudy.world import scene
 
+pytestmark = pytest.mark.slow
+
 CHECKPOINTS = ROOT / "data/checkpoints"
 PARAMS = {
     "training": {
@@ -30,12 +32,12 @@ def trained(tmp_path_factory):
     return root
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_trained_miniature_is_not_trained_again(trained):
     assert not train(FIRST, PARAMS, "cpu", checkpoints=trained, states=trained / "states")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_checkpoint_is_compared_again_only_if_settings_or_files_changed(trained, tmp_path, monkeypatch):
     def train_again(params=PARAMS):
         return train(FIRST, params, "cpu", checkpoints=trained, states=tmp_path)
@@ -121,7 +123,7 @@ def test_meaning_ignores_comments_docstrings_and_annotations():
     [
         "miniature-llava-large",
         *(
-            pytest.param(name, marks=pytest.mark.slow)
+            pytest.param(name, marks=pytest.mark.exhaustive)
             for name in ("miniature-llava", "miniature-next", "miniature-internvl", "miniature-internvl-small")
         ),
     ],

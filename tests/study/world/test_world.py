@@ -21,6 +21,8 @@ from vtstudy.world.prompts import prompt
 from vtstudy.world.questions import SOURCES, ask
 from vtstudy.world.scene import GROUPS, SIDE, dense_labels, render
 
+pytestmark = pytest.mark.slow
+
 LETTERS_KIND = [name for name, _ in TARGETS].index("letters")
 
 
@@ -82,6 +84,7 @@ def test_questions_are_answered_by_what_the_picture_holds():
     assert checked > 500
 
 
+@pytest.mark.exhaustive
 def test_the_vocabulary_covers_all_that_is_asked_and_answered(processor):
     rng, unknown = Random(5), processor.tokenizer.unk_token_id
     for kind in KINDS:

@@ -46,7 +46,11 @@ def family_of(model: nn.Module) -> Family:
 
     name = next((cls.__name__ for cls in type(model).__mro__ if cls.__name__ in FAMILIES), None)
     if name is None or not isinstance(model, PreTrainedModel):
-        raise UserError(f"models of class {type(model).__name__} cannot be pruned; supported: {', '.join(FAMILIES)}")
+        inner = next((type(part).__name__ for part in model.modules() if type(part).__name__ in FAMILIES), None)
+        hint = "" if inner is None else f" (attach to the {inner} inside)"
+        raise UserError(
+            f"models of class {type(model).__name__} cannot be pruned{hint}; supported: {', '.join(FAMILIES)}"
+        )
     decoder = FAMILIES[name].language_model(model)
     for kind in getattr(decoder.config, "layer_types", None) or ():
         if kind not in LAYER_KINDS:

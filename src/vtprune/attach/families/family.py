@@ -18,6 +18,8 @@ if TYPE_CHECKING:  # importing these takes seconds
 class Family(ABC):
     """A family of vision-language models of one transformers class.
 
+    The docstring of a family begins with its name, a colon, and what is particular to its image tokens.
+
     The methods that name a part return it as the families of the LLaVA kind have it; override those that differ.
     """
 
@@ -32,6 +34,21 @@ class Family(ABC):
 
     nested_images: ClassVar[bool] = False
     """Whether the processor must be given the images of several prompts as a list for each prompt."""
+
+    @classmethod
+    def title(cls) -> str:
+        """What readers call the family, such as LLaVA-1.5."""
+        return cls._first_line().partition(":")[0]
+
+    @classmethod
+    def summary(cls) -> str:
+        """How its image tokens are laid out, in one sentence."""
+        sentence = cls._first_line().partition(":")[2].strip()
+        return sentence[:1].upper() + sentence[1:]
+
+    @classmethod
+    def _first_line(cls) -> str:
+        return (cls.__doc__ or "").strip().partition("\n")[0]
 
     @abstractmethod
     def layout(
@@ -78,8 +95,11 @@ class Family(ABC):
         return cast(nn.Module, self.core(model).multi_modal_projector)
 
     def feature_layer(self, config: PreTrainedConfig) -> int | Sequence[int]:
-        """The number of the vision tower's hidden state (or states) that the projector gets."""
-        return cast("int | Sequence[int]", config.vision_feature_layer)
+        """The number of the vision tower's hidden state (or states) that the projector gets.
+
+        That of the configuration; the last where it names none.
+        """
+        return cast("int | Sequence[int]", getattr(config, "vision_feature_layer", -1))
 
     def picture_side(self, config: PreTrainedConfig) -> tuple[int, int] | None:
         """(height, width) in patches of a picture that the vision tower gets; None if pictures differ in size.

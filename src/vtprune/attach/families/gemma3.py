@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from vtprune.attach.families.family import Family
-from vtprune.attach.layout import Layout, Part, assemble_layout, image_token_places, square_grid
+from vtprune.attach.layout import Layout, Part, equal_images, square_grid
 from vtprune.errors import UserError
 
 if TYPE_CHECKING:  # importing these takes seconds
@@ -46,21 +45,7 @@ class Gemma3(Family):
                 f"pruning needs a vision tower whose {height} x {width} patches can be pooled to a square of "
                 f"{config.mm_tokens_per_image} image tokens without a rest"
             )
-        places = image_token_places(config, input_ids, attended)
-        rows = []
-        for row, place in enumerate(places):
-            count, rest = divmod(len(place), image.tokens)
-            if rest:
-                raise UserError(
-                    f"prompt {row} of the batch has {len(place)} image tokens, which is not a multiple of the "
-                    f"{image.tokens} image tokens that an image of this model has"
-                )
-            rows.append([replace(image, image=number) for number in range(count)])
-        return assemble_layout(places, rows, input_ids.device)
-
-    def feature_layer(self, config: PreTrainedConfig) -> int | Sequence[int]:
-        """See `Family.feature_layer`: the last one."""
-        return -1
+        return equal_images(config, input_ids, attended, image)
 
     def blocks(
         self, config: PreTrainedConfig, input_ids: torch.Tensor, arguments: Mapping[str, Any]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -64,10 +63,6 @@ class Idefics3(Family):
     def projector(self, model: PreTrainedModel) -> nn.Module:
         """See `Family.projector`."""
         return cast(nn.Module, self.core(model).connector)
-
-    def feature_layer(self, config: PreTrainedConfig) -> int | Sequence[int]:
-        """See `Family.feature_layer`: the last one."""
-        return -1
 
 
 class SmolVLM(Idefics3):

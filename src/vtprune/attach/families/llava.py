@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 
 from vtprune.attach.families.family import Family
-from vtprune.attach.layout import Layout, Part, assemble_layout, has_class_token, image_token_places, square_grid
-from vtprune.errors import UserError
+from vtprune.attach.layout import Layout, Part, equal_images, has_class_token, square_grid
 
 if TYPE_CHECKING:  # importing these takes seconds
     from transformers import PreTrainedConfig
@@ -33,14 +31,4 @@ class Llava(Family):
         is never dropped.
         """
         image = Part(0, "image", square_grid(config), lead=int(has_class_token(config)))
-        places = image_token_places(config, input_ids, attended)
-        rows = []
-        for row, place in enumerate(places):
-            count, rest = divmod(len(place), image.tokens)
-            if rest:
-                raise UserError(
-                    f"prompt {row} of the batch has {len(place)} image tokens, which is not a multiple of the "
-                    f"{image.tokens} image tokens that an image of this model has"
-                )
-            rows.append([replace(image, image=number) for number in range(count)])
-        return assemble_layout(places, rows, input_ids.device)
+        return equal_images(config, input_ids, attended, image)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -57,10 +56,6 @@ class Qwen2VL(Family):
     def projector(self, model: PreTrainedModel) -> nn.Module:
         """See `Family.projector`."""
         return cast(nn.Module, self.vision_tower(model).merger)
-
-    def feature_layer(self, config: PreTrainedConfig) -> int | Sequence[int]:
-        """See `Family.feature_layer`: the last one."""
-        return -1
 
     def picture_side(self, config: PreTrainedConfig) -> tuple[int, int] | None:
         """See `Family.picture_side`: every image has its own size."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from vtstudy.report import formatting
 from vtstudy.report.charts import messages
-from vtstudy.report.charts.style import BLUE, GRID, INK, ORANGE, SPARE_STYLES, Chart, save, styled, tight_layout
+from vtstudy.report.charts.style import BLUE, GRID, INK, ORANGE, SPARE_STYLES, Chart, tight_layout
 from vtstudy.report.labels import benchmark_label
 
 LAYERS_A_LINE = 8
@@ -29,9 +29,21 @@ def relative(attention: pd.DataFrame) -> dict[tuple[str, int], np.ndarray]:
     return found
 
 
-@styled
-def heatmaps(maps: dict[tuple[str, int], np.ndarray], benchmarks: list[str], folder: Path, name: str) -> Chart:
+def heatmaps(maps: dict[tuple[str, int], np.ndarray], benchmarks: list[str], name: str) -> Chart:
     """One panel a layer; the colour scale is the same for all benchmarks, also those of other figures."""
+    titles = formatting.listed([benchmark_label(b) for b in benchmarks])
+    return Chart(
+        name,
+        f"Where the last prompt token looks: {titles}",
+        "Mean attention of the last prompt token over the image's grid of tokens, by layer (0 is the first), "
+        "softmax over the whole prompt, mean over heads and questions; each panel divided by its own mean. "
+        "Logarithmic colours, the same in all panels of Figures 2, 8 and 9, cut at the 1st and 99th percentile.",
+        messages.of_maps(maps, benchmarks),
+        partial(_draw_heatmaps, maps, benchmarks),
+    )
+
+
+def _draw_heatmaps(maps: dict[tuple[str, int], np.ndarray], benchmarks: list[str]) -> Figure:
     layers = sorted({layer for _, layer in maps})
     columns = min(LAYERS_A_LINE, len(layers))
     lines = -(-len(layers) // columns)
@@ -61,22 +73,23 @@ def heatmaps(maps: dict[tuple[str, int], np.ndarray], benchmarks: list[str], fol
     bar.ax.minorticks_off()
     bar.set_label("attention, times\nan even spread", fontsize=8)
     bar.ax.tick_params(labelsize=8)
-    file = save(figure, folder, name)
-    titles = formatting.listed([benchmark_label(b) for b in benchmarks])
+    return figure
+
+
+def agreement(correlation: pd.DataFrame, name: str, interval: float) -> Chart:
+    """Correlation of two benchmarks' maps, layer by layer: a line for each pair."""
+    means = correlation.groupby(["first", "second"])["correlation"].mean()
     return Chart(
         name,
-        f"Where the last prompt token looks: {titles}",
-        "Mean attention of the last prompt token over the image's grid of tokens, by layer (0 is the first), "
-        "softmax over the whole prompt, mean over heads and questions; each panel divided by its own mean. "
-        "Logarithmic colours, the same in all panels of Figures 2, 8 and 9, cut at the 1st and 99th percentile.",
-        messages.of_maps(maps, benchmarks),
-        file=file,
+        "How alike the maps of different benchmarks are",
+        f"1 would be the same map. Bars: {interval:g} % intervals, bootstrapped over the images of both benchmarks.",
+        f"Pearson's r of two benchmarks' maps, mean over layers: from {formatting.number(means.min(), 2)} to "
+        f"{formatting.number(means.max(), 2)}.",
+        partial(_draw_agreement, correlation),
     )
 
 
-@styled
-def agreement(correlation: pd.DataFrame, folder: Path, name: str, interval: float) -> Chart:
-    """Correlation of two benchmarks' maps, layer by layer: a line for each pair."""
+def _draw_agreement(correlation: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(7.6, 3.6), layout="constrained")
     axis = figure.subplots()
     pairs = list(correlation.groupby(["first", "second"], sort=False))
@@ -102,13 +115,4 @@ def agreement(correlation: pd.DataFrame, folder: Path, name: str, interval: floa
     axis.grid(axis="y", color=GRID, linewidth=0.7)
     sns.despine(ax=axis)
     figure.legend(loc="outside right upper", frameon=False)
-    file = save(figure, folder, name)
-    means = correlation.groupby(["first", "second"])["correlation"].mean()
-    return Chart(
-        name,
-        "How alike the maps of different benchmarks are",
-        f"1 would be the same map. Bars: {interval:g} % intervals, bootstrapped over the images of both benchmarks.",
-        f"Pearson's r of two benchmarks' maps, mean over layers: from {formatting.number(means.min(), 2)} to "
-        f"{formatting.number(means.max(), 2)}.",
-        file=file,
-    )
+    return figure

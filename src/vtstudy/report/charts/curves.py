@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import seaborn as sns
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from vtstudy.report.charts import messages
-from vtstudy.report.charts.style import GREEN, GRID, INK, METHOD_STYLE, Chart, legend_below, save, styled
+from vtstudy.report.charts.style import GREEN, GRID, INK, METHOD_STYLE, Chart, legend_below
 from vtstudy.report.labels import benchmark_label, method_label
 from vtstudy.report.published import PrintedNumbers
 from vtstudy.report.results import Measurement, Results
@@ -29,10 +29,7 @@ REDUNDANCY = {
 }
 
 
-@styled
-def ratio_curves(
-    results: Results, printed: PrintedNumbers, model: str, name: str, folder: Path, interval: float
-) -> Chart:
+def ratio_curves(results: Results, printed: PrintedNumbers, model: str, name: str, interval: float) -> Chart:
     """Percent of the unpruned score at each pruned share, one panel a benchmark and one for the mean.
 
     Args:
@@ -40,9 +37,19 @@ def ratio_curves(
         printed: the paper's numbers, which are drawn hollow.
         model: ours, as results.csv has it.
         name: what readers call it.
-        folder: where the chart is written.
         interval: level of the intervals in percent.
     """
+    return Chart(
+        "figure5",
+        "Scores as more is pruned",
+        f"Lines: {name}, with {interval:g} % intervals over the images. Hollow: the values of {KEY_MODEL} that the "
+        "paper’s tables print; its figure prints none. Axes start at different values.",
+        messages.of_series(results, "figure5", model, METHODS, MEAN, "% of the unpruned score"),
+        partial(_draw_ratio_curves, results, printed, model),
+    )
+
+
+def _draw_ratio_curves(results: Results, printed: PrintedNumbers, model: str) -> Figure:
     benchmarks = [benchmark for benchmark in results.benchmarks("figure5", model) if benchmark != "mme_cognition"]
     figure, axes = _panels(len(benchmarks), 3, 2.05)
     for axis, benchmark in zip(axes.flat, benchmarks, strict=False):
@@ -61,15 +68,7 @@ def ratio_curves(
         Line2D([], [], color=INK, marker="o", markerfacecolor="white", linestyle="none", label="printed in the paper"),
     ]
     legend_below(figure, [*_handles(), *more], 5)
-    file = save(figure, folder, "figure5")
-    return Chart(
-        "figure5",
-        "Scores as more is pruned",
-        f"Lines: {name}, with {interval:g} % intervals over the images. Hollow: the values of {KEY_MODEL} that the "
-        "paper’s tables print; its figure prints none. Axes start at different values.",
-        messages.of_series(results, "figure5", model, METHODS, MEAN, "% of the unpruned score"),
-        file=file,
-    )
+    return figure
 
 
 def _draw_printed(axis: Axes, method: str, printed: PrintedNumbers, benchmark: str) -> None:
@@ -80,25 +79,9 @@ def _draw_printed(axis: Axes, method: str, printed: PrintedNumbers, benchmark: s
         axis.plot(100 * (1 - KEEP), value, marker, color=colour, markersize=6, markerfacecolor="white", zorder=5)
 
 
-@styled
-def redundancy(results: Results, model: str, folder: Path, name: str, interval: float) -> Chart:
+def redundancy(results: Results, model: str, name: str, interval: float) -> Chart:
     """One line of panels for each measure of redundancy, one column for each benchmark."""
     benchmarks = results.benchmarks("figure3", model)
-    figure = Figure(figsize=(2.1 * len(benchmarks) + 0.9, 1.75 * len(REDUNDANCY) + 0.8), layout="constrained")
-    axes = figure.subplots(len(REDUNDANCY), len(benchmarks), squeeze=False, sharey="row", sharex=True)
-    for line, (metric, label) in zip(axes, REDUNDANCY.items(), strict=True):
-        for axis, benchmark in zip(line, benchmarks, strict=True):
-            for unpruned in results.series("figure3", model, f"none {metric}", benchmark):
-                axis.axhline(unpruned.value, color=INK, linewidth=1, linestyle=":")
-            for method in METHODS:
-                _draw_line(axis, method, results.series("figure3", model, f"{method} {metric}", benchmark))
-            if metric == next(iter(REDUNDANCY)):
-                axis.set_title(benchmark_label(benchmark), loc="left")
-        line[0].set_ylabel(label, fontsize=8)
-    _finish(axes, axes.size, "image tokens pruned, %")
-    everything = Line2D([], [], color=INK, linestyle=":", linewidth=1, label="All tokens")
-    legend_below(figure, [*_handles(), everything], 4)
-    file = save(figure, folder, name)
     return Chart(
         name,
         "How redundant the kept tokens are",
@@ -113,8 +96,26 @@ def redundancy(results: Results, model: str, folder: Path, name: str, interval: 
             benchmarks[0],
             "similarity to the nearest kept token",
         ),
-        file=file,
+        partial(_draw_redundancy, results, model, benchmarks),
     )
+
+
+def _draw_redundancy(results: Results, model: str, benchmarks: list[str]) -> Figure:
+    figure = Figure(figsize=(2.1 * len(benchmarks) + 0.9, 1.75 * len(REDUNDANCY) + 0.8), layout="constrained")
+    axes = figure.subplots(len(REDUNDANCY), len(benchmarks), squeeze=False, sharey="row", sharex=True)
+    for line, (metric, label) in zip(axes, REDUNDANCY.items(), strict=True):
+        for axis, benchmark in zip(line, benchmarks, strict=True):
+            for unpruned in results.series("figure3", model, f"none {metric}", benchmark):
+                axis.axhline(unpruned.value, color=INK, linewidth=1, linestyle=":")
+            for method in METHODS:
+                _draw_line(axis, method, results.series("figure3", model, f"{method} {metric}", benchmark))
+            if metric == next(iter(REDUNDANCY)):
+                axis.set_title(benchmark_label(benchmark), loc="left")
+        line[0].set_ylabel(label, fontsize=8)
+    _finish(axes, axes.size, "image tokens pruned, %")
+    everything = Line2D([], [], color=INK, linestyle=":", linewidth=1, label="All tokens")
+    legend_below(figure, [*_handles(), everything], 4)
+    return figure
 
 
 def _draw_line(axis: Axes, method: str, points: list[Measurement]) -> None:

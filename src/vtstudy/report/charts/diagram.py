@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
-from vtstudy.report.charts.style import BLUE, GREEN, INK, ORANGE, Chart, save, styled
+from vtstudy.report.charts.style import BLUE, GREEN, INK, ORANGE, Chart
 
 
-@styled
-def diagram(folder: Path, name: str) -> Chart:
+def diagram(name: str) -> Chart:
+    return Chart(
+        name,
+        "How AdaptPrune chooses",
+        "Drawn by us after sections 4.1 to 4.3 of the paper. A neighbour's score is multiplied by one minus the "
+        "product of the two decays; beyond a radius nothing is lowered. FastV stops at the scores on the left. The "
+        "small maps are sketches, not measurements.",
+        "Diagram: attention scores times a centre prior, then tokens taken one by one, each lowering the scores "
+        "of near and similar ones",
+        _draw_diagram,
+    )
+
+
+def _draw_diagram() -> Figure:
     figure = Figure(figsize=(9.4, 4.3), layout="constrained")
     axis = figure.subplots()
     axis.set(xlim=(0, 94), ylim=(0, 43))
@@ -44,17 +54,7 @@ def diagram(folder: Path, name: str) -> Chart:
     axis.text(52.5, 2.6, "repeat until the budget is spent", ha="center", va="center", fontsize=8.5)
     _arrow(axis, (77.5, 15.5), (80.3, 15.5))
     _map(axis, 80.8, 9.5, _kept(), "kept tokens:\nspread out, unlike", kept=True)
-    file = save(figure, folder, name)
-    return Chart(
-        name,
-        "How AdaptPrune chooses",
-        "Drawn by us after sections 4.1 to 4.3 of the paper. A neighbour's score is multiplied by one minus the "
-        "product of the two decays; beyond a radius nothing is lowered. FastV stops at the scores on the left. The "
-        "small maps are sketches, not measurements.",
-        "Diagram: attention scores times a centre prior, then tokens taken one by one, each lowering the scores "
-        "of near and similar ones",
-        file=file,
-    )
+    return figure
 
 
 def _box(

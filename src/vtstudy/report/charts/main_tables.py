@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from functools import partial
 
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -23,8 +23,6 @@ from vtstudy.report.charts.style import (
     legend_below,
     method_style,
     row_axis,
-    save,
-    styled,
 )
 from vtstudy.report.differences import Comparison
 from vtstudy.report.labels import benchmark_label, method_label, metric_label
@@ -33,9 +31,22 @@ from vtstudy.report.tables import PercentTable
 from vtstudy.results_table import MEAN
 
 
-@styled
-def retention(percent: PercentTable, folder: Path, name: str, interval: float) -> Chart:
+def retention(percent: PercentTable, name: str, interval: float) -> Chart:
     """Percent of the unpruned score by benchmark: the paper's on the left, ours on the right."""
+    where = "all models"
+    if percent.table:
+        where = f"Table {percent.table}, {percent.model} beside {percent.ours}"
+    return Chart(
+        name,
+        f"How much of the unpruned score is left: {where}",
+        f"Each model against its own unpruned score, at {100 * KEEP:g} % of the image tokens. "
+        f"Bars: {interval:g} % intervals of ours; the paper prints none.",
+        messages.of_percents(percent),
+        partial(_draw_retention, percent),
+    )
+
+
+def _draw_retention(percent: PercentTable) -> Figure:
     benchmarks = list(dict.fromkeys(benchmark for benchmark, _ in percent.numbers))
     height = max(0.36, 0.1 * len(percent.methods)) * len(benchmarks) + 1.7
     figure = Figure(figsize=(8.6, height), layout="constrained")
@@ -56,18 +67,7 @@ def retention(percent: PercentTable, folder: Path, name: str, interval: float) -
     handles.append(Line2D([], [], color=INK, linewidth=1, label="Unpruned = 100 %"))
     lines = math.ceil(len(handles) / 5)
     legend_below(figure, handles, math.ceil(len(handles) / lines))
-    file = save(figure, folder, name)
-    where = "all models"
-    if percent.table:
-        where = f"Table {percent.table}, {percent.model} beside {percent.ours}"
-    return Chart(
-        name,
-        f"How much of the unpruned score is left: {where}",
-        f"Each model against its own unpruned score, at {100 * KEEP:g} % of the image tokens. "
-        f"Bars: {interval:g} % intervals of ours; the paper prints none.",
-        messages.of_percents(percent),
-        file=file,
-    )
+    return figure
 
 
 def _draw_percents(axis: Axes, percent: PercentTable, benchmarks: list[str], *, ours: bool) -> None:
@@ -94,15 +94,11 @@ def _draw_percents(axis: Axes, percent: PercentTable, benchmarks: list[str], *, 
             )
 
 
-@styled
-def forest(
-    compared: list[Comparison], folder: Path, name: str, title: str, interval: float, scaled: bool = True
-) -> Chart:
+def forest(compared: list[Comparison], name: str, title: str, interval: float, scaled: bool = True) -> Chart:
     """Paired differences with their intervals, one panel a pair.
 
     Args:
         compared: the pairs.
-        folder: where the chart is written.
         name: of its files.
         title: for readers.
         interval: level of the intervals in percent.
@@ -113,20 +109,6 @@ def forest(
     )
     benchmarks.sort(key=lambda benchmark: benchmark == MEAN)
     panels = [_panel(comparison, benchmarks) for comparison in compared]
-    columns = len(panels)
-    if columns > 5:
-        columns = math.ceil(len(panels) / math.ceil(len(panels) / 4))
-    lines = math.ceil(len(panels) / columns)
-    names = 0.07 * max(len(benchmark_label(benchmark)) for benchmark in benchmarks)
-    figure = dot_plot(
-        panels,
-        [_short_label(benchmark) for benchmark in benchmarks],
-        size=(max(5.0, min(9.4, 0.4 + names + 2.3 * columns)), lines * (0.3 * len(benchmarks) + 0.9) + 0.5),
-        columns=columns,
-        xlabel="difference,\n% of the unpruned score" if scaled else "difference, points",
-        rule=MEAN in benchmarks and len(benchmarks) > 1,
-    )
-    file = save(figure, folder, name)
     first = compared[0].differences[0]
     if scaled:
         units = "Scaled by the unpruned score of each benchmark, so that benchmarks share an axis."
@@ -139,7 +121,23 @@ def forest(
         title,
         f"Paired over the same questions; bars are {interval:g} % intervals. {units}",
         messages.of_comparisons(compared),
-        file=file,
+        partial(_draw_forest, panels, benchmarks, scaled),
+    )
+
+
+def _draw_forest(panels: list[Panel], benchmarks: list[str], scaled: bool) -> Figure:
+    columns = len(panels)
+    if columns > 5:
+        columns = math.ceil(len(panels) / math.ceil(len(panels) / 4))
+    lines = math.ceil(len(panels) / columns)
+    names = 0.07 * max(len(benchmark_label(benchmark)) for benchmark in benchmarks)
+    return dot_plot(
+        panels,
+        [_short_label(benchmark) for benchmark in benchmarks],
+        size=(max(5.0, min(9.4, 0.4 + names + 2.3 * columns)), lines * (0.3 * len(benchmarks) + 0.9) + 0.5),
+        columns=columns,
+        xlabel="difference,\n% of the unpruned score" if scaled else "difference, points",
+        rule=MEAN in benchmarks and len(benchmarks) > 1,
     )
 
 
@@ -155,9 +153,20 @@ def _panel(comparison: Comparison, benchmarks: list[str]) -> Panel:
     )
 
 
-@styled
-def ablation(percent: PercentTable, folder: Path, name: str, interval: float) -> Chart:
+def ablation(percent: PercentTable, name: str, interval: float) -> Chart:
     """The four rows of the ablation, one panel a benchmark: the paper's dashed, ours solid."""
+    methods = formatting.listed([method_label(method) for method in percent.methods])
+    return Chart(
+        name,
+        f"What each cue of the ablation adds: Table {percent.table}, {percent.model} beside {percent.ours}",
+        f"{methods}; each includes the ones before it. Band: {interval:g} % interval of ours. Axes start at different "
+        "values.",
+        messages.of_percents(percent),
+        partial(_draw_ablation, percent),
+    )
+
+
+def _draw_ablation(percent: PercentTable) -> Figure:
     benchmarks = [benchmark for benchmark in dict.fromkeys(key[0] for key in percent.numbers) if benchmark != MEAN]
     columns = min(4, len(benchmarks))
     lines = math.ceil(len(benchmarks) / columns)
@@ -184,16 +193,7 @@ def ablation(percent: PercentTable, folder: Path, name: str, interval: float) ->
         Line2D([], [], color=BLUE, marker="o", label=our_label),
     ]
     legend_below(figure, handles, 2)
-    file = save(figure, folder, name)
-    methods = formatting.listed([method_label(method) for method in percent.methods])
-    return Chart(
-        name,
-        f"What each cue of the ablation adds: Table {percent.table}, {percent.model} beside {percent.ours}",
-        f"{methods}; each includes the ones before it. Band: {interval:g} % interval of ours. Axes start at different "
-        "values.",
-        messages.of_percents(percent),
-        file=file,
-    )
+    return figure
 
 
 def _short_label(benchmark: str) -> str:

@@ -34,8 +34,8 @@ def of_percents(percent: PercentTable) -> str:
 def of_comparisons(compared: Sequence[Comparison]) -> str:
     """On how many benchmarks the interval of each pair lies on which side of zero."""
     parts = [
-        f"{comparison.label} lies above zero on {comparison.count(HIGHER)} and below on {comparison.count(LOWER)} of "
-        f"{len(comparison.items)}"
+        f"{comparison.label} lies above zero on {formatting.how_many(comparison.count(HIGHER))} and below on "
+        f"{formatting.how_many(comparison.count(LOWER))} of {len(comparison.items)}"
         for comparison in compared
     ]
     return f"{'; '.join(parts)}."
@@ -47,7 +47,7 @@ def of_gains(gains: Iterable[Measurement]) -> str:
     if not found:
         return "No gains were measured."
     values = [gain.value for gain in found]
-    up, down = (sum(gain.side == side for gain in found) for side in (HIGHER, LOWER))
+    up, down = (formatting.how_many(sum(gain.side == side for gain in found)) for side in (HIGHER, LOWER))
     return (
         f"Of {formatting.counted(len(found), 'difference')}, {up} lie above zero and {down} below; they go from "
         f"{formatting.signed(min(values))} to {formatting.signed(max(values))}."

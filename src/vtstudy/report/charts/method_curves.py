@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from pathlib import Path
+from functools import partial
 
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -12,19 +12,24 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from vtstudy.report import formatting
-from vtstudy.report.charts.style import GREY, GRID, INK, METHOD_STYLE, SOFT, Chart, method_style, save, styled
+from vtstudy.report.charts.style import GREY, GRID, INK, METHOD_STYLE, SOFT, Chart, method_style
 from vtstudy.report.method_table import MethodRow, MethodTable, budget_name
 from vtstudy.report.published import PrintedNumbers
 from vtstudy.report.table_links import KEEP, KEY_MODEL
 
 FRONT = ("fastv", "adaptprune", "random", "fitprune", "pyramiddrop", "visionzip")
 """These methods have colours of their own; the papers are about them. Others are grey lines with labels."""
+DASHED = ("random",)
+"""Those in front whose colour is the grey of the others."""
 ROOM = 0.036
 """The least distance between two labels, as a share of the axis."""
 
 
-@styled
-def method_curves(table: MethodTable, printed: PrintedNumbers, name: str, title: str, folder: Path) -> Chart:
+LEADERS = 3
+"""How many methods the alternative text names at each budget."""
+
+
+def method_curves(table: MethodTable, printed: PrintedNumbers, name: str, title: str) -> Chart:
     """A line for each method, labelled at its end; the papers' printed points hollow.
 
     Args:
@@ -32,8 +37,18 @@ def method_curves(table: MethodTable, printed: PrintedNumbers, name: str, title:
         printed: the paper's numbers.
         name: what readers call our model.
         title: what is to be seen.
-        folder: where the chart is written.
     """
+    return Chart(
+        "methods",
+        title,
+        f"{name[0].upper()}{name[1:]}. {formatting.counted(len(table.benchmarks), 'benchmark')}, {table.questions:,} "
+        "questions for each method and budget; bars are intervals.",
+        f"{title}. {_in_words(table)}",
+        partial(_draw_method_curves, table, printed),
+    )
+
+
+def _draw_method_curves(table: MethodTable, printed: PrintedNumbers) -> Figure:
     figure = Figure(figsize=(8.6, 4.7), layout="constrained")
     axis = figure.subplots()
     places = {budget: place for place, budget in enumerate(table.budgets)}
@@ -51,15 +66,7 @@ def method_curves(table: MethodTable, printed: PrintedNumbers, name: str, title:
     if points:
         hollow = Line2D([], [], color=SOFT, marker="o", markerfacecolor="white", linestyle="none", markersize=7)
         axis.legend([hollow], [f"printed in the paper, {KEY_MODEL}"], loc="lower left", frameon=False)
-    file = save(figure, folder, "methods")
-    return Chart(
-        "methods",
-        title,
-        f"{name[0].upper()}{name[1:]}. {formatting.counted(len(table.benchmarks), 'benchmark')}, {table.questions:,} "
-        "questions for each method and budget; bars are intervals.",
-        f"{title}. {_in_words(table)}",
-        file=file,
-    )
+    return figure
 
 
 def _line(axis: Axes, row: MethodRow, places: dict[float, int], order: int) -> None:
@@ -79,6 +86,7 @@ def _line(axis: Axes, row: MethodRow, places: dict[float, int], order: int) -> N
         marker=marker,
         markersize=5 if front else 3.5,
         linewidth=1.7 if front else 0.9,
+        linestyle="--" if row.method in DASHED else "-",
         alpha=1 if front else 0.75,
         markeredgecolor="white",
         markeredgewidth=0.5,
@@ -151,10 +159,10 @@ def spread(heights: Iterable[float], room: float) -> list[float]:
 
 
 def _in_words(table: MethodTable) -> str:
-    """The picture's numbers, for readers who do not see it."""
+    """The best methods at each budget, for readers who do not see the picture; the table beside it has the others."""
     sentences = []
     for budget in table.budgets:
-        ranked = table.ranked(budget)
+        ranked = table.ranked(budget)[:LEADERS]
         listed = [f"{row.label} {formatting.number(row.scores[budget].value)} %" for row in ranked]
         sentences.append(f"With {budget_name(budget)} of the tokens: {', '.join(listed)}.")
     return " ".join(sentences)

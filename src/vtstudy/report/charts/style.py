@@ -4,6 +4,7 @@ The same results give the same bytes. Colours are Okabe and Ito's (https://jfly.
 colour-blind readers can tell apart; every series also has a marker of its own.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -38,17 +39,20 @@ METHOD_STYLE = {
     "maxpool3x3": (SKY, "h"),
     "avgpool3x3": (PINK, "<"),
     "last": (INK, "p"),
-    "pyramiddrop": (GREEN, "^"),
+    "pyramiddrop": (RED, "d"),
     "visionzip": (PINK, "D"),
-    "divprune": (RED, "P"),
+    "cdpruner": (ORANGE, "D"),
+    "dart": (GREEN, "s"),
+    "divprune": (RED, "p"),
     "fastervlm": (SKY, "v"),
     "holov": (SKY, ">"),
     "pooled": (INK, "X"),
     "prumergeplus": (RED, "<"),
     "scope": (BLUE, "*"),
+    "sparsevlm": (ORANGE, "^"),
     "vispruner": (PINK, "h"),
 }
-"""Colour and marker of each method."""
+"""Colour and marker of each method; no two methods share both."""
 FONTS = b"'DejaVu Sans', Verdana, sans-serif"
 """Fonts of nearly the same widths, so that an SVG file's layout holds wherever it is opened."""
 SHORT, FEW_PANELS = 30_000, 3
@@ -58,64 +62,66 @@ DOTS, COLOURS = 150, 128
 SPARE_STYLES = [(GREEN, "^"), (RED, "P"), (PINK, "v"), (SKY, "D")]
 
 # Charts are drawn without pyplot: nothing is left open in a notebook that makes a report.
-styled = matplotlib.rc_context(
-    {
-        **sns.axes_style("white"),
-        "svg.hashsalt": "vtprune",
-        "svg.fonttype": "none",
-        "font.family": "DejaVu Sans",
-        "font.size": 9,
-        "axes.titlesize": 10,
-        "axes.labelsize": 9,
-        "xtick.labelsize": 8,
-        "ytick.labelsize": 9,
-        "legend.fontsize": 8.5,
-        "text.color": INK,
-        "axes.labelcolor": INK,
-        "axes.edgecolor": SOFT,
-        "axes.linewidth": 0.8,
-        "figure.facecolor": "white",
-        "axes.facecolor": "white",
-    }
-)
-"""Decorates a function that draws a chart."""
+_STYLE = {
+    **sns.axes_style("white"),
+    "svg.hashsalt": "vtprune",
+    "svg.fonttype": "none",
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 9,
+    "legend.fontsize": 8.5,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": SOFT,
+    "axes.linewidth": 0.8,
+    "figure.facecolor": "white",
+    "axes.facecolor": "white",
+}
 
 
-@dataclass(frozen=True)
+@dataclass
 class Chart:
-    """A chart that was written to a file.
+    """What a chart says in words, and how it is drawn.
 
     Attributes:
         name: of its file, without the ending.
         title: what it shows, or what is to be seen.
         caption: how to read it.
         alt: its message, for readers who do not see it.
-        file: name of its file; "" if it was not written.
+        draw: makes the figure. It can be pickled: a function of a module, or a partial one.
+        file: name of its file; "" until it is written.
     """
 
     name: str
     title: str
     caption: str
     alt: str
+    draw: Callable[[], Figure]
     file: str = ""
 
 
-def save(figure: Figure, folder: Path, name: str) -> str:
-    """Write a figure as SVG, or as PNG where that is smaller; returns the file's name.
+@matplotlib.rc_context(_STYLE)
+def write_chart(chart: Chart, folder: Path) -> str:
+    """Draw a chart and write it to a folder that exists; returns the file's name.
 
-    No date and no version gets in, so that the same results give the same bytes. An SVG file keeps its text as text.
+    It is written as SVG, or as PNG where that is smaller. No date and no version gets in, so that the same results give
+    the same bytes. An SVG file keeps its text as text.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # the layout is found once, not for each format
+    figure = chart.draw()
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine(None)  # the layout is found once, not for each format
     pictures = any(axis.images for axis in figure.axes)
     svg = b"" if pictures or len(figure.axes) > FEW_PANELS else _svg(figure)
     png = b"" if 0 < len(svg) < SHORT else _png(figure)
     ending, drawn = ("png", png) if png and (not svg or len(png) < len(svg)) else ("svg", svg)
-    for other in ("svg", "png"):
-        (folder / f"{name}.{other}").unlink(missing_ok=True)
-    (folder / f"{name}.{ending}").write_bytes(drawn)
-    return f"{name}.{ending}"
+    file = f"{chart.name}.{ending}"
+    (folder / file).write_bytes(drawn)
+    return file
 
 
 def _svg(figure: Figure) -> bytes:
@@ -128,8 +134,6 @@ def _png(figure: Figure) -> bytes:
     """The figure in few colours, which looks the same and takes a third of the bytes."""
     written, reduced = BytesIO(), BytesIO()
     figure.savefig(written, format="png", dpi=DOTS, metadata={"Software": None})
-    if not written.getvalue():
-        return b""
     picture = Image.open(written).convert("RGB")
     picture.quantize(COLOURS, dither=Image.Dither.NONE).save(reduced, "PNG", optimize=True)
     return reduced.getvalue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 
 import matplotlib.image
@@ -28,8 +29,6 @@ from vtstudy.report.charts.style import (
     Chart,
     legend_below,
     row_axis,
-    save,
-    styled,
 )
 from vtstudy.report.eadaprune.data import SpectralData
 from vtstudy.report.labels import ROUTE_LABELS, benchmark_label, method_label, panel_label, variant_label
@@ -43,19 +42,32 @@ ROUTES = {
     "randomised": (RED, "^"),
     "randomised, rank t": (ORANGE, "o"),
 }
+KINDS = (("objects", "objects", BLUE), ("characters", "characters", RED), ("chart_parts", "chart parts", GREEN))
+"""What an image may hold: the column of its count, its name and its colour."""
 NEARLY_ALL = 0.99
 """The share of the energy that the alternative text of the decay names."""
 FEWEST_TICK = 4
 """The first mark of an axis of tokens; each further one is twice the one before."""
 
 
-@styled
-def decay(data: SpectralData, folder: Path) -> Chart:
+def decay(data: SpectralData) -> Chart:
     """How fast the energy is used up, for images that hold little and much; uncentred and centred."""
     rows = data.tables["decay"]
     rows = rows[rows["features"] == "projected"]
     thirds = {group: style for group, style in THIRDS.items() if group in set(rows["group"])}
     which = ", of all of them and of the third that holds least, and most (objects, characters, chart parts)"
+    return Chart(
+        "spectra_decay",
+        "Decay of the spectra",
+        "Share of the energy that the first k squared singular values of the image tokens leave, as they enter the "
+        f"language model: median and quartiles over images{which if len(thirds) > 1 else ''}. A budget is where the "
+        "line falls below 1 − τ.",
+        _decay_message(rows),
+        partial(_draw_decay, rows, thirds),
+    )
+
+
+def _draw_decay(rows: pd.DataFrame, thirds: dict[str, tuple[str, str]]) -> Figure:
     figure = Figure(figsize=(8.6, 3.4), layout="constrained")
     axes = figure.subplots(1, 2, sharex=True)
     for axis, centred in zip(axes, (False, True), strict=True):
@@ -77,21 +89,25 @@ def decay(data: SpectralData, folder: Path) -> Chart:
         sns.despine(ax=axis)
     axes[0].set_ylabel(r"energy beyond the first k, $1 - \tau_k$")
     axes[0].legend(frameon=False)
-    file = save(figure, folder, "spectra_decay")
+    return figure
+
+
+def distribution(data: SpectralData) -> Chart:
+    """Budgets by benchmark, matched to a mean of a tenth of the tokens."""
+    means = data.tables["budgets"].groupby("benchmark")[data.budgets].mean()
     return Chart(
-        "spectra_decay",
-        "Decay of the spectra",
-        "Share of the energy that the first k squared singular values of the image tokens leave, as they enter the "
-        f"language model: median and quartiles over images{which if len(thirds) > 1 else ''}. A budget is where the "
-        "line falls below 1 − τ.",
-        _decay_message(rows),
-        file=file,
+        "spectra_budgets",
+        "Spectral budgets by benchmark",
+        f"At the energy whose mean budget is {100 * data.target:g} % of the tokens on the calibration pictures "
+        "(dotted: the fixed budget). "
+        "Boxes: quartiles with the median; whiskers: 5 to 95 % of the images; diamonds: means.",
+        f"Mean tokens kept, from {formatting.number(means.min())} ({benchmark_label(str(means.idxmin()))}) to "
+        f"{formatting.number(means.max())} ({benchmark_label(str(means.idxmax()))}).",
+        partial(_draw_distribution, data),
     )
 
 
-@styled
-def distribution(data: SpectralData, folder: Path) -> Chart:
-    """Budgets by benchmark, matched to a mean of a tenth of the tokens."""
+def _draw_distribution(data: SpectralData) -> Figure:
     rows = data.tables["budgets"]
     names = list(dict.fromkeys(rows["benchmark"]))
     figure = Figure(figsize=(8.6, 0.3 * len(names) + 1.1), layout="constrained")
@@ -119,33 +135,34 @@ def distribution(data: SpectralData, folder: Path) -> Chart:
     axis.set_xlabel("image tokens kept of each image")
     axis.grid(axis="x", color=GRID, linewidth=0.7)
     sns.despine(ax=axis, left=True)
-    file = save(figure, folder, "spectra_budgets")
-    means = rows.groupby("benchmark")[data.budgets].mean()
-    return Chart(
-        "spectra_budgets",
-        "Spectral budgets by benchmark",
-        f"At the energy whose mean budget is {100 * data.target:g} % of the tokens on the calibration pictures "
-        "(dotted: the fixed budget). "
-        "Boxes: quartiles with the median; whiskers: 5 to 95 % of the images; diamonds: means.",
-        f"Mean tokens kept, from {formatting.number(means.min())} ({benchmark_label(str(means.idxmin()))}) to "
-        f"{formatting.number(means.max())} ({benchmark_label(str(means.idxmax()))}).",
-        file=file,
-    )
+    return figure
 
 
-@styled
-def scatter(data: SpectralData, folder: Path) -> Chart:
+def scatter(data: SpectralData) -> Chart:
     """Budget against content, all images, by what kind of content it is."""
     rows = data.tables["budgets"]
-    kinds = (
-        ("objects", "objects", BLUE),
-        ("characters", "characters", RED),
-        ("chart_parts", "chart parts", GREEN),
+    told = []
+    for column, label, _ in KINDS:
+        here = rows[rows[column] > 0]
+        correlation = here[column].rank().corr(here[data.budgets].rank())
+        told.append(f"{label} {formatting.number(correlation, 2)}")
+    return Chart(
+        "spectra_density",
+        "Budget against known density",
+        "An image is a dot (moved sideways by at most 0.3), at the energy matched to "
+        f"{100 * data.target:g} % of the tokens, in each panel "
+        "to whose kind it holds anything; line: mean budget. The world recorded what it drew.",
+        f"Rank correlation of the tokens kept with {formatting.listed(told)}.",
+        partial(_draw_scatter, data),
     )
+
+
+def _draw_scatter(data: SpectralData) -> Figure:
+    rows = data.tables["budgets"]
     figure = Figure(figsize=(8.6, 3.0), layout="constrained")
     axes = figure.subplots(1, 3, sharey=True)
     jitter = np.random.default_rng(0).uniform(-0.3, 0.3, len(rows))
-    for axis, (column, label, colour) in zip(axes, kinds, strict=True):
+    for axis, (column, label, colour) in zip(axes, KINDS, strict=True):
         here = rows[column] > 0
         axis.plot(
             rows.loc[here, column] + jitter[here],
@@ -162,27 +179,23 @@ def scatter(data: SpectralData, folder: Path) -> Chart:
         axis.grid(color=GRID, linewidth=0.7)
         sns.despine(ax=axis)
     axes[0].set_ylabel("image tokens kept")
-    file = save(figure, folder, "spectra_density")
-    told = []
-    for column, label, _ in kinds:
-        here = rows[rows[column] > 0]
-        correlation = here[column].rank().corr(here[data.budgets].rank())
-        told.append(f"{label} {formatting.number(correlation, 2)}")
+    return figure
+
+
+def examples(data: SpectralData) -> Chart:
+    """The images with the smallest and largest budgets."""
+    rows = data.tables["examples"]
     return Chart(
-        "spectra_density",
-        "Budget against known density",
-        "An image is a dot (moved sideways by at most 0.3), at the energy matched to "
-        f"{100 * data.target:g} % of the tokens, in each panel "
-        "to whose kind it holds anything; line: mean budget. The world recorded what it drew.",
-        f"Rank correlation of the tokens kept with {formatting.listed(told)}.",
-        file=file,
+        "spectra_examples",
+        "Images at both ends",
+        "Above: the smallest spectral budgets, below: the largest, one image a benchmark, at the energy matched to "
+        f"{100 * data.target:g} % of the tokens.",
+        f"Images with {int(rows['tokens'].min())} to {int(rows['tokens'].max())} tokens kept.",
+        partial(_draw_examples, rows, data.inputs.folders.data / "spectra/examples"),
     )
 
 
-@styled
-def examples(data: SpectralData, folder: Path) -> Chart:
-    """The images with the smallest and largest budgets."""
-    rows = data.tables["examples"]
+def _draw_examples(rows: pd.DataFrame, folder: Path) -> Figure:
     count = int(rows.groupby("end").size().max())
     figure = Figure(figsize=(1.75 * count + 0.4, 4.4), layout="constrained")
     axes = figure.subplots(2, count, squeeze=False)
@@ -191,30 +204,32 @@ def examples(data: SpectralData, folder: Path) -> Chart:
         for axis in line:
             axis.axis("off")
         for axis, row in zip(line, shown, strict=False):
-            axis.imshow(matplotlib.image.imread(data.inputs.folders.data / "spectra/examples" / row.picture))
+            axis.imshow(matplotlib.image.imread(folder / row.picture))
             axis.set_title(
                 f"{formatting.counted(int(row.tokens), 'token')}\n{benchmark_label(row.benchmark)}", fontsize=8.5
             )
-    file = save(figure, folder, "spectra_examples")
+    return figure
+
+
+def matched(data: SpectralData, interval: float) -> Chart:
+    """Spectral minus fixed budgets on the mean over benchmarks, by host and budget."""
     return Chart(
-        "spectra_examples",
-        "Images at both ends",
-        "Above: the smallest spectral budgets, below: the largest, one image a benchmark, at the energy matched to "
-        f"{100 * data.target:g} % of the tokens.",
-        f"Images with {int(rows['tokens'].min())} to {int(rows['tokens'].max())} tokens kept.",
-        file=file,
+        "eadaprune_mean",
+        "Spectral against fixed budgets at matched averages",
+        "Mean over the benchmarks of the percent of the unpruned score, paired over the same questions; bars: "
+        f"{interval:g} % intervals.",
+        messages.of_gains(gain for host in data.hosts for keep in data.keeps if (gain := data.gain(host, MEAN, keep))),
+        partial(_draw_matched, data),
     )
 
 
-@styled
-def matched(data: SpectralData, folder: Path, interval: float) -> Chart:
-    """Spectral minus fixed budgets on the mean over benchmarks, by host and budget."""
+def _draw_matched(data: SpectralData) -> Figure:
     panels = []
     for host in data.hosts:
         gains = [data.gain(host, MEAN, keep) for keep in data.keeps]
         dots = [Dot(row, gain.value, gain.low, gain.high, gain.side) for row, gain in enumerate(gains) if gain]
         panels.append(Panel(method_label(host), dots))
-    figure = dot_plot(
+    return dot_plot(
         panels,
         [f"{100 * keep:g} %" for keep in data.keeps],
         size=(2.05 * len(panels) + 1.1, 0.33 * len(data.keeps) + 1.4),
@@ -222,20 +237,23 @@ def matched(data: SpectralData, folder: Path, interval: float) -> Chart:
         xlabel="spectral − fixed,\n% of the unpruned score",
         ylabel="tokens kept, on average",
     )
-    file = save(figure, folder, "eadaprune_mean")
+
+
+def by_benchmark(data: SpectralData, keep: float, interval: float) -> Chart:
+    """Spectral minus fixed budgets by benchmark, at one budget."""
     return Chart(
-        "eadaprune_mean",
-        "Spectral against fixed budgets at matched averages",
-        "Mean over the benchmarks of the percent of the unpruned score, paired over the same questions; bars: "
-        f"{interval:g} % intervals.",
-        messages.of_gains(gain for host in data.hosts for keep in data.keeps if (gain := data.gain(host, MEAN, keep))),
-        file=file,
+        "eadaprune_benchmarks",
+        f"By benchmark, {100 * keep:g} % kept on average",
+        f"Paired over the same questions; bars: {interval:g} % intervals. Scaled by the unpruned score of each "
+        "benchmark.",
+        messages.of_gains(
+            gain for host in data.hosts for name in data.benchmarks if (gain := data.gain(host, name, keep))
+        ),
+        partial(_draw_by_benchmark, data, keep),
     )
 
 
-@styled
-def by_benchmark(data: SpectralData, folder: Path, keep: float, interval: float) -> Chart:
-    """Spectral minus fixed budgets by benchmark, at one budget."""
+def _draw_by_benchmark(data: SpectralData, keep: float) -> Figure:
     names = [*data.benchmarks, MEAN]
     panels = []
     for host in data.hosts:
@@ -246,7 +264,7 @@ def by_benchmark(data: SpectralData, folder: Path, keep: float, interval: float)
                 factor = 1.0 if name == MEAN else 100 / unpruned.value
                 dots.append(Dot(row, factor * gain.value, factor * gain.low, factor * gain.high, gain.side))
         panels.append(Panel(method_label(host), dots))
-    figure = dot_plot(
+    return dot_plot(
         panels,
         [benchmark_label(name).split(",")[0] for name in names],
         size=(2.05 * len(panels) + 1.3, 0.27 * len(names) + 1.5),
@@ -254,24 +272,24 @@ def by_benchmark(data: SpectralData, folder: Path, keep: float, interval: float)
         xlabel="spectral − fixed,\n% of the unpruned score",
         rule=True,
     )
-    file = save(figure, folder, "eadaprune_benchmarks")
-    return Chart(
-        "eadaprune_benchmarks",
-        f"By benchmark, {100 * keep:g} % kept on average",
-        f"Paired over the same questions; bars: {interval:g} % intervals. Scaled by the unpruned score of each "
-        "benchmark.",
-        messages.of_gains(
-            gain for host in data.hosts for name in data.benchmarks if (gain := data.gain(host, name, keep))
-        ),
-        file=file,
-    )
 
 
-@styled
-def sweep(data: SpectralData, folder: Path, interval: float) -> Chart:
+def sweep(data: SpectralData, interval: float) -> Chart:
     """Scores and average tokens against tau, by benchmark; the fixed budgets beside them."""
     tokens = data.tables["sweep"]
     tokens = tokens.assign(host=tokens["method"].str.partition(" ")[0]).sort_values("energy", kind="stable")
+    return Chart(
+        "energy_sweep",
+        "The energy threshold",
+        "First panel: the mean number of tokens left at each τ. Others: scores against the average tokens that each τ "
+        f"leaves on the benchmark; bands: {interval:g} % intervals over the images. Dashed: the same host with fixed "
+        "budgets. Axes start at different values.",
+        _sweep_message(tokens),
+        partial(_draw_sweep, data, tokens),
+    )
+
+
+def _draw_sweep(data: SpectralData, tokens: pd.DataFrame) -> Figure:
     hosts = list(dict.fromkeys(data.tables["sweep"]["method"].str.partition(" ")[0]))
     names = [
         name for name in data.inputs.results.benchmarks("energy", str(data.model)) if name in set(tokens["benchmark"])
@@ -297,16 +315,7 @@ def sweep(data: SpectralData, folder: Path, interval: float) -> Chart:
     handles.append(Line2D([], [], color=INK, marker="x", linestyle="--", linewidth=0.9, label="fixed budgets"))
     handles.append(Line2D([], [], color=GREY, linestyle=":", linewidth=1, label="Unpruned"))
     legend_below(figure, handles, 4)
-    file = save(figure, folder, "energy_sweep")
-    return Chart(
-        "energy_sweep",
-        "The energy threshold",
-        "First panel: the mean number of tokens left at each τ. Others: scores against the average tokens that each τ "
-        f"leaves on the benchmark; bands: {interval:g} % intervals over the images. Dashed: the same host with fixed "
-        "budgets. Axes start at different values.",
-        _sweep_message(tokens),
-        file=file,
-    )
+    return figure
 
 
 def _draw_token_panel(axis: Axes, means: pd.DataFrame, hosts: list[str]) -> None:
@@ -371,9 +380,22 @@ def _fixed_points(data: SpectralData, host: str, name: str) -> list[tuple[float,
     ]
 
 
-@styled
-def sensitivity(data: SpectralData, folder: Path, interval: float) -> Chart:
+def sensitivity(data: SpectralData, interval: float) -> Chart:
     """Every other reading against the assumed one: the score, and how alike the budgets are."""
+    others = data.tables["variants"].iloc[1:]
+    return Chart(
+        "sensitivity",
+        "Other readings of the method",
+        "Each calibrated to the same mean budget. Features from the vision tower, the projector (assumed) or the "
+        "pruned layer’s input; centred or not; singular values squared or plain (s^1); limits on k. Bars: "
+        f"{interval:g} % intervals, paired.",
+        "Rank correlation with the assumed reading’s budgets, from "
+        f"{formatting.number(others['spearman'].min(), 2)} to {formatting.number(others['spearman'].max(), 2)}.",
+        partial(_draw_sensitivity, data),
+    )
+
+
+def _draw_sensitivity(data: SpectralData) -> Figure:
     rows = data.tables["variants"]
     assumed, others = rows["method"].iloc[0], rows.iloc[1:]
     figure = Figure(figsize=(8.2, 0.27 * len(others) + 1.5), layout="constrained")
@@ -397,24 +419,25 @@ def sensitivity(data: SpectralData, folder: Path, interval: float) -> Chart:
     score_axis.set_xlabel("difference from the assumed reading,\n% of the unpruned score")
     budget_axis.set_xlabel("Spearman’s correlation with\nthe assumed reading’s budgets")
     sign_legend(figure, (dot.sign for dot in dots))
-    file = save(figure, folder, "sensitivity")
-    return Chart(
-        "sensitivity",
-        "Other readings of the method",
-        "Each calibrated to the same mean budget. Features from the vision tower, the projector (assumed) or the "
-        "pruned layer’s input; centred or not; singular values squared or plain (s^1); limits on k. Bars: "
-        f"{interval:g} % intervals, paired.",
-        "Rank correlation with the assumed reading’s budgets, from "
-        f"{formatting.number(others['spearman'].min(), 2)} to {formatting.number(others['spearman'].max(), 2)}.",
-        file=file,
-    )
+    return figure
 
 
-@styled
-def latency(data: SpectralData, folder: Path) -> Chart:
+def latency(data: SpectralData) -> Chart:
     """Time of each route against n, d and t, and the theoretical cost below it."""
     rows = data.tables["latency"]
     rows = rows[rows["source"] == "measured"].drop_duplicates(["shape", "rank", "route"])
+    return Chart(
+        "spectra_latency",
+        "What a budget costs",
+        "Above: medians on this machine’s CPU, bands between quartiles. Below: n·d·min(n, d) for the two full routes, "
+        "whose lines coincide, n·d·t + t²·d for the randomised one at the rank that settled it (a route that had to "
+        "take all energies costs as much as the full ones).",
+        _latency_message(rows),
+        partial(_draw_latency, rows),
+    )
+
+
+def _draw_latency(rows: pd.DataFrame) -> Figure:
     panels = (
         (
             "tokens",
@@ -450,16 +473,7 @@ def latency(data: SpectralData, folder: Path) -> Chart:
         for route, (colour, marker) in ROUTES.items()
     ]
     legend_below(figure, handles, 2)
-    file = save(figure, folder, "spectra_latency")
-    return Chart(
-        "spectra_latency",
-        "What a budget costs",
-        "Above: medians on this machine’s CPU, bands between quartiles. Below: n·d·min(n, d) for the two full routes, "
-        "whose lines coincide, n·d·t + t²·d for the randomised one at the rank that settled it (a route that had to "
-        "take all energies costs as much as the full ones).",
-        _latency_message(rows),
-        file=file,
-    )
+    return figure
 
 
 def _decay_message(rows: pd.DataFrame) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 from vtstudy.report.inputs import Inputs
 from vtstudy.report.results import Measurement
 from vtstudy.report.table_links import KEEP
-from vtstudy.results_table import MEAN, TableError, read_table
+from vtstudy.results_table import MEAN, TableError, read_table, read_text_table
 
 SPECTRAL = "_spectral"
 """Ends the name of a method that has spectral budgets; the host's name stands before it."""
@@ -31,6 +31,23 @@ FILES = {
     ),
     "examples": ("spectra/examples/examples.csv", ("end", "picture", "benchmark", "tokens")),
     "matched": ("eadaprune/tokens.csv", ("method", "keep", "energy", "benchmark", "n", "tokens", "tokens_by_layer")),
+    "words": (
+        "eadaprune/words.csv",
+        (
+            "side",
+            "benchmark",
+            "host",
+            "keep",
+            "question",
+            "picture",
+            "height",
+            "width",
+            "fixed_answer",
+            "spectral_answer",
+            "fixed_kept",
+            "spectral_kept",
+        ),
+    ),
     "sweep": ("energy/tokens.csv", ("method", "energy", "benchmark", "n", "tokens", "tokens_by_layer")),
     "variants": (
         "sensitivity/variants.csv",
@@ -84,7 +101,8 @@ class SpectralData:
         for name, (file, columns) in FILES.items():
             path = inputs.folders.data / file
             if path.is_file():
-                tables[name] = read_table(path, columns)
+                # Answers and masks are text, even where they look like numbers.
+                tables[name] = (read_text_table if name == "words" else read_table)(path, columns)
                 if tables[name].empty:
                     raise TableError(f"{path} holds no data.")
         return cls(inputs, model, tables)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pandas as pd
 
 from vtstudy.report.charts.style import Chart
-from vtstudy.report.eadaprune import charts, sentences, tables
+from vtstudy.report.eadaprune import charts, sentences, tables, words
 from vtstudy.report.eadaprune.data import FILES, SpectralData
 from vtstudy.report.eadaprune.published_values import PublishedNumber, judge_published
 from vtstudy.report.inputs import Inputs, read_mapping
@@ -24,7 +23,7 @@ class Part:
     Attributes:
         id: for links.
         title: for readers.
-        charts: as written.
+        charts: to be drawn.
         sentences: what the numbers say.
         tables: of the numbers.
         source: the files that hold the numbers.
@@ -67,13 +66,12 @@ class EAdaPruneSection:
         return pd.DataFrame([number.record() for number in self.published])
 
 
-def eadaprune_section(inputs: Inputs, model: str | None, out: Path) -> EAdaPruneSection:
-    """Judge the second paper's numbers and claims, and draw its charts.
+def eadaprune_section(inputs: Inputs, model: str | None) -> EAdaPruneSection:
+    """Judge the second paper's numbers and claims, and gather its charts.
 
     Args:
         inputs: the measurements, and where the files are.
         model: ours, as results.csv names it; None if it was not run.
-        out: folder of the charts.
 
     Raises:
         UserError: if a file is missing or wrong.
@@ -85,17 +83,18 @@ def eadaprune_section(inputs: Inputs, model: str | None, out: Path) -> EAdaPrune
     return EAdaPruneSection(
         claims,
         published,
-        _parts(data, out),
+        _parts(data),
         sentences.whether_spectral_wins(data),
         sentences.gains_elsewhere(inputs, model),
         sentences.density_in_brief(data),
     )
 
 
-def _parts(data: SpectralData, out: Path) -> list[Part]:
+def _parts(data: SpectralData) -> list[Part]:
     """Every part in the order of the page; one that was not run is empty."""
     parts = [
         Part("matched", "Fixed against spectral budgets at the same average", source=_source(data, "matched")),
+        Part("words", "A word kept, and a word lost", source=_source(data, "words")),
         Part("tasks", "Benchmarks that only E-AdaPrune has"),
         Part("sweep", "Scores against the energy threshold", source=_source(data, "sweep", "matched")),
         Part("assumptions", "Which assumptions matter", source=_source(data, "variants")),
@@ -112,6 +111,7 @@ def _parts(data: SpectralData, out: Path) -> list[Part]:
     by_id["tasks"].tables.append(tables.own_benchmarks(data))
     for name, fill in (
         ("matched", _fill_matched),
+        ("words", _fill_words),
         ("sweep", _fill_sweep),
         ("assumptions", _fill_assumptions),
         ("spectra", _fill_spectra),
@@ -120,7 +120,7 @@ def _parts(data: SpectralData, out: Path) -> list[Part]:
         ("latency", _fill_latency),
     ):
         if by_id[name].source:
-            fill(by_id[name], data, out)
+            fill(by_id[name], data)
     if not by_id["density"].source and not data.inputs.is_miniature(KEY_MODEL):
         parts.remove(by_id["density"])  # how much a photograph holds is not known
     return parts
@@ -137,12 +137,12 @@ def _source(data: SpectralData, *names: str) -> list[str]:
     return files
 
 
-def _fill_matched(part: Part, data: SpectralData, out: Path) -> None:
+def _fill_matched(part: Part, data: SpectralData) -> None:
     if not data.keeps:  # the counts of tokens are there, the scores are not
         return
     keep = min(data.keeps, key=lambda ratio: abs(ratio - KEEP))
     interval = data.inputs.interval
-    part.charts.extend([charts.matched(data, out, interval), charts.by_benchmark(data, out, keep, interval)])
+    part.charts.extend([charts.matched(data, interval), charts.by_benchmark(data, keep, interval)])
     part.sentences.extend(
         [
             sentences.token_ratios(data),
@@ -158,34 +158,38 @@ def _fill_matched(part: Part, data: SpectralData, out: Path) -> None:
         part.tables.append(elsewhere)
 
 
-def _fill_sweep(part: Part, data: SpectralData, out: Path) -> None:
-    part.charts.append(charts.sweep(data, out, data.inputs.interval))
+def _fill_words(part: Part, data: SpectralData) -> None:
+    part.charts.append(words.kept_words(data))
+
+
+def _fill_sweep(part: Part, data: SpectralData) -> None:
+    part.charts.append(charts.sweep(data, data.inputs.interval))
     part.tables.append(tables.sweep(data))
 
 
-def _fill_assumptions(part: Part, data: SpectralData, out: Path) -> None:
-    part.charts.append(charts.sensitivity(data, out, data.inputs.interval))
+def _fill_assumptions(part: Part, data: SpectralData) -> None:
+    part.charts.append(charts.sensitivity(data, data.inputs.interval))
     part.sentences.extend(sentences.assumptions(data))
     part.tables.append(tables.variants(data))
 
 
-def _fill_spectra(part: Part, data: SpectralData, out: Path) -> None:
-    part.charts.extend([charts.decay(data, out), charts.distribution(data, out)])
+def _fill_spectra(part: Part, data: SpectralData) -> None:
+    part.charts.extend([charts.decay(data), charts.distribution(data)])
     if "examples" in data.tables:
-        part.charts.append(charts.examples(data, out))
+        part.charts.append(charts.examples(data))
 
 
-def _fill_density(part: Part, data: SpectralData, out: Path) -> None:
-    part.charts.append(charts.scatter(data, out))
+def _fill_density(part: Part, data: SpectralData) -> None:
+    part.charts.append(charts.scatter(data))
     part.sentences.extend(sentences.density(data))
 
 
-def _fill_agreement(part: Part, data: SpectralData, out: Path) -> None:
+def _fill_agreement(part: Part, data: SpectralData) -> None:
     part.sentences.append(sentences.agreement(data))
     part.tables.append(tables.agreement(data))
 
 
-def _fill_latency(part: Part, data: SpectralData, out: Path) -> None:
-    part.charts.append(charts.latency(data, out))
+def _fill_latency(part: Part, data: SpectralData) -> None:
+    part.charts.append(charts.latency(data))
     part.sentences.extend(sentences.latency(data))
     part.tables.append(tables.latency(data))

@@ -50,13 +50,14 @@ def whether_spectral_wins(data: SpectralData) -> str:
         places[side].append((host, keep))
     total = len(gains)
     better, worse = places[HIGHER], places[LOWER]
+    times, others = formatting.how_many(len(better)), formatting.how_many(len(worse))
     hosts = formatting.listed([method_label(host) for host in data.hosts])
     budgets = formatting.listed([f"{100 * keep:g}" for keep in data.keeps])
     return (
         f"Do spectral budgets beat fixed ones of the same average? {_answer(total, len(better), len(worse))}. On "
         f"{data.inputs.named(KEY_MODEL)} and the mean of the benchmarks, spectral budgets are clearly better in "
-        f"{len(better)} of {formatting.counted(total, 'comparison')}{_where(better, total)} and clearly worse in "
-        f"{len(worse)}{_where(worse, total)} ({hosts} at {budgets} % of the tokens; corrected for the number of "
+        f"{times} of {formatting.counted(total, 'comparison')}{_where(better, total)} and clearly worse in "
+        f"{others}{_where(worse, total)} ({hosts} at {budgets} % of the tokens; corrected for the number of "
         "comparisons)."
     )
 
@@ -82,10 +83,11 @@ def gains_elsewhere(inputs: Inputs, model: str | None) -> list[str]:
         gains = [] if other == model else _mean_gains(data)
         if gains:
             sides = clear_sides([gain for _, _, gain in gains], inputs.interval / 100)
+            better, worse = (formatting.how_many(sides.count(side)) for side in (HIGHER, LOWER))
             host, keep, gain = max(gains, key=lambda entry: entry[2].value)
             sentences.append(
-                f"On {inputs.named(paper)} spectral budgets are clearly better in {sides.count(HIGHER)} of "
-                f"{formatting.counted(len(gains), 'comparison')} and clearly worse in {sides.count(LOWER)}; the "
+                f"On {inputs.named(paper)} spectral budgets are clearly better in {better} of "
+                f"{formatting.counted(len(gains), 'comparison')} and clearly worse in {worse}; the "
                 f"largest gain is {gain.text(sign=True)} percentage points, {method_label(host)} at {100 * keep:g} % "
                 "of the tokens."
             )
@@ -113,11 +115,11 @@ def gains_by_host(data: SpectralData, keep: float) -> list[str]:
             continue
         gains = [gain for name in data.benchmarks if (gain := data.gain(host, name, keep))]
         sides = [gain.side for gain in gains]
+        higher, lower, unclear = (formatting.how_many(sides.count(side)) for side in (HIGHER, LOWER, OPEN))
         sentences.append(
             f"{method_label(host)}, {100 * keep:g} % kept: spectral {formatting.MINUS} fixed is {mean.text(sign=True)} "
             f"percentage points of the unpruned score. Of {formatting.counted(len(gains), 'benchmark')} it is higher "
-            f"on {sides.count(HIGHER)} and lower on {sides.count(LOWER)}; on {sides.count(OPEN)} the interval includes "
-            "zero."
+            f"on {higher} and lower on {lower}; on {unclear} the interval includes zero."
         )
     if sentences:
         sentences.append(

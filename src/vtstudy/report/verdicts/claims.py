@@ -128,7 +128,7 @@ def judge_claims(inputs: Inputs, claims: Mapping) -> list[ClaimResult]:
         ReportError: if a claim cannot be read, or if a table of results lacks a column that one reads.
     """
     defaults = claims.get("defaults") or {}
-    printed = PrintedNumbers(inputs.published)
+    printed = inputs.printed
     checked = controls(inputs)
     return [_judge(inputs, printed, checked, {**defaults, **entry}) for entry in claims.get("claims") or ()]
 
@@ -313,7 +313,8 @@ def _several(tested: list[ClaimComparison], expected: Expectation) -> list[str]:
     for_it = [c for c in tested if c.outcome == Outcome.SUPPORTS]
     against = [c for c in tested if c.outcome == Outcome.CONTRADICTS]
     total = len(tested)
-    parts = [f"{len(for_it)} of {total} lie clearly {side}, {len(against) or 'none'} clearly {other}"]
+    clearly, otherwise = formatting.how_many(len(for_it)), formatting.how_many(len(against))
+    parts = [f"{clearly} of {total} lie clearly {side}, {otherwise} clearly {other}"]
     for lies, clear, outcome in ((other, against, Outcome.CONTRADICTS), (side, for_it, Outcome.SUPPORTS)):
         alone = sum(c.alone == outcome for c in tested)
         if not alone:

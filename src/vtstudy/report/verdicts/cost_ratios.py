@@ -29,7 +29,7 @@ def cost_ratio(inputs: Inputs, model: str, row: str, column: str) -> str:
     """
     if row == UNPRUNED:
         return "the unpruned model’s cost on the paper’s machine: the other two rows are compared as ratios to it"
-    share = papers_ratio(PrintedNumbers(inputs.published), model, row, column)
+    share = papers_ratio(inputs.printed, model, row, column)
     text = (
         f"a cost on the paper’s machine, compared as a ratio to the unpruned model’s: {share:.2f} of it in the paper, "
     )
