@@ -66,6 +66,7 @@ def test_two_processes_store_the_answers_and_scores_of_one(settings, tmp_path, m
     assert os.environ["OMP_NUM_THREADS"] == "2"
 
 
+@pytest.mark.exhaustive
 def test_an_error_in_a_process_comes_out(settings, tmp_path):
     (tmp_path / "data/lmms-lab-encoder").mkdir(parents=True)
     settings = settings.model_copy(update={"data": str(tmp_path / "data")})
@@ -73,6 +74,7 @@ def test_an_error_in_a_process_comes_out(settings, tmp_path):
         answer_in_processes(settings, REQUESTS, 2, 24)
 
 
+@pytest.mark.exhaustive
 def test_the_processes_end_with_the_one_that_started_them(settings, tmp_path):
     program = tmp_path / "program.py"
     program.write_text(
