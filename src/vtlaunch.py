@@ -63,6 +63,14 @@ def available_cpus(root: Path = Path("/")) -> int:
     return max(1, int(min([cpus, *quotas])))
 
 
+def total_memory() -> int | None:
+    """The machine's memory in bytes; None if the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
 def _cgroup_folders(root: Path) -> Iterator[Path]:
     """The folders of this process's cgroups that limit CPUs, and of all groups above them, in cgroup v1 and v2."""
     mounts = _cgroup_mounts(root)

@@ -15,7 +15,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from vtlaunch import THREADS, available_cpus
+from vtlaunch import THREADS, available_cpus, total_memory
 from vtstudy.evaluation.harness import Evaluator
 from vtstudy.evaluation.requests import Request
 from vtstudy.evaluation.shards import Shard
@@ -26,6 +26,8 @@ MOST = 8
 """By default, there are at most so many processes."""
 SMALL = 2**28
 """A checkpoint whose weights take more bytes than this is loaded once: its threads have enough to do."""
+MEMORY = 4 * 2**30
+"""There is at most one process for so many bytes of the machine's memory."""
 POLL = 1.0  # seconds between two looks at what the processes have done
 REQUESTS_AT_A_TIME = 4  # scored by a process before it is given more
 
@@ -33,7 +35,7 @@ REQUESTS_AT_A_TIME = 4  # scored by a process before it is given more
 def default_processes(checkpoint: str | Path, device: str) -> int:
     """How many processes share the work: one for each CPU that may be used, if the model is small and runs on them.
 
-    The user's number of threads (`OMP_NUM_THREADS`) bounds it.
+    The user's number of threads (`OMP_NUM_THREADS`), the memory and `MOST` bound it.
 
     Args:
         checkpoint: a folder; a Hub id is never small.
@@ -42,7 +44,9 @@ def default_processes(checkpoint: str | Path, device: str) -> int:
     files = [file for file in Path(checkpoint).expanduser().glob("*.safetensors") if file.is_file()]
     if device != "cpu" or not files or sum(file.stat().st_size for file in files) > SMALL:
         return 1
-    return max(1, min(MOST, available_cpus(), int(os.environ.get(THREADS) or available_cpus())))
+    threads = int(os.environ.get(THREADS) or available_cpus())
+    memory = total_memory()
+    return max(1, min(MOST, available_cpus(), threads, MOST if memory is None else memory // MEMORY))
 
 
 def answer_in_processes(settings: Settings, requests: Sequence[Request], processes: int, missing: int) -> None:

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from vtlaunch import total_memory
 from vtprune.errors import UserError
 
 
@@ -75,13 +76,9 @@ def this_machine() -> Machine:
     import torch
 
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        memory = None
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     properties = [torch.cuda.get_device_properties(index) for index in range(count)]
-    return Machine(cpus, memory, tuple(Gpu(each.name, each.total_memory) for each in properties))
+    return Machine(cpus, total_memory(), tuple(Gpu(each.name, each.total_memory) for each in properties))
 
 
 def data_sheet_of(device: str) -> DataSheet | None:

@@ -116,6 +116,7 @@ def _runs(pid: int) -> bool:
 
 def test_small_models_on_the_cpu_get_a_process_for_each_thread(checkpoint, monkeypatch, tmp_path):
     monkeypatch.setattr(processes, "available_cpus", lambda: 6)
+    monkeypatch.setattr(processes, "total_memory", lambda: 2**36)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert default_processes(checkpoint, "cpu") == 6
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
@@ -124,6 +125,12 @@ def test_small_models_on_the_cpu_get_a_process_for_each_thread(checkpoint, monke
     assert default_processes(checkpoint, "cpu") == 1
     monkeypatch.setenv("OMP_NUM_THREADS", "64")
     monkeypatch.setattr(processes, "available_cpus", lambda: 64)
+    assert default_processes(checkpoint, "cpu") == processes.MOST
+    monkeypatch.setattr(processes, "total_memory", lambda: 12 * 2**30 + 1)
+    assert default_processes(checkpoint, "cpu") == 3
+    monkeypatch.setattr(processes, "total_memory", lambda: 2**30)
+    assert default_processes(checkpoint, "cpu") == 1
+    monkeypatch.setattr(processes, "total_memory", lambda: None)
     assert default_processes(checkpoint, "cpu") == processes.MOST
     assert default_processes(checkpoint, "cuda") == 1
     assert default_processes("llava-hf/llava-1.5-7b-hf", "cpu") == 1
