@@ -45,6 +45,7 @@ def scores_of(evaluator):
     ]
 
 
+@pytest.mark.exhaustive
 def test_two_processes_store_the_answers_and_scores_of_one(settings, tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     alone = evaluator_of(settings.model_copy(update={"cache": str(tmp_path / "alone")}))

@@ -154,7 +154,7 @@ def test_the_tower_learns_the_embedding_of_the_cell_at_its_quarters(source):
     assert losses[-1] < 0.6 * losses[0]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_training_writes_a_checkpoint_that_loads_and_goes_on_with_a_round_more(tmp_path, monkeypatch):
     (tmp_path / "all").mkdir()
     (tmp_path / "all/start").symlink_to(START)
