@@ -421,9 +421,7 @@ def world(params: Params = PARAMS, data: Data = None) -> None:
 
 @app.command()
 def train(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A miniature: miniature-llava, or one of `derived` or `trials`.")
-    ],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A miniature: miniature-llava, or one of `derived`.")],
     params: Params = PARAMS,
     device: Device = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Train in any case, from the first step.")] = False,
@@ -435,7 +433,7 @@ def train(
     from vtstudy.config import load
     from vtstudy.training import train as training
 
-    sections = load(params).model_dump(mode="json", include={"training", "derived", "trials"}, exclude_unset=True)
+    sections = load(params).model_dump(mode="json", include={"training", "derived"}, exclude_unset=True)
     if snapshot is not None:
         reached = training.snapshot(name, sections, snapshot)
         print(f"{snapshot}: {', '.join(f'{stage} at step {step}' for stage, step in reached.items())}")

@@ -204,11 +204,13 @@ class LayerSection(ExperimentSection):
         prune_before: the layers K; attention is that of the layer before.
         methods: names of the methods that are asked at each layer.
         benchmarks: empty for all benchmarks of the miniature world but MME.
+        models: keys of further models that are swept, such as another seed of the first.
     """
 
     prune_before: Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_tuple), Field(min_length=1)]
     methods: Names = ("fastv", "adaptprune", "random", "fitprune")
     benchmarks: BenchmarkNames = ()
+    models: Names = ()
 
 
 class ExplorerSection(Section):
@@ -420,7 +422,6 @@ class Config(Section):
             `reports/<profile>`.
         models: the models that are evaluated, by key.
         world, training, derived: only profiles with stand-ins have them.
-        trials: trainings of miniatures that no stage of the pipeline uses yet.
         downloads: only profiles with data sets of the Hub have it.
     """
 
@@ -434,15 +435,19 @@ class Config(Section):
     timing: Timing = Timing()
     training: Training | None = None
     derived: dict[str, AnyDerivedTraining] = {}
-    trials: dict[str, AnyDerivedTraining] = {}
     report: Report
 
     @model_validator(mode="after")
-    def _check_backbones(self) -> "Config":
-        section = self.experiments.eadaprune
-        unknown = [key for key in (section.backbones if section else ()) if key not in self.models]
-        if unknown:
-            raise ValueError(f"names {unknown[0]!r} in experiments.eadaprune.backbones, which is not among its models")
+    def _check_further_models(self) -> "Config":
+        eadaprune, layers = self.experiments.eadaprune, self.experiments.layers
+        named = {
+            "eadaprune.backbones": eadaprune.backbones if eadaprune else (),
+            "layers.models": layers.models if layers else (),
+        }
+        for place, keys in named.items():
+            unknown = [key for key in keys if key not in self.models]
+            if unknown:
+                raise ValueError(f"names {unknown[0]!r} in experiments.{place}, which is not among its models")
         return self
 
     @property

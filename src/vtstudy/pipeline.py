@@ -79,9 +79,16 @@ def _profile(source: Mapping[str, Stage], name: str, config: Config) -> dict[str
         else:
             stages[stage_name] = _of_profile(stage, params)
     section = config.experiments.eadaprune
-    for key in section.backbones if section is not None else ():
-        stages["spectra"]["deps"].append(f"${{models.{key}.checkpoint}}")
+    of_others = [_checkpoint(key) for key in (section.backbones if section is not None else ())]
+    first = _checkpoint(config.model_key())
+    deps = stages["spectra"]["deps"]
+    stages["spectra"]["deps"] = [dep for dep in deps if dep == first or not dep.startswith("${models.")] + of_others
     return stages
+
+
+def _checkpoint(model: str) -> str:
+    """A model's checkpoint, as dvc.yaml names it."""
+    return f"${{models.{model}.checkpoint}}"
 
 
 def _entry(model: Model) -> dict[str, str | None]:

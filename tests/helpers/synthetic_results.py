@@ -146,6 +146,37 @@ def method_rows(scores: dict[str, list[float]], experiment: str = "methods", hal
     return table
 
 
+def layer_rows(
+    fastv: dict[int, float],
+    lead: float = 10.0,
+    half: float = 1.0,
+    keeps: Sequence[float] = (0.5, 0.1),
+    model: str = MODEL,
+) -> list[Row]:
+    """The sweep over layers.
+
+    Args:
+        fastv: by layer, its mean percent of the unpruned score at every keep ratio.
+        lead: of AdaptPrune over FastV, in percentage points; random selection has FastV's score.
+        half: half the width of an interval.
+        keeps: the keep ratios.
+        model: ours.
+    """
+    table = [row("layers", "baseline", 1.0, MEAN, PERCENT, 100.0, 0.0, model=model)]
+    for keep in keeps:
+        for layer, value in fastv.items():
+            for method, score in {"fastv": value, "adaptprune": value + lead, "random": value}.items():
+                table.append(row("layers", f"{method} K={layer}", keep, MEAN, PERCENT, score, half, model=model))
+            for first, second, gap in (
+                ("adaptprune", "fastv", lead),
+                ("adaptprune", "random", lead),
+                ("fastv", "random", 0),
+            ):
+                pair = f"{first} K={layer} - {second} K={layer}"
+                table.append(row("layers", pair, keep, MEAN, DIFFERENCE + PERCENT, gap, half, model=model))
+    return table
+
+
 def spectral_rows(gain: float, half: float = 1.0) -> list[Row]:
     """E-AdaPrune's experiments; `gain` is spectral minus fixed, in percentage points."""
     points: list[tuple[str, str, float | str, float]] = [

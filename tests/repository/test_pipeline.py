@@ -114,7 +114,6 @@ def test_all_settings_of_an_evaluation_are_in_one_section():
         "world",
         "training",
         "derived",
-        "trials",
         "report",
     }
 

@@ -268,7 +268,7 @@ class Evaluator:
         Args:
             requests: of any variants and benchmarks.
             bar: a progress bar in place of one of its own. Its total becomes the number of answers to make.
-            shard: the part of each benchmark's batches that this process answers.
+            shard: the part of the batches that this process answers.
 
         Returns:
             How many answers this process had to make.
@@ -278,7 +278,7 @@ class Evaluator:
             EvaluationError, DatasetError, CacheError: if data, checkpoint or cache cannot be used.
         """
         by_benchmark = self._by_benchmark(requests)
-        planned = {name: shard.of(batches) for name, batches in self._planned(by_benchmark, shard).items()}
+        planned = shard.of(self._planned(by_benchmark, shard))
         counts = {name: self._missing(name, by_benchmark[name], [batches])[0] for name, batches in planned.items()}
         missing = {name: count for name, count in counts.items() if count}
         total = sum(missing.values())
@@ -308,9 +308,10 @@ class Evaluator:
         """
         by_benchmark = self._by_benchmark(requests)
         lacking: dict[Shard, dict[str, int]] = {}
-        parts = [Shard(number, shards) for number in range(1, shards + 1)]
-        for name, batches in self._planned(by_benchmark).items():
-            counts = self._missing(name, by_benchmark[name], [shard.of(batches) for shard in parts])
+        planned = self._planned(by_benchmark)
+        parts = {shard: shard.of(planned) for shard in (Shard(number, shards) for number in range(1, shards + 1))}
+        for name in planned:
+            counts = self._missing(name, by_benchmark[name], [batches[name] for batches in parts.values()])
             for shard, count in zip(parts, counts, strict=True):
                 if count:
                     lacking.setdefault(shard, {})[name] = count

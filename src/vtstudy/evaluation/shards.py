@@ -15,8 +15,8 @@ T = TypeVar("T")
 class Shard:
     """One of several equal parts of the work. The default is all of it.
 
-    A shard has every `count`-th batch of each benchmark. Batches are formed before they are divided, so a question is
-    answered in the same batch whatever the number of shards is.
+    A shard has every `count`-th batch, counted through all benchmarks. Batches are formed before they are divided, so a
+    question is answered in the same batch whatever the number of shards is.
 
     Attributes:
         number: of this part, from 1 on.
@@ -44,9 +44,20 @@ class Shard:
         """Whether there is no other part."""
         return self.count == 1
 
-    def of(self, batches: Sequence[T]) -> Sequence[T]:
-        """The batches of this part."""
-        return batches[self.number - 1 :: self.count]
+    def of(self, batches: Mapping[str, Sequence[T]]) -> dict[str, Sequence[T]]:
+        """The batches of this part, by benchmark.
+
+        They are counted through all benchmarks, so that the parts are equal even if each benchmark has one batch.
+
+        Args:
+            batches: all batches, by benchmark.
+        """
+        parts: dict[str, Sequence[T]] = {}
+        counted = 0
+        for name, all_batches in batches.items():
+            parts[name] = all_batches[(self.number - 1 - counted) % self.count :: self.count]
+            counted += len(all_batches)
+        return parts
 
     def turned(self, items: Sequence[T]) -> list[T]:
         """All items, beginning at another place for each part: so that several processes do not begin with the same."""

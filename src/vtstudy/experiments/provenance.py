@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 PACKAGES = ("torch", "transformers", "lmms-eval", "datasets", "accelerate", "numpy", "pandas", "pillow")
 
 # Settings that say where files are, not what was run; the experiment spectra reports its section itself.
-NOT_PARAMETERS = {"profile", "checkpoint", "cache", "out", "name", "spectra", "backbones", "prompt", "pictures"}
+NOT_PARAMETERS = {"profile", "checkpoint", "cache", "out", "name", "spectra", "prompt", "pictures"}
+NOT_PARAMETERS |= {"backbones", "models"}  # they are run on their own
 
 
 def facts(

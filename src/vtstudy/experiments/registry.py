@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Generic
 
 from vtprune.errors import UserError
-from vtstudy.config import Config, ExperimentSection, SpectralSection
+from vtstudy.config import Config, ExperimentSection, LayerSection, SpectralSection
 from vtstudy.evaluation.availability import unavailable
 from vtstudy.evaluation.requests import Request
 from vtstudy.experiments import (
@@ -69,7 +69,7 @@ class Entry(Generic[AnySettings]):
     def models(self, config: Config) -> list[str]:
         """Keys of the models that the experiment is run on: all that its table prints, or else the first one.
 
-        E-AdaPrune's comparison has further models, its backbones.
+        E-AdaPrune's comparison has further models, its backbones, and the sweep of layers has other seeds.
         """
         if self.name in (TABLE1.name, TABLE2.name):
             return [key for key, model in config.models.items() if model.table == self.name]
@@ -78,15 +78,18 @@ class Entry(Generic[AnySettings]):
         if self.name == spectra.NAME and config.spectra is None:
             return []
         first = [key for key in (config.first_of(paper) for paper in self.papers) if key is not None]
-        return list(dict.fromkeys([*first, *self._backbones(config)]))
+        return list(dict.fromkeys([*first, *self._further(config)]))
 
-    def _backbones(self, config: Config) -> tuple[str, ...]:
+    def _further(self, config: Config) -> tuple[str, ...]:
+        """Keys of the models that the experiment's own section adds."""
         section = self.section(config)
-        return section.backbones if isinstance(section, SpectralSection) else ()
+        if isinstance(section, SpectralSection):
+            return section.backbones
+        return section.models if isinstance(section, LayerSection) else ()
 
     def file_stem(self, config: Config, model: str) -> str:
         """The name of the result files without suffix: with the model's key if several models are possible."""
-        several = len(self.papers) > 1 or model in self._backbones(config)
+        several = len(self.papers) > 1 or model in self._further(config)
         return f"{self.name}-{model}" if several else self.name
 
     def settings_of(self, config: Config, model: str | None = None, **changes: object) -> AnySettings:

@@ -92,6 +92,7 @@ def pages(view: View) -> dict[str, str]:
         ("claims", "claims.md.j2", {}),
         ("figures", "figures.md.j2", {}),
         ("printed-values", "printed.md.j2", {}),
+        ("layers", "layers.md.j2", {}),
         ("costs", "costs.md.j2", {}),
         ("eadaprune", "eadaprune.md.j2", {}),
         ("provenance", "provenance.md.j2", {}),

@@ -56,6 +56,7 @@ def pages_of(view: View) -> list[tuple[str, str]]:
         ("Figures", "pages/figures.md"),
         *((model.title[0].upper() + model.title[1:], f"pages/{model.name}.md") for model in view.model_pages),
         ("E-AdaPrune", "pages/eadaprune.md"),
+        ("The layer K", "pages/layers.md"),
         ("Costs", "pages/costs.md"),
         ("Provenance", "pages/provenance.md"),
     ]

@@ -18,6 +18,7 @@ from vtstudy.report.evidence import INCONSISTENT, Kind
 from vtstudy.report.exhibits import Exhibit, exhibits
 from vtstudy.report.inputs import Inputs
 from vtstudy.report.labels import benchmark_label, method_label, term_label
+from vtstudy.report.layers import LayerSweep, layer_sweep
 from vtstudy.report.limits import Gap, gaps, limitations
 from vtstudy.report.method_table import MethodTable, budget_name, choice, method_table, picture_title
 from vtstudy.report.notebook_answers import NotebookAnswer, notebook_answers
@@ -94,6 +95,7 @@ class View:
     provenance: list[tuple[str, str]]
     tolerances: str
     second: EAdaPruneSection
+    layers: LayerSweep
     has_explorer: bool
 
     label: Callable[[str], str] = field(default=benchmark_label, repr=False)
@@ -119,6 +121,7 @@ class View:
             [self.overview.chart] if self.overview else [],
             *(study.charts for study in self.studies),
             *(section.charts for section in self.paper_figures),
+            self.layers.charts,
             *(part.charts for part in self.second.parts),
         ]
         return [chart for group in groups for chart in group]
@@ -176,6 +179,7 @@ def build_view(inputs: Inputs) -> View:
         provenance=provenance_lines(inputs.provenance),
         tolerances=inputs.tolerances.sentence(),
         second=second,
+        layers=layer_sweep(inputs),
         has_explorer=(inputs.folders.data / "explorer").is_dir(),
     )
 

@@ -37,8 +37,8 @@ def train(
     A training that was stopped resumes from its last state.
 
     Args:
-        name: `miniature-llava`, or a key of the section `derived` or `trials`.
-        params: the sections `training`, `derived` and `trials` of params.yaml.
+        name: `miniature-llava`, or a key of the section `derived`.
+        params: the sections `training` and `derived` of params.yaml.
         device: a GPU if there is one by default.
         fresh: train in any case, and from the first step.
         checkpoints: the folder of all checkpoints.
@@ -133,7 +133,7 @@ def recipe_of(name: str, params: Mapping[str, Any], checkpoints: Path) -> "Recip
 
 def _derived(params: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of all miniatures that start from another one, by name."""
-    return {**params.get("derived", {}), **params.get("trials", {})}
+    return dict(params.get("derived") or {})
 
 
 def _stamp_of(name: str, params: Mapping[str, Any], checkpoints: Path, states: Path) -> Stamp:

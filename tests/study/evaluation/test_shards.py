@@ -79,10 +79,22 @@ def is_stored_once(folder) -> bool:
 
 
 def test_a_shard_has_every_nth_batch():
-    parts = [Shard(number, 3).of(range(10)) for number in (1, 2, 3)]
-    assert [list(part) for part in parts] == [[0, 3, 6, 9], [1, 4, 7], [2, 5, 8]]
-    assert list(ALL.of(range(3))) == [0, 1, 2]
+    parts = [Shard(number, 3).of({"pope": range(10)}) for number in (1, 2, 3)]
+    assert [list(part["pope"]) for part in parts] == [[0, 3, 6, 9], [1, 4, 7], [2, 5, 8]]
+    assert ALL.of({"pope": "abc", "gqa": "d"}) == {"pope": "abc", "gqa": "d"}
     assert Shard(2, 3).turned(range(9)) == [3, 4, 5, 6, 7, 8, 0, 1, 2]
+
+
+def test_shards_are_equal_even_if_each_benchmark_has_few_batches():
+    one_each = {name: [name] for name in "abcde"}
+    parts = [Shard(number, 2).of(one_each) for number in (1, 2)]
+    assert [sorted(name for name, batches in part.items() if batches) for part in parts] == [list("ace"), list("bd")]
+    uneven = {"a": "01", "b": "234", "c": "", "d": "5", "e": "6789"}
+    for count in (1, 2, 3, 4, 11):
+        shares = [Shard(number, count).of(uneven) for number in range(1, count + 1)]
+        assert sorted("".join("".join(share.values()) for share in shares)) == list("0123456789")
+        sizes = [sum(map(len, share.values())) for share in shares]
+        assert max(sizes) - min(sizes) <= 1 and all(list(share) == list(uneven) for share in shares)
 
 
 @pytest.mark.parametrize("text", ["0/3", "4/3", "3", "3/", "1/0", "-1/3", "a/b", "1/2/3", " 1/2"])

@@ -15,7 +15,14 @@ from vtstudy.world.scene import render
 
 CHECKPOINTS = ROOT / "data/checkpoints"
 CHECKPOINT = CHECKPOINTS / "miniature-llava"
-DERIVED = ("miniature-llava-large", "miniature-next", "miniature-internvl", "miniature-internvl-small")
+DERIVED = (
+    "miniature-llava-24",
+    "miniature-llava-24-b",
+    "miniature-llava-large",
+    "miniature-next",
+    "miniature-internvl",
+    "miniature-internvl-small",
+)
 
 
 @pytest.fixture(scope="module")

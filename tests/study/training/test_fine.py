@@ -159,7 +159,7 @@ def test_training_writes_a_checkpoint_that_loads_and_goes_on_with_a_round_more(t
     (tmp_path / "all").mkdir()
     (tmp_path / "all/start").symlink_to(START)
     folders = {"checkpoints": tmp_path / "all", "states": tmp_path / "states"}
-    params = {"trials": {"new": SETTINGS}}
+    params = {"derived": {"new": SETTINGS}}
     with pytest.raises(UserError, match="no state"):
         snapshot("new", params, tmp_path / "early", **folders)
     assert train("new", params, "cpu", **folders)
@@ -169,7 +169,7 @@ def test_training_writes_a_checkpoint_that_loads_and_goes_on_with_a_round_more(t
     stages = [line.split('"')[3] for line in (tmp_path / "all/new/history.jsonl").read_text().splitlines()]
     assert stages == ["tower", "language-1", "language-2"]
     more = deepcopy(params)
-    more["trials"]["new"]["language"].append(ROUND | {"quarters": 4})
+    more["derived"]["new"]["language"].append(ROUND | {"quarters": 4})
     files = recipe_of("new", params, folders["checkpoints"]).state_files("new", folders["states"])
     assert recipe_of("new", more, folders["checkpoints"]).state_files("new", folders["states"])[:3] == files
     assert snapshot("new", more, tmp_path / "early", **folders) == dict.fromkeys(stages, 1)

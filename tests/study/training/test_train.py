@@ -124,7 +124,14 @@ def test_meaning_ignores_comments_docstrings_and_annotations():
         "miniature-llava-large",
         *(
             pytest.param(name, marks=pytest.mark.exhaustive)
-            for name in ("miniature-llava", "miniature-next", "miniature-internvl", "miniature-internvl-small")
+            for name in (
+                "miniature-llava",
+                "miniature-llava-24",
+                "miniature-llava-24-b",
+                "miniature-next",
+                "miniature-internvl",
+                "miniature-internvl-small",
+            )
         ),
     ],
 )
