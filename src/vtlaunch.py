@@ -6,6 +6,7 @@ and torch with it, before any of our code runs.
 """
 
 import os
+import sys
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path, PurePosixPath
 
@@ -57,28 +58,53 @@ def available_cpus(root: Path = Path("/")) -> int:
     else:
         cpus = os.cpu_count() or 1
     try:
-        quotas = [quota for folder in _cgroup_folders(root) if (quota := _quota(folder)) is not None]
+        quotas = [quota for folder in _cgroup_folders(root, "cpu") if (quota := _quota(folder)) is not None]
     except (OSError, ValueError):  # not Linux, or the files look different: then there is no quota that we could know
         quotas = []
     return max(1, int(min([cpus, *quotas])))
 
 
-def total_memory() -> int | None:
-    """The machine's memory in bytes; None if the system does not tell."""
+def total_memory(root: Path = Path("/")) -> int | None:
+    """The memory that this process may use, in bytes: the machine's, or the limit of its cgroups where that is less.
+
+    Args:
+        root: as for `available_cpus`.
+
+    Returns:
+        None if the system does not tell.
+    """
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
         return None
+    try:
+        limits = [limit for folder in _cgroup_folders(root, "memory") if (limit := _memory_limit(folder)) is not None]
+    except (OSError, ValueError):  # as above
+        limits = []
+    return min([memory, *limits])
 
 
-def _cgroup_folders(root: Path) -> Iterator[Path]:
-    """The folders of this process's cgroups that limit CPUs, and of all groups above them, in cgroup v1 and v2."""
-    mounts = _cgroup_mounts(root)
+def can_start_processes() -> bool:
+    """Whether Python can start further processes: they import the main module's file again.
+
+    A program that comes from a pipe has none.
+    """
+    file = getattr(sys.modules["__main__"], "__file__", None)
+    return file is None or Path(file).is_file()
+
+
+def _cgroup_folders(root: Path, controller: str) -> Iterator[Path]:
+    """The folders of this process's cgroups, and of all groups above them, in cgroup v1 and v2.
+
+    Args:
+        controller: what the groups limit: `cpu` or `memory`.
+    """
+    mounts = _cgroup_mounts(root, controller)
     for line in (root / "proc/self/cgroup").read_text().splitlines():
         hierarchy, controllers, group_text = line.split(":", 2)
         if hierarchy == "0":
             kind = "cgroup2"
-        elif "cpu" in controllers.split(","):
+        elif controller in controllers.split(","):
             kind = "cgroup"
         else:
             continue
@@ -94,14 +120,14 @@ def _cgroup_folders(root: Path) -> Iterator[Path]:
             yield root / mount_point.relative_to("/") / folder
 
 
-def _cgroup_mounts(root: Path) -> dict[str, tuple[PurePosixPath, PurePosixPath]]:
-    """For `cgroup` (v1, the CPU controller) and `cgroup2`: the mount point, and the group that is mounted there."""
+def _cgroup_mounts(root: Path, controller: str) -> dict[str, tuple[PurePosixPath, PurePosixPath]]:
+    """For `cgroup` (v1, this controller) and `cgroup2`: the mount point, and the group that is mounted there."""
     mounts = {}
     for line in (root / "proc/self/mountinfo").read_text().splitlines():
         mount, _, file_system = line.partition(" - ")
         mounted_group, mount_point = mount.split(" ")[3:5]
         kind, _, options = file_system.split(" ", 2)
-        if kind == "cgroup2" or (kind == "cgroup" and "cpu" in options.split(",")):
+        if kind == "cgroup2" or (kind == "cgroup" and controller in options.split(",")):
             mounts[kind] = PurePosixPath(mount_point), PurePosixPath(mounted_group)
     return mounts
 
@@ -115,4 +141,14 @@ def _quota(folder: Path) -> float | None:
         microseconds = int((folder / "cpu.cfs_quota_us").read_text())
         period_microseconds = int((folder / "cpu.cfs_period_us").read_text())
         return None if microseconds <= 0 else microseconds / period_microseconds
+    return None
+
+
+def _memory_limit(folder: Path) -> int | None:
+    """The memory limit of one cgroup in bytes; None if it has none."""
+    if (folder / "memory.max").is_file():  # v2: bytes, or "max"
+        limit = (folder / "memory.max").read_text().strip()
+        return None if limit == "max" else int(limit)
+    if (folder / "memory.limit_in_bytes").is_file():  # v1: more than any machine has means no limit
+        return int((folder / "memory.limit_in_bytes").read_text())
     return None

@@ -73,6 +73,30 @@ def test_an_unreadable_quota_is_ignored(tmp_path, eight_cpus):
     assert vtlaunch.available_cpus(root) == 8
 
 
+@pytest.fixture
+def eight_gigabytes(monkeypatch):
+    monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PAGE_SIZE": 2**12, "SC_PHYS_PAGES": 2**21}[name])
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"), [("max", 2**33), (str(2**31), 2**31), (str(2**40), 2**33), ("?", 2**33)]
+)
+def test_a_v2_limit_bounds_the_memory(tmp_path, eight_gigabytes, limit, expected):
+    root = make_root(tmp_path, "0::/slice/job", V2_MOUNT, {"slice/memory.max": limit, "slice/job/memory.max": "max"})
+    assert vtlaunch.total_memory(root) == expected
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(2**31, 2**31), (9223372036854771712, 2**33)])
+def test_a_v1_limit_bounds_the_memory(tmp_path, eight_gigabytes, limit, expected):
+    files = {"memory/job/memory.limit_in_bytes": str(limit), "cpu,cpuacct/other/memory.limit_in_bytes": "1"}
+    root = make_root(tmp_path, "9:memory:/job\n3:cpu,cpuacct:/other\n0::/", V1_MOUNTS, files)
+    assert vtlaunch.total_memory(root) == expected
+
+
+def test_the_machine_counts_where_there_is_no_cgroup(tmp_path, eight_gigabytes):
+    assert vtlaunch.total_memory(tmp_path) == 2**33
+
+
 @pytest.mark.parametrize(
     ("environment", "expected"),
     [

@@ -15,7 +15,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from vtlaunch import THREADS, available_cpus, total_memory
+from vtlaunch import THREADS, available_cpus, can_start_processes, total_memory
 from vtstudy.evaluation.harness import Evaluator
 from vtstudy.evaluation.requests import Request
 from vtstudy.evaluation.shards import Shard
@@ -42,7 +42,7 @@ def default_processes(checkpoint: str | Path, device: str) -> int:
         device: where the model runs, such as `cpu`.
     """
     files = [file for file in Path(checkpoint).expanduser().glob("*.safetensors") if file.is_file()]
-    if device != "cpu" or not files or sum(file.stat().st_size for file in files) > SMALL:
+    if device != "cpu" or not files or not can_start_processes() or sum(file.stat().st_size for file in files) > SMALL:
         return 1
     threads = int(os.environ.get(THREADS) or available_cpus())
     memory = total_memory()
@@ -144,7 +144,8 @@ def _answer(settings: Settings, requests: Sequence[Request], part: Shard) -> Non
 
 
 def _score(settings: Settings, requests: Sequence[Request]) -> None:
+    evaluator = _evaluator(settings.model_dump_json())
     with _Counter(disable=True) as counter:
         for request in requests:
-            _evaluator(settings.model_dump_json()).scores(request.variant, request.benchmark, request.limit)
+            evaluator.scores(request.variant, request.benchmark, request.limit)
             counter.update()

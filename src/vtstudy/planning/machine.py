@@ -1,12 +1,11 @@
 """The machine at hand, and the data sheets of GPUs that are not at hand."""
 
-import os
 import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from vtlaunch import total_memory
+from vtlaunch import available_cpus, total_memory
 from vtprune.errors import UserError
 
 
@@ -75,10 +74,9 @@ def this_machine() -> Machine:
     """The machine at hand."""
     import torch
 
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     properties = [torch.cuda.get_device_properties(index) for index in range(count)]
-    return Machine(cpus, total_memory(), tuple(Gpu(each.name, each.total_memory) for each in properties))
+    return Machine(available_cpus(), total_memory(), tuple(Gpu(each.name, each.total_memory) for each in properties))
 
 
 def data_sheet_of(device: str) -> DataSheet | None:

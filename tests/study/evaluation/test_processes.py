@@ -135,6 +135,9 @@ def test_small_models_on_the_cpu_get_a_process_for_each_thread(checkpoint, monke
     assert default_processes(checkpoint, "cpu") == processes.MOST
     assert default_processes(checkpoint, "cuda") == 1
     assert default_processes("llava-hf/llava-1.5-7b-hf", "cpu") == 1
+    monkeypatch.setattr(processes, "can_start_processes", lambda: False)
+    assert default_processes(checkpoint, "cpu") == 1
+    monkeypatch.undo()
     with (tmp_path / "model.safetensors").open("wb") as file:
         file.truncate(processes.SMALL + 1)
     assert default_processes(tmp_path, "cpu") == 1

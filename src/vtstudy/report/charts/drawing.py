@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -10,7 +9,7 @@ from multiprocessing import get_all_start_methods, get_context
 from multiprocessing.context import BaseContext
 from pathlib import Path
 
-from vtlaunch import available_cpus
+from vtlaunch import available_cpus, can_start_processes
 from vtstudy.report.charts.style import Chart, write_chart
 
 CHARTS_A_PROCESS = 6
@@ -27,7 +26,7 @@ def write_charts(charts: Sequence[Chart], folder: Path, processes: int | None = 
     """
     folder.mkdir(parents=True, exist_ok=True)
     if processes is None:
-        processes = min(available_cpus(), len(charts) // CHARTS_A_PROCESS) if _can_start_processes() else 1
+        processes = min(available_cpus(), len(charts) // CHARTS_A_PROCESS) if can_start_processes() else 1
     write = partial(write_chart, folder=folder)
     if processes <= 1:
         files = [write(chart) for chart in charts]
@@ -36,12 +35,6 @@ def write_charts(charts: Sequence[Chart], folder: Path, processes: int | None = 
             files = list(pool.map(write, charts))
     for chart, file in zip(charts, files, strict=True):
         chart.file = file
-
-
-def _can_start_processes() -> bool:
-    """Further processes import the main module's file again, and a program that comes from a pipe has none."""
-    file = getattr(sys.modules["__main__"], "__file__", None)
-    return file is None or Path(file).is_file()
 
 
 def _context() -> BaseContext:
