@@ -256,14 +256,15 @@ def second_seed(inputs: Inputs, ours: str | None) -> Control:
             leads[name] = lead
     sides = {lead.side for lead in leads.values()}
     several = len(leads) > 1
+    known = all(lead.has_interval for lead in leads.values())
     return _made(
         "second-seed",
         "Another seed of the model agrees on AdaptPrune against FastV",
-        len(sides) == 1 and OPEN not in sides if several else None,
+        len(sides) == 1 and OPEN not in sides if several and known else None,
         formatting.listed([f"{lead.text(sign=True)}" for lead in leads.values()]) if several else formatting.NONE,
         "The direction does not depend on the seed.",
         "The direction depends on the seed: no direction carries over.",
-        "No second seed was trained.",
+        "No interval says whether the seeds agree." if several else "No second seed was trained.",
     )
 
 

@@ -101,7 +101,8 @@ def layer_sweep(inputs: Inputs) -> LayerSweep:
     sentences = [_criterion_sentence(model) for model in models]
     if KEEP in first.keeps:
         sentences += [_lead_sentence(model, KEEP, level) for model in models]
-    charts = [layer_curves(first, models[1:], sentences[0].rstrip("."), published_layer(), inputs.interval)]
+    title = sentences[0].partition(" (")[0].rstrip(".")
+    charts = [layer_curves(first, models[1:], title, published_layer(), inputs.interval)]
     return LayerSweep(models, charts, sentences, [_claims_table(models, level), *map(_scores_table, models)])
 
 

@@ -8,7 +8,7 @@ import csv
 import platform
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from random import Random
@@ -85,7 +85,25 @@ def make_benchmark(benchmark: str, count: int, seed: int) -> tuple[list[Item], d
                 Item(benchmark, picture.fingerprint, q.text, _answers(q, questions, rng), q.category, q.options, words)
             )
             pictures[picture.fingerprint] = picture
-    return items, pictures
+    return _interleaved(items, quota), pictures
+
+
+def _interleaved(items: list[Item], categories: Iterable[str]) -> list[Item]:
+    """The items, one picture of each category after the other, so that the first ones are of all categories alike.
+
+    Few pictures have what some categories ask about, so that in the order of drawing these come late.
+    """
+    images: dict[str, dict[str, None]] = {category: {} for category in categories}
+    if len(images) == 1:
+        return items
+    for item in items:
+        images[item.category][item.image_id] = None
+    places = {
+        (category, image): (turn, number)
+        for number, (category, of_category) in enumerate(images.items())
+        for turn, image in enumerate(of_category)
+    }
+    return sorted(items, key=lambda item: places[item.category, item.image_id])
 
 
 def make_all(out: Path, counts: Mapping[str, int], seed: int) -> bool:

@@ -1,5 +1,7 @@
 """Controls: met, not met or not measured, as the results are."""
 
+from dataclasses import replace
+
 import pytest
 from helpers import synthetic_results as synthetic
 
@@ -63,3 +65,22 @@ def test_a_bias_is_shared_if_benchmarks_are_as_alike_as_halves(read, alike, stat
         synthetic.row("figure2", "halves alike", 1.0, "nocaps", "pearson", 0.9, 0.05),
     ]
     assert states(read(table))["positional-bias"] == state
+
+
+@pytest.mark.parametrize(
+    ("gain", "ends", "state", "said"),
+    [
+        (6.0, {}, State.MET, "does not depend"),
+        (-6.0, {}, State.NOT_MET, "depends on the seed"),
+        (1.0, {}, State.NOT_MET, "depends on the seed"),
+        (6.0, {"ci_low": "", "ci_high": ""}, State.NOT_MEASURED, "No interval"),
+    ],
+)
+def test_another_seed_agrees_if_its_lead_is_clear_and_on_the_same_side(read, gain, ends, state, said):
+    other = "miniature-llava-b"
+    inputs = read([*synthetic.rows(gain=5.0), *(row | ends for row in synthetic.rows(gain=gain, model=other))])
+    models = {
+        name: {"paper": "LLaVA-1.5-7B", "checkpoint": f"data/checkpoints/{name}"} for name in (synthetic.MODEL, other)
+    }
+    control = next(c for c in controls(replace(inputs, settings={"models": models})) if c.id == "second-seed")
+    assert control.state == state and said in control.follows and "+5.0" in control.figure

@@ -62,6 +62,20 @@ def test_a_data_set_is_balanced_and_the_same_for_a_seed(benchmark):
         assert len(set(Counter(i.answers[0].lower() for i in items).values())) == 1
 
 
+@pytest.mark.parametrize(
+    ("benchmark", "asked"), [("mme", 84), ("mme", 112), ("mmbench", 40), ("mmbench", 100), ("pope", 60)]
+)
+def test_the_first_questions_are_of_all_categories_alike(benchmark, asked):
+    items, _ = make_benchmark(benchmark, 300, seed=7)
+    counts = Counter(item.category for item in items[:asked])
+    images = {(item.category, item.image_id) for item in items[:asked]}
+    assert set(counts) == {item.category for item in items}
+    assert max(counts.values()) - min(counts.values()) <= 2  # a picture of POPE or MME has two questions
+    assert min(Counter(category for category, _ in images).values()) >= 2  # a category needs two for an interval
+    if benchmark == "mme":
+        assert {sum(item.image_id == image for item in items[:asked]) for _, image in images} == {2}
+
+
 def test_questions_are_answered_by_what_the_picture_holds():
     """Every yes/no question about existence and every count, checked against the picture itself."""
     rng, checked = Random(3), 0
