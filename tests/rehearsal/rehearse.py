@@ -46,6 +46,7 @@ def few_questions(params: dict[str, Any]) -> None:
     fewer = {
         "figure5": {"keeps": [0.5, 0.1], "limit": {"default": 3, "mme": None}},
         "methods": {"keeps": [0.1], "limit": {"default": 2, "mme": 4}},
+        "layers": {"prune_before": [2, 3], "keeps": [0.1], "limit": 2},
         "eadaprune": {"hosts": ["fastv", "pyramiddrop"], "keeps": [0.1112], "limit": {"default": 2, "mme": 4}},
         "energy": {"energies": [0.9, 0.98]},
         "sensitivity": {"benchmarks": ["vqav2", "textvqa"]},

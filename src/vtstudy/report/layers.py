@@ -80,12 +80,14 @@ class LayerSweep:
 
     Attributes:
         models: those that were swept, the main one first.
+        of_main: what the picture shows of the main one.
         charts: the picture.
-        sentences: what it shows.
+        sentences: the same of all models.
         tables: by model, the numbers at each layer; then the leads at the published layer and over all.
     """
 
     models: list[SweptModel] = field(default_factory=list)
+    of_main: list[str] = field(default_factory=list)
     charts: list[Chart] = field(default_factory=list)
     sentences: list[str] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
@@ -98,12 +100,16 @@ def layer_sweep(inputs: Inputs) -> LayerSweep:
         return LayerSweep()
     first = models[0]
     level = inputs.interval / 100
-    sentences = [_criterion_sentence(model) for model in models]
-    if KEEP in first.keeps:
-        sentences += [_lead_sentence(model, KEEP, level) for model in models]
+    of_each = [
+        [_criterion_sentence(model), *([_lead_sentence(model, KEEP, level)] if KEEP in model.keeps else [])]
+        for model in models
+    ]
+    sentences = [sentence for of_model in of_each for sentence in of_model]
     title = sentences[0].partition(" (")[0].rstrip(".")
     charts = [layer_curves(first, models[1:], title, published_layer(), inputs.interval)]
-    return LayerSweep(models, charts, sentences, [_claims_table(models, level), *map(_scores_table, models)])
+    return LayerSweep(
+        models, of_each[0], charts, sentences, [_claims_table(models, level), *map(_scores_table, models)]
+    )
 
 
 def published_layer() -> int:
