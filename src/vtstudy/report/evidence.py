@@ -46,7 +46,7 @@ _WORDS: dict[Kind, dict[Outcome, str]] = {
     Kind.CHECKPOINT: {Outcome.SUPPORTS: REPRODUCED, Outcome.CONTRADICTS: DIFFERS},
 }
 TITLES = {
-    Kind.PAPER: "The papers against themselves",
+    Kind.PAPER: "The paper’s numbers against each other",
     Kind.EXACT: "Exact arithmetic",
     Kind.STAND_IN: "Stand-ins",
     Kind.CHECKPOINT: "The papers’ checkpoints",

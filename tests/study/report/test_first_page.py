@@ -17,7 +17,7 @@ OF_THE_PAPERS = re.compile(
     r"\(the paper: [^)]*\)|the paper’s table gives [\d.]+ %|The paper says [^|]*|in the paper: [^;]*;|“[^”]*”"
     r"|[\d.]+ in Table \d"
 )
-SECTION_OF_THE_PAPERS = "## The papers against themselves"
+SECTION_OF_THE_PAPERS = "## AdaptPrune’s numbers against each other"
 SMALL = ("similarity", "pearson", "share", "adjacency")
 """In the names of metrics whose values lie between 0 and 1."""
 LEAST = 150
