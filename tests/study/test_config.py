@@ -106,13 +106,18 @@ def test_every_model_is_in_its_table_and_the_first_of_its_paper_in_the_others():
     for table, first in (("table1", "llava-7b"), ("table2", "internvl2-2b")):
         models = EXPERIMENTS[table].models(config)
         assert models == [key for key, model in config.models.items() if model.table == table] and models[0] == first
-    others = [name for name in EXPERIMENTS if name not in ("table1", "table2", "layers")]
+    others = [name for name in EXPERIMENTS if name not in ("table1", "table2", "layers", "eadaprune")]
     assert all(EXPERIMENTS[name].models(config) == ["llava-7b"] for name in others)
     lite = load(ROOT / "profiles/lite/params.yaml")
     assert all(EXPERIMENTS[name].models(lite) == ["llava-7b"] for name in ("table1", *others))
     assert EXPERIMENTS["table2"].models(lite) == []
-    # No profile has the section of the sweep over layers yet.
-    assert EXPERIMENTS["layers"].models(config) == EXPERIMENTS["layers"].models(lite) == []
+    # Other seeds, and E-AdaPrune's other backbones, come after the first.
+    further = {"layers": config.experiments.layers.models, "eadaprune": config.experiments.eadaprune.backbones}
+    for name, keys in further.items():
+        assert keys and EXPERIMENTS[name].models(config) == ["llava-7b", *keys]
+        assert EXPERIMENTS[name].models(lite) == ["llava-7b"]
+        assert EXPERIMENTS[name].file_stem(config, "llava-7b") == name
+        assert EXPERIMENTS[name].file_stem(config, keys[0]) == f"{name}-{keys[0]}"
     swept = config.model_copy(
         update={"experiments": config.experiments.model_copy(update={"layers": LayerSection(prune_before=(1, 2))})}
     )
