@@ -24,6 +24,8 @@ FASTV_AT_HALF, RANDOM_AT_HALF, WITHDRAWAL = 95.0, 90.0, 80.0
 """Thresholds in percent of the unpruned score, and ours: FastV's authors report no loss at half the tokens."""
 SHARED_BIAS = 0.5
 """Maps of two benchmarks are at least so many times as alike as two halves of one benchmark's questions."""
+READING = ("textvqa", "chartqa", "docvqa")
+"""On these benchmarks, an answer is written in the image."""
 AT_SEVERAL = ("methods", "figure5")
 """The experiments with several budgets; the first that was run counts."""
 
@@ -228,17 +230,24 @@ def positional_bias(inputs: Inputs, ours: str | None) -> Control:
 
 
 def scoring_layer(inputs: Inputs, ours: str | None) -> Control:
-    """Scores from a layer that does not look at what is asked rank tokens by something else."""
-    looks = inputs.results.measurements("controls", ours, "scoring layer") if ours else []
-    looks = [measurement for measurement in looks if measurement.has_interval]
+    """A written answer lies on a few tokens. A layer that looks at what is asked finds them more often than chance does.
+
+    Scores from another layer rank tokens by something else.
+    """
+    experiment = _main_experiment(inputs, ours)
+    leads = [
+        lead
+        for benchmark in (READING if ours and experiment else ())
+        if (lead := inputs.results.difference(experiment, ours, "fastv - random", benchmark)) and lead.has_interval
+    ]
     return _made(
         "scoring-layer",
-        "The layer that gives the scores attends to what is asked",
-        all(measurement.side == HIGHER for measurement in looks) if looks else None,
-        formatting.listed([f"{benchmark_label(m.benchmark)} {m.text(2)}" for m in looks]) or formatting.NONE,
+        "Where text must be read, FastV beats random selection: the layer that gives the scores looks at what is asked",
+        all(lead.side == HIGHER for lead in leads) if leads else None,
+        formatting.listed([f"{benchmark_label(lead.benchmark)} {lead.text(sign=True)}" for lead in leads])
+        or formatting.NONE,
         "Attention says which tokens the question needs.",
         "Attention does not say which tokens the question needs: methods that rank by it are at a disadvantage.",
-        "No experiment measured it.",
     )
 
 

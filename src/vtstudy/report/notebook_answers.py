@@ -362,9 +362,11 @@ def spectra(evidence: Evidence) -> Found:
         budgets = data.tables["budgets"][["benchmark", data.budgets]]
         sizes = budgets[data.budgets]
         means = budgets.groupby("benchmark", sort=False)[data.budgets].mean()
+        energy = float(of_target["energy"])
+        share = formatting.number(energy, formatting.decimals(energy, energy, (1.0,), least=3))  # not 1.000
         sentences.append(
             f"A mean budget of {formatting.percent(data.target)} ({of_target['tokens']:g} tokens) takes the share τ = "
-            f"{of_target['energy']:.3f} of the energy. Single images then get {sizes.min():g} to {sizes.max():g} "
+            f"{share} of the energy. Single images then get {sizes.min():g} to {sizes.max():g} "
             "tokens."
         )
         sentences.append(

@@ -31,7 +31,7 @@ def test_the_experiment_with_all_methods_counts_before_figure_5(read):
 
 def test_what_was_not_measured_is_neither_met_nor_failed(read):
     found = states(read())
-    for name in ("fastv-at-half", "random-at-half", "positional-bias", "scoring-layer", "second-seed"):
+    for name in ("fastv-at-half", "random-at-half", "positional-bias", "second-seed"):
         assert found[name] == State.NOT_MEASURED
     assert not any(control.is_failed for control in controls(read()) if control.state == State.NOT_MEASURED)
 
@@ -55,6 +55,23 @@ def test_withdrawing_the_image_must_cost_much(read, value, state):
     ends = {"ci_low": value - 1, "ci_high": value + 1}
     table = synthetic.changed(synthetic.rows(), "vtw", MEAN, value=value, **ends)
     assert states(read(table))["withdrawal-costs"] == state
+
+
+@pytest.mark.parametrize(
+    ("leads", "state"),
+    [
+        ({"textvqa": 30.0, "chartqa": 10.0, "docvqa": 20.0}, State.MET),
+        ({"textvqa": 30.0, "chartqa": 1.0, "docvqa": 20.0}, State.NOT_MET),
+        ({"textvqa": -30.0, "chartqa": -10.0, "docvqa": -20.0}, State.NOT_MET),
+        ({}, State.NOT_MEASURED),
+    ],
+)
+def test_the_scoring_layer_finds_what_must_be_read(read, leads, state):
+    others = [row for row in synthetic.rows() if row["method"] != "fastv - random"]
+    unit = "difference:score"
+    table = [synthetic.row("table1", "fastv - random", 0.1, name, unit, lead, 2.0) for name, lead in leads.items()]
+    control = next(c for c in controls(read([*others, *table])) if c.id == "scoring-layer")
+    assert control.state == state and ("TextVQA" in control.figure) == bool(leads)
 
 
 @pytest.mark.parametrize(("alike", "state"), [(0.8, State.MET), (0.1, State.NOT_MET)])

@@ -134,6 +134,15 @@ def test_spectra(read, tmp_path, value, half, verdict, counts):
     assert "(14 tokens)" in found.sentences[0]  # of the calibration
 
 
+@pytest.mark.parametrize(("energy", "said"), [(0.97, "τ = 0.970 "), (0.99988, "τ = 0.9999 ")])
+def test_an_energy_below_one_is_not_written_as_one(read, tmp_path, energy, said):
+    folder = tmp_path / "results"
+    synthetic_data.write_spectral(folder)
+    calibration = pd.read_csv(folder / "spectra/calibration.csv").assign(energy=energy)
+    calibration.to_csv(folder / "spectra/calibration.csv", index=False)
+    assert said in answered(read())["06-spectra"].sentences[0]
+
+
 def test_other_spectra_change_the_answer(read, tmp_path):
     folder = tmp_path / "results"
     synthetic_data.write_spectral(folder)

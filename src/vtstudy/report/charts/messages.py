@@ -49,7 +49,7 @@ def of_gains(gains: Iterable[Measurement]) -> str:
     values = [gain.value for gain in found]
     up, down = (formatting.how_many(sum(gain.side == side for gain in found)) for side in (HIGHER, LOWER))
     return (
-        f"Of {formatting.counted(len(found), 'difference')}, {up} lie above zero and {down} below; they go from "
+        f"Of {formatting.counted(len(found), 'difference')}, {up} above zero and {down} below; they go from "
         f"{formatting.signed(min(values))} to {formatting.signed(max(values))}."
     )
 
