@@ -230,7 +230,7 @@ def positional_bias(inputs: Inputs, ours: str | None) -> Control:
 
 
 def scoring_layer(inputs: Inputs, ours: str | None) -> Control:
-    """A written answer lies on a few tokens. A layer that looks at what is asked finds them more often than chance does.
+    """A written answer lies on a few tokens, which a layer that looks at what is asked finds more often than chance.
 
     Scores from another layer rank tokens by something else.
     """
