@@ -2,7 +2,6 @@
 
 import csv
 import json
-import re
 
 import numpy as np
 import pytest
@@ -112,8 +111,7 @@ def test_names_of_the_assumptions():
     )
     settings = EXPERIMENTS["sensitivity"].settings_of(load(ROOT / "params.yaml"))
     budgets = calibrated_budgets(ROOT / settings.calibration, settings.keeps[0])
-    names = {label(budget) for budget in budgets}
-    assert said[0] in names and any(re.fullmatch(r"projected k>=\d+ k<=\d+", name) for name in names)
+    assert {said[0], "projected k>=43 k<=71"} <= {label(budget) for budget in budgets}  # limits around 57 of 576 tokens
 
 
 @pytest.mark.parametrize("name", ["eadaprune", "energy", "sensitivity"])
